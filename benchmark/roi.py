@@ -1,0 +1,174 @@
+"""The ROI contract: what every dataset supplies and every feature set may rely on.
+
+Axis order is always ``(z, y, x)``, for arrays and for spacing; sources that store
+another order convert once, when they read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Intensities = Literal["acquired", "synthetic"]
+"""Where voxel values come from: a scanner, or a simulation that must say so."""
+
+INTENSITIES: tuple[Intensities, ...] = ("acquired", "synthetic")
+
+RATING_SCALE = range(1, 6)
+"""LIDC-IDRI's malignancy suspicion, 1 (highly unlikely) to 5 (highly suspicious)."""
+
+
+class NotAvailable(ValueError):
+    """A ROI lacks what a feature set needs; the feature set is skipped, with this reason."""
+
+
+@dataclass(frozen=True)
+class RoiRecord:
+    """What is known of a ROI without its voxels: one row of ``manifest.csv``.
+
+    Attributes
+    ----------
+    roi_id, patient_id : str
+        Both non-empty; ``roi_id`` is unique in its dataset.
+    label : int or None
+        0 benign, 1 malignant, where the dataset carries labels.
+    malignancy_ratings : tuple of int
+        One rating a reader, 1 to 5; empty where the dataset carries labels instead.
+    attributes : mapping of str to str
+        Every other column of the row, as text.
+    intensities : {"acquired", "synthetic"}
+    """
+
+    roi_id: str
+    patient_id: str
+    label: int | None = None
+    malignancy_ratings: tuple[int, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    intensities: Intensities = "acquired"
+
+    def __post_init__(self) -> None:
+        for name, value in (("roi_id", self.roi_id), ("patient_id", self.patient_id)):
+            if not value.strip():
+                raise ValueError(f"{name} is empty; every ROI needs one")
+        if self.label not in (None, 0, 1):
+            raise ValueError(f"label is {self.label!r}; it must be 0 (benign) or 1 (malignant)")
+        for rating in self.malignancy_ratings:
+            if rating not in RATING_SCALE:
+                raise ValueError(
+                    f"malignancy_ratings has {rating!r}; ratings are whole numbers from 1 to 5"
+                )
+        if self.label is None and not self.malignancy_ratings:
+            raise ValueError("neither label nor malignancy_ratings; every ROI needs one of them")
+        if self.intensities not in INTENSITIES:
+            raise ValueError(
+                f"intensities is {self.intensities!r}; it must be one of {', '.join(INTENSITIES)}"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Roi:
+    """A nodule's voxels and outline.
+
+    Attributes
+    ----------
+    record : RoiRecord
+    image : ndarray, shape (z, y, x), float32
+        Hounsfield units, finite.
+    mask : ndarray, shape (z, y, x), bool
+        The nodule's outline, at least one voxel.
+    spacing_mm : tuple of three floats
+        Voxel size along (z, y, x), in millimetres, positive.
+
+    Raises
+    ------
+    ValueError
+        Where one of these rules does not hold.
+    """
+
+    record: RoiRecord
+    image: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    spacing_mm: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3:
+            raise ValueError(f"image has {self.image.ndim} dimensions; a ROI is (z, y, x)")
+        if self.image.shape != self.mask.shape:
+            raise ValueError(
+                f"image is {self.image.shape} and mask is {self.mask.shape} voxels (z, y, x); "
+                "they must be the same size"
+            )
+        if not np.isfinite(self.image).all():
+            count = int(np.count_nonzero(~np.isfinite(self.image)))
+            raise ValueError(f"image has {count} NaN or infinite voxels; HU must be finite")
+        if not self.mask.any():
+            raise ValueError("mask is empty; every ROI needs at least one voxel")
+        if len(self.spacing_mm) != 3 or not all(
+            np.isfinite(s) and s > 0 for s in self.spacing_mm
+        ):
+            raise ValueError(f"spacing is {self.spacing_mm} mm; it must be three positive numbers")
+
+    @property
+    def volume_mm3(self) -> float:
+        """Mask voxels times voxel volume, mm^3 (IBSI: approximate volume, YEKZ)."""
+        return float(np.count_nonzero(self.mask) * np.prod(self.spacing_mm))
+
+    def content_hash(self) -> str:
+        """SHA-256 over voxels, mask and spacing: equal exactly where the content is."""
+        digest = hashlib.sha256()
+        digest.update(repr((self.image.shape, tuple(map(float, self.spacing_mm)))).encode())
+        digest.update(np.ascontiguousarray(self.image, dtype="<f4").tobytes())
+        digest.update(np.packbits(self.mask).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class RoiDataset:
+    """ROI records and the way to their voxels.
+
+    Attributes
+    ----------
+    name : str
+        Short name for tables.
+    records : tuple of RoiRecord
+        ``roi_id`` unique.
+    read : callable
+        ``read(record) -> Roi``; picklable, so that worker processes can call it.
+    """
+
+    name: str
+    records: tuple[RoiRecord, ...]
+    read: Callable[[RoiRecord], Roi]
+
+    def __post_init__(self) -> None:
+        if not self.records:
+            raise ValueError(f"dataset '{self.name}' has no ROIs")
+        seen: set[str] = set()
+        for record in self.records:
+            if record.roi_id in seen:
+                raise ValueError(f"roi_id '{record.roi_id}' appears twice; it must be unique")
+            seen.add(record.roi_id)
+
+    @property
+    def intensities(self) -> Intensities:
+        """``"synthetic"`` as soon as one ROI is."""
+        synthetic = any(r.intensities == "synthetic" for r in self.records)
+        return "synthetic" if synthetic else "acquired"
+
+    def metadata(self) -> list[dict[str, Any]]:
+        """The records as plain rows, in order of ``roi_id``."""
+        return [
+            {
+                "roi_id": r.roi_id,
+                "patient_id": r.patient_id,
+                "label": r.label,
+                "malignancy_ratings": list(r.malignancy_ratings),
+            }
+            for r in sorted(self.records, key=lambda r: r.roi_id)
+        ]
