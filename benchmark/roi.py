@@ -24,7 +24,7 @@ RATING_SCALE = range(1, 6)
 """LIDC-IDRI's malignancy suspicion, 1 (highly unlikely) to 5 (highly suspicious)."""
 
 
-class NotAvailable(ValueError):
+class UnavailableError(ValueError):
     """A ROI lacks what a feature set needs; the feature set is skipped, with this reason."""
 
 
@@ -109,9 +109,7 @@ class Roi:
             raise ValueError(f"image has {count} NaN or infinite voxels; HU must be finite")
         if not self.mask.any():
             raise ValueError("mask is empty; every ROI needs at least one voxel")
-        if len(self.spacing_mm) != 3 or not all(
-            np.isfinite(s) and s > 0 for s in self.spacing_mm
-        ):
+        if len(self.spacing_mm) != 3 or not all(np.isfinite(s) and s > 0 for s in self.spacing_mm):
             raise ValueError(f"spacing is {self.spacing_mm} mm; it must be three positive numbers")
 
     @property

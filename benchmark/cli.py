@@ -1,0 +1,222 @@
+"""Command line: the only module that prints or exits.
+
+Exit status: 0 fine; 1 finished with recorded failures; 2 unusable input or arguments, with
+one line on stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from benchmark.harness import Failure
+    from benchmark.report.tables import Table
+
+_KINDS = ("datasets", "features", "models", "metrics", "profiles")
+_TABLE_WIDTH = 160  # where output goes to a file, no terminal says how wide it may be
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    try:
+        status = cli.main(prog_name="python -m benchmark", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
+    except click.ClickException as error:
+        click.echo(f"error: {error.format_message()}", err=True)
+        sys.exit(2)
+    except ValueError as error:
+        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def cli() -> None:
+    """Compare CNNs with radiomics plus classical models on the same lung nodules."""
+
+
+@cli.command("list")
+@click.argument("kind", type=click.Choice(_KINDS), required=False)
+def list_(kind: str | None) -> None:
+    """What there is: datasets, features, models, metrics, profiles."""
+    from benchmark import registry
+
+    for each in [kind] if kind else _KINDS:
+        if not kind:
+            click.secho(each, bold=True)
+        if each == "metrics":
+            from benchmark.metrics import METRICS
+
+            lines = {name: (f.__doc__ or "").partition("\n")[0] for name, f in METRICS.items()}
+        else:
+            lines = {name: registry.describe(each, name) for name in registry.names(each)}
+        width = max(map(len, lines))
+        for name, line in lines.items():
+            click.echo(f"  {name:<{width}}  {line}")
+
+
+@cli.group()
+def build() -> None:
+    """Write a ROI dataset: a folder with manifest.csv and image-mask pairs."""
+
+
+@build.command("phantom")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="New folder.")
+@click.option("--n", type=click.IntRange(min=1), default=240, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
+def build_phantom(out: Path, n: int, seed: int, jobs: int | None) -> None:
+    """Real LIDC-IDRI outlines and ratings, SYNTHETIC intensities."""
+    from benchmark.datasets import phantom
+    from benchmark.harness import default_jobs
+
+    with _progress() as progress:
+        phantom.build(
+            out, n, seed, jobs or default_jobs(),
+            lambda done, total: progress.update("Rendering", done, total),
+        )  # fmt: skip
+    click.echo(f"{out}: {n} ROIs with SYNTHETIC intensities (real outlines and ratings)")
+
+
+@cli.command()
+@click.option("--profile", default="quick", show_default=True, metavar="NAME|FILE.toml")
+@click.option("--dataset", metavar="NAME|ROI_DIR|manifest.csv", help="Default: the profile's.")
+@click.option("--models", metavar="A,B", help="Only these models.")
+@click.option("--features", metavar="A,B", help="Only models fed by these feature sets.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a key.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
+@click.option("--out", type=click.Path(path_type=Path), help="New run folder.")
+@click.option("--require-gpu", is_flag=True, help="Fail where the CNN finds no GPU.")
+def run(
+    profile: str,
+    dataset: str | None,
+    models: str | None,
+    features: str | None,
+    settings: tuple[str, ...],
+    jobs: int | None,
+    out: Path | None,
+    require_gpu: bool,
+) -> int:
+    """Train and test every model on the same splits; print and store the table."""
+    from dataclasses import replace
+
+    from benchmark import config as configuration
+    from benchmark import pipeline
+    from benchmark.harness import default_jobs
+    from benchmark.report.tables import main_table
+
+    config = configuration.load(profile, settings)
+    if dataset is not None:
+        config = replace(config, dataset=dataset)
+    arms = configuration.arms(config, _names(models), _names(features))
+    folder = out or _default_folder(config.profile, config.dataset)
+    with _progress() as progress:
+        finished = pipeline.execute(
+            config, arms, folder, jobs=jobs or default_jobs(), require_gpu=require_gpu,
+            progress=progress,
+        )  # fmt: skip
+    _print_table(main_table(finished))
+    for failure in finished.failures:
+        click.echo(_describe(failure), err=True)
+    click.echo(f"\nRun folder: {folder}")
+    return int(any(failure.status == "failed" for failure in finished.failures))
+
+
+@cli.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--format", "formats", default="md,tex,csv", show_default=True, metavar="A,B")
+def report(run_dir: Path, formats: str) -> None:
+    """Write a run's tables again, from what the run stored."""
+    from benchmark.records import read_run
+    from benchmark.report.tables import write_tables
+
+    for path in write_tables(read_run(run_dir), _names(formats) or []):
+        click.echo(str(path))
+
+
+class _Bars:
+    """Progress bars on stderr; satisfies ``benchmark.harness.Progress``."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def update(self, task: str, done: float, total: float) -> None:
+        if task not in self._tasks:
+            self._tasks[task] = self.bars.add_task(task, total=total)
+        self.bars.update(self._tasks[task], completed=done, total=total)
+
+
+@contextmanager
+def _progress() -> Iterator[_Bars]:
+    bars = _Bars()
+    with bars.bars:
+        yield bars
+
+
+def _print_table(table: Table) -> None:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_TABLE_WIDTH)
+    shown = RichTable(title=Text(table.title))
+    for index, name in enumerate(table.header):
+        shown.add_column(name, justify="left" if index < 2 else "right", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*map(Text, row))
+    console.print(shown)
+    for note in table.notes:
+        console.print(Text(note))
+
+
+def _describe(failure: Failure) -> str:
+    parts = [failure.status, failure.stage, failure.model, failure.features, failure.roi_id]
+    if failure.repeat >= 0:
+        parts.append(f"repeat {failure.repeat} fold {failure.fold}")
+    return f"{' '.join(filter(None, parts))}: {failure.reason}"
+
+
+def _default_folder(profile: str, dataset: str) -> Path:
+    from datetime import datetime
+
+    from benchmark.registry import ROOT
+
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return ROOT / "results" / "runs" / f"{stamp}-{profile}-{Path(dataset).stem}"
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

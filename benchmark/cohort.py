@@ -1,0 +1,149 @@
+"""Label rules: from readers' suspicion ratings to labels.
+
+A label made here is what radiologists suspected, not pathology. How the ratings are
+aggregated, and what happens to the indeterminate ones, moves the AUC of every model:
+the rule belongs beside every result (``Cohort.protocol``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.roi import RoiDataset, RoiRecord
+
+INDETERMINATE = 3
+"""Midpoint of the 1-5 suspicion scale."""
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """How ratings become labels.
+
+    Attributes
+    ----------
+    aggregation : {"median", "mean"}
+        Of the readers' ratings.
+    min_readers : int
+        Nodules rated by fewer are left out.
+    indeterminate : {"drop", "benign", "malignant"}
+        What becomes of an aggregate of exactly 3; above 3 is malignant, below benign.
+    """
+
+    aggregation: Literal["median", "mean"] = "median"
+    min_readers: int = 3
+    indeterminate: Literal["drop", "benign", "malignant"] = "drop"
+
+    def __post_init__(self) -> None:
+        if self.min_readers < 1:
+            raise ValueError(f"label.min_readers is {self.min_readers}; it must be at least 1")
+
+    def aggregate(self, ratings: tuple[int, ...]) -> float:
+        """Mean or median of the ratings, on the 1-5 scale."""
+        return fmean(ratings) if self.aggregation == "mean" else float(median(ratings))
+
+    def describe(self) -> str:
+        fate = {
+            "drop": "dropped",
+            "benign": "counted as benign",
+            "malignant": "counted as malignant",
+        }[self.indeterminate]
+        return (
+            f"label: {self.aggregation} of the readers' malignancy ratings > 3, "
+            f"at least {self.min_readers} readers, exactly 3 {fate}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """The labelled ROIs that a run uses, in order of ``roi_id``.
+
+    Attributes
+    ----------
+    records : tuple of RoiRecord
+    labels : ndarray, shape (n_rois,), int64
+        0 benign, 1 malignant.
+    patients : ndarray, shape (n_rois,), str
+    excluded : dict of str to int
+        Reason -> number of ROIs left out.
+    protocol : str
+        The label rule in words.
+    """
+
+    records: tuple[RoiRecord, ...]
+    labels: NDArray[np.int64]
+    patients: NDArray[np.str_]
+    excluded: dict[str, int]
+    protocol: str
+
+    @property
+    def roi_ids(self) -> NDArray[np.str_]:
+        return np.array([r.roi_id for r in self.records])
+
+    def describe(self) -> str:
+        text = (
+            f"{len(self.records)} ROIs of {len(set(self.patients))} patients, "
+            f"{int(self.labels.sum())} malignant"
+        )
+        left_out = ", ".join(f"{n} {why}" for why, n in self.excluded.items() if n)
+        return f"{text}; left out: {left_out}" if left_out else text
+
+
+def assemble(dataset: RoiDataset, rule: LabelRule) -> Cohort:
+    """Apply the rule; a dataset that carries labels ignores it, and the protocol says so.
+
+    Raises
+    ------
+    ValueError
+        Where no ROI, or ROIs of one class only, are left.
+    """
+    excluded: dict[str, int] = {}
+    kept: list[tuple[RoiRecord, int]] = []
+    n_given = sum(r.label is not None for r in dataset.records)
+    for record in sorted(dataset.records, key=lambda r: r.roi_id):
+        label: int | None = record.label
+        reason = ""
+        if label is None:
+            label, reason = _label(record.malignancy_ratings, rule)
+        if label is None:
+            excluded[reason] = excluded.get(reason, 0) + 1
+        else:
+            kept.append((record, label))
+
+    if n_given == len(dataset.records):
+        protocol = "label: as given by the dataset (the label rule is ignored)"
+    elif n_given:
+        protocol = f"{rule.describe()}; {n_given} ROIs carry a label of their own, used as given"
+    else:
+        protocol = rule.describe()
+
+    labels = np.array([label for _, label in kept], dtype=np.int64)
+    if len(set(labels.tolist())) < 2:
+        present = {0: "benign", 1: "malignant"}
+        found = f"only {present[int(labels[0])]} ones" if len(labels) else "none"
+        raise ValueError(
+            f"dataset '{dataset.name}' has {len(kept)} usable ROIs, {found} ({protocol}); "
+            "both benign and malignant ROIs are needed"
+        )
+    return Cohort(
+        records=tuple(record for record, _ in kept),
+        labels=labels,
+        patients=np.array([record.patient_id for record, _ in kept]),
+        excluded=excluded,
+        protocol=protocol,
+    )
+
+
+def _label(ratings: tuple[int, ...], rule: LabelRule) -> tuple[int | None, str]:
+    if len(ratings) < rule.min_readers:
+        return None, f"with fewer than {rule.min_readers} readers"
+    value = rule.aggregate(ratings)
+    if value != INDETERMINATE:
+        return int(value > INDETERMINATE), ""
+    if rule.indeterminate == "drop":
+        return None, "indeterminate"
+    return int(rule.indeterminate == "malignant"), ""

@@ -1,0 +1,234 @@
+"""Configuration: a profile's TOML, then ``--set key=value``; unknown keys are refused."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+from benchmark import registry
+from benchmark.cohort import LabelRule
+from benchmark.splits import SplitRule
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are made: resamples of patients, and the method.
+
+    Attributes
+    ----------
+    samples : int
+    method : {"percentile", "bca"}
+    """
+
+    samples: int = 2000
+    method: Literal["percentile", "bca"] = "percentile"
+
+    def __post_init__(self) -> None:
+        if self.samples < 100:
+            raise ValueError(f"bootstrap.samples is {self.samples}; it must be at least 100")
+
+
+@dataclass(frozen=True, order=True)
+class Arm:
+    """A model with the feature set that it is fed."""
+
+    model: str
+    features: str
+
+    def __str__(self) -> str:
+        return f"{self.model}:{self.features}"
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True)
+class Config:
+    """One run's resolved settings; ``config.toml`` in the run folder is this, written out.
+
+    Attributes
+    ----------
+    profile, dataset : str
+    seed : int
+    arms : tuple of str
+        ``model`` (with its default feature set) or ``model:features``.
+    threshold : float or "train"
+        On P(malignant); ``train`` lets each model choose its own on training patients.
+    label, splits, bootstrap
+        See :class:`LabelRule`, :class:`SplitRule` and :class:`Bootstrap`.
+    models : dict
+        Settings of models by name, those that the model's ``build`` takes.
+    """
+
+    profile: str = "quick"
+    dataset: str = "phantom"
+    seed: int = 0
+    arms: tuple[str, ...] = ()
+    threshold: float | Literal["train"] = "train"
+    label: LabelRule = field(default_factory=LabelRule)
+    splits: SplitRule = field(default_factory=SplitRule)
+    bootstrap: Bootstrap = field(default_factory=Bootstrap)
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.threshold != "train" and not 0 <= self.threshold <= 1:
+            raise ValueError(f"threshold is {self.threshold}; it must be from 0 to 1, or 'train'")
+
+
+def load(profile: str, settings: Iterable[str] = ()) -> Config:
+    """Resolve a profile and settings.
+
+    Parameters
+    ----------
+    profile : str
+        Name of a profile in ``benchmark/profiles`` or path of a TOML file, the
+        ``config.toml`` of a former run included.
+    settings : iterable of str
+        ``key=value``; the value is read as TOML, or as text where it is none.
+
+    Raises
+    ------
+    ValueError
+        Naming the key, the value and the rule.
+    """
+    if profile.endswith(".toml"):
+        path = Path(profile)
+        if not path.is_file():
+            raise ValueError(f"profile '{profile}': no such file")
+        name = path.stem
+    elif profile in registry.names("profiles"):
+        path, name = registry.PROFILES / f"{profile}.toml", profile
+    else:
+        raise ValueError(registry.unknown("profile", profile, registry.names("profiles")))
+    try:
+        tree = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"profile '{profile}': not TOML ({error})") from error
+    tree.setdefault("profile", name)
+    for setting in settings:
+        _set(tree, setting)
+    _refuse_unknown(tree)
+    try:
+        config = TypeAdapter(Config).validate_python(tree)
+    except ValidationError as error:
+        raise ValueError(_first_message(error)) from error
+    return replace(
+        config,
+        models={name: _model_settings(name, values) for name, values in config.models.items()},
+    )
+
+
+def arms(
+    config: Config, models: Iterable[str] | None = None, features: Iterable[str] | None = None
+) -> list[Arm]:
+    """The arms to run.
+
+    ``models`` restricts them to those models, and adds a named one that the profile lacks
+    with its default feature set; ``features`` restricts them to those fed by the named sets.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, and where nothing is left.
+    """
+    chosen = [_arm(text) for text in config.arms]
+    if models is not None:
+        wanted = list(models)
+        known = {arm.model for arm in chosen}
+        chosen = [arm for arm in chosen if arm.model in wanted]
+        chosen += [_arm(model) for model in wanted if model not in known]
+    if features is not None:
+        wanted = list(features)
+        for name in wanted:
+            registry.load("features", name)
+        chosen = [arm for arm in chosen if arm.features in wanted]
+    if not chosen:
+        raise ValueError(
+            "no arm is left to run; pair a model with a feature set in the profile or with "
+            "--set 'arms=[\"model:features\"]'"
+        )
+    return list(dict.fromkeys(chosen))
+
+
+def as_toml_tree(config: Config) -> dict[str, Any]:
+    """The configuration as nested plain values, ready to be written as TOML."""
+    tree = asdict(config)
+    tree["arms"] = list(config.arms)
+    return tree
+
+
+def _arm(text: str) -> Arm:
+    model, _, features = text.partition(":")
+    module = registry.load("models", model)
+    features = features or module.FEATURES
+    registry.load("features", features)
+    return Arm(model, features)
+
+
+def _set(tree: dict[str, Any], setting: str) -> None:
+    key, separator, text = setting.partition("=")
+    if not separator or not key.strip():
+        raise ValueError(f"--set '{setting}': write it as key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    *parents, leaf = key.strip().split(".")
+    node = tree
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise ValueError(f"--set '{setting}': '{parent}' holds a value, not a table")
+    node[leaf] = value
+
+
+def _refuse_unknown(tree: Mapping[str, Any]) -> None:
+    known = _known_keys()
+    for key, value in tree.items():
+        if key == "models":
+            continue
+        paths = [f"{key}.{leaf}" for leaf in value] if isinstance(value, dict) else [key]
+        for path in paths:
+            if path not in known:
+                raise ValueError(registry.unknown("key", path, [*known, "models.NAME.SETTING"]))
+
+
+def _known_keys() -> list[str]:
+    hints = get_type_hints(Config)
+    keys: list[str] = []
+    for entry in fields(Config):
+        kind = hints[entry.name]
+        if is_dataclass(kind):
+            keys += [f"{entry.name}.{leaf.name}" for leaf in fields(kind)]
+        elif entry.name != "models":
+            keys.append(entry.name)
+    return keys
+
+
+def _model_settings(model: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    build = registry.load("models", model).build
+    hints = get_type_hints(build)
+    known = [p for p in inspect.signature(build).parameters if p not in ("seed", "jobs")]
+    checked = {}
+    for key, value in values.items():
+        if key not in known:
+            name = f"models.{model}.{key}"
+            raise ValueError(registry.unknown("key", name, [f"models.{model}.{k}" for k in known]))
+        try:
+            checked[key] = TypeAdapter(hints[key]).validate_python(value)
+        except ValidationError as error:
+            raise ValueError(f"models.{model}.{key}: {_first_message(error)}") from error
+    return checked
+
+
+def _first_message(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "value_error":  # raised by one of our dataclasses, complete as it is
+        return str(first["ctx"]["error"])
+    # Names of union members follow the key's own name; only the latter mean something here.
+    key = ".".join(str(part) for part in first["loc"] if str(part).islower() and part != "float")
+    return f"{key or 'value'} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"

@@ -1,0 +1,194 @@
+"""A folder or CSV of image-mask pairs: LIDC-IDRI as built here, or your own nodules.
+
+``manifest.csv`` has the columns ``roi_id, patient_id, image, mask`` and either ``label``
+(0 or 1) or ``malignancy_ratings`` (one 1-5 rating a reader, space-separated). Paths are
+relative to the CSV; images are NIfTI, NRRD or MHA. A column
+``intensities`` may say ``acquired`` (the default) or ``synthetic``. Any other column is
+carried along.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.roi import INTENSITIES, Roi, RoiDataset, RoiRecord
+
+Spacing = tuple[float, float, float]
+Volume = tuple[NDArray[Any], Spacing]
+"""Voxels in (z, y, x) order and their size in mm."""
+
+FILE_NAME = "manifest.csv"
+_REQUIRED = ("roi_id", "patient_id", "image", "mask")
+_INTERPRETED = {"roi_id", "patient_id", "label", "malignancy_ratings", "intensities"}
+_SPACING_TOLERANCE = 1e-3  # relative; NIfTI stores spacing as float32 and NRRD as text
+
+
+def open_dataset(path: Path) -> RoiDataset:
+    """Read a manifest; voxels are read, and checked, when a ROI is asked for.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV, or a folder that holds ``manifest.csv``.
+
+    Raises
+    ------
+    ValueError
+        Naming file, row (as a spreadsheet counts, the header being row 1), value and rule.
+    """
+    manifest = path / FILE_NAME if path.is_dir() else path
+    if not manifest.is_file():
+        raise ValueError(f"dataset '{path}': no file {manifest.name} there")
+    try:
+        with manifest.open(newline="", encoding="utf-8-sig") as handle:
+            reader = csv.DictReader(handle, strict=True)
+            columns = list(reader.fieldnames or ())
+            _check_columns(manifest, columns)
+            rows = [(reader.line_num, row) for row in reader]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{manifest.name}: not a CSV in UTF-8 ({error})") from error
+    if not rows:
+        raise ValueError(f"{manifest.name}: no rows; every dataset needs at least one ROI")
+
+    records: list[RoiRecord] = []
+    first_row: dict[str, int] = {}
+    for number, row in rows:
+        where = f"{manifest.name} row {number} (roi_id '{row['roi_id']}')"
+        with _prefixed(where):
+            if None in row or None in row.values():
+                raise ValueError(f"not {len(columns)} values, as the header has")
+            record = _parse(row, number)
+            if record.roi_id in first_row:
+                raise ValueError(
+                    f"row {first_row[record.roi_id]} has the same roi_id; it must be unique"
+                )
+        first_row[record.roi_id] = number
+        records.append(record)
+    name = manifest.parent.resolve().name if manifest.name == FILE_NAME else manifest.stem
+    return RoiDataset(name, tuple(records), ManifestReader(manifest))
+
+
+@dataclass(frozen=True)
+class ManifestReader:
+    """Reads the voxels of a record; picklable."""
+
+    manifest: Path
+
+    def __call__(self, record: RoiRecord) -> Roi:
+        """Read one ROI.
+
+        Raises
+        ------
+        ValueError
+            Naming the manifest's row, and the file or the rule that does not hold.
+        """
+        row = record.attributes["manifest_row"]
+        with _prefixed(f"{self.manifest.name} row {row} (roi_id '{record.roi_id}')"):
+            image, spacing = self._load(record, "image")
+            mask, mask_spacing = self._load(record, "mask")
+            values = np.unique(mask)
+            foreground = values[values != 0]
+            if len(foreground) > 1:
+                raise ValueError(
+                    f"mask has the values {', '.join(f'{v:g}' for v in foreground[:4])}; "
+                    "it may have one value besides 0"
+                )
+            roi = Roi(record, image.astype(np.float32), mask != 0, spacing)
+            if not np.allclose(spacing, mask_spacing, rtol=_SPACING_TOLERANCE):
+                raise ValueError(
+                    f"image has spacing {spacing} mm and mask {mask_spacing} mm (z, y, x); "
+                    "they must be the same"
+                )
+            return roi
+
+    def _load(self, record: RoiRecord, column: str) -> Volume:
+        name = record.attributes[column]
+        path = self.manifest.parent / name
+        if not path.is_file():
+            raise ValueError(f"{column} '{name}' does not exist")
+        load = _load_nifti if name.endswith((".nii", ".nii.gz")) else _load_with_itk
+        try:
+            array, spacing = load(path)
+        except ValueError:
+            raise
+        except Exception as error:  # readers of damaged files raise whatever they stumble on
+            reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+            raise ValueError(f"{column} '{name}' cannot be read ({reason})") from error
+        if array.ndim != 3:
+            raise ValueError(f"{column} '{name}' has {array.ndim} dimensions; it must have three")
+        return array, spacing
+
+
+def _load_nifti(path: Path) -> Volume:
+    # Not through ITK, which silently turns NaN in NIfTI files into 0 HU.
+    import nibabel as nib
+
+    image = nib.Nifti1Image.from_filename(path)
+    return np.asanyarray(image.dataobj).T, _spacing(image.header.get_zooms()[2::-1])
+
+
+def _load_with_itk(path: Path) -> Volume:
+    import SimpleITK as sitk
+
+    image = sitk.ReadImage(str(path))
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise ValueError(f"'{path.name}' has several values a voxel; it must have one")
+    return sitk.GetArrayFromImage(image), _spacing(image.GetSpacing()[::-1])
+
+
+def _spacing(values: Iterable[float]) -> Spacing:
+    # NIfTI stores float32; to the nanometre, the same spacing is the same in every format.
+    return cast(Spacing, tuple(round(float(value), 6) for value in values))
+
+
+def _check_columns(manifest: Path, columns: list[str]) -> None:
+    missing = [c for c in _REQUIRED if c not in columns]
+    if missing:
+        raise ValueError(f"{manifest.name}: no column {', '.join(missing)}")
+    if "label" not in columns and "malignancy_ratings" not in columns:
+        raise ValueError(f"{manifest.name}: no column label or malignancy_ratings; one is needed")
+    repeated = sorted({c for c in columns if columns.count(c) > 1})
+    if repeated:
+        raise ValueError(f"{manifest.name}: column {repeated[0]} appears twice")
+
+
+def _parse(row: dict[str, str], number: int) -> RoiRecord:
+    label = row.get("label", "").strip()
+    if label not in ("", "0", "1"):
+        raise ValueError(f"label is '{label}'; it must be 0 (benign) or 1 (malignant)")
+    ratings = row.get("malignancy_ratings", "").split()
+    for rating in ratings:
+        if rating not in ("1", "2", "3", "4", "5"):
+            raise ValueError(
+                f"malignancy_ratings has '{rating}'; ratings are whole numbers from 1 to 5"
+            )
+    intensities = row.get("intensities", "").strip() or "acquired"
+    if intensities not in INTENSITIES:
+        raise ValueError(
+            f"intensities is '{intensities}'; it must be one of {', '.join(INTENSITIES)}"
+        )
+    carried = {key: value for key, value in row.items() if key not in _INTERPRETED}
+    return RoiRecord(
+        roi_id=row["roi_id"].strip(),
+        patient_id=row["patient_id"].strip(),
+        label=int(label) if label else None,
+        malignancy_ratings=tuple(map(int, ratings)),
+        attributes={**carried, "manifest_row": str(number)},
+        intensities=intensities,
+    )
+
+
+@contextmanager
+def _prefixed(where: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error

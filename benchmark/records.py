@@ -1,0 +1,210 @@
+"""The run folder: everything a table or a figure is made from, nothing rounded.
+
+=====================  ==============================================================
+config.toml            resolved configuration; ``--profile`` accepts it
+environment.json       dataset, protocol, package versions, hardware, command line
+splits.json            training and test ROI ids of each repeat and fold
+failures.json          what failed or was skipped, and why
+predictions.parquet    one row a (ROI, split, arm); see ``PREDICTION_COLUMNS``
+metrics.csv            one row a (arm, metric); see ``benchmark.scoring.COLUMNS``
+timings.csv            one row a timed call; see ``TIMING_COLUMNS``
+history.csv            one row a training epoch, for models that have epochs
+=====================  ==============================================================
+
+Each table ends with a column ``intensities``: ``acquired``, or ``synthetic`` where voxel
+values come from a simulation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import tomli_w
+
+from benchmark.config import Config, as_toml_tree
+from benchmark.harness import Failure, Results
+from benchmark.registry import ROOT
+from benchmark.splits import Split, write_splits
+
+PREDICTION_COLUMNS = [
+    "roi_id", "patient_id", "model", "features", "scheme", "repeat", "fold",
+    "y_true", "y_prob", "threshold", "intensities",
+]  # fmt: skip
+TIMING_COLUMNS = [
+    "model", "features", "stage", "repeat", "fold", "seconds", "n_rois", "device", "intensities",
+]  # fmt: skip
+PACKAGES = (
+    "keras", "numpy", "pandas", "pylidc", "pyradiomics", "scikit-learn", "scipy",
+    "SimpleITK", "tensorflow", "jax", "torch", "xgboost",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A finished run, read back."""
+
+    path: Path
+    config: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    predictions: pd.DataFrame
+    metrics: pd.DataFrame
+    timings: pd.DataFrame
+    failures: tuple[Failure, ...]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether voxel values come from a simulation."""
+        return bool(self.environment["dataset"]["intensities"] == "synthetic")
+
+
+def read_run(path: Path) -> RunFolder:
+    """Read a run folder.
+
+    Raises
+    ------
+    ValueError
+        Where it is none.
+    """
+    import tomllib
+
+    try:
+        failures = json.loads((path / "failures.json").read_text())
+        return RunFolder(
+            path=path,
+            config=tomllib.loads((path / "config.toml").read_text()),
+            environment=json.loads((path / "environment.json").read_text()),
+            predictions=pd.read_parquet(path / "predictions.parquet"),
+            metrics=_read_csv(path / "metrics.csv"),
+            timings=_read_csv(path / "timings.csv"),
+            failures=tuple(Failure(**failure) for failure in failures),
+        )
+    except FileNotFoundError as error:
+        missing = Path(str(error.filename)).name
+        raise ValueError(f"'{path}' is not a run folder: no {missing} in it") from error
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    table = pd.read_csv(path, float_precision="round_trip")
+    return table.fillna({"model": "", "features": ""})
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder that appears under its name only when the block ends well.
+
+    Raises
+    ------
+    ValueError
+        Where ``path`` exists and is not an empty folder.
+    """
+    check_new(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        yield draft
+        if path.exists():
+            path.rmdir()
+        draft.chmod(0o777 & ~_umask())
+        draft.rename(path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def check_new(path: Path) -> None:
+    """Refuse a path that exists and is not an empty folder."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"'{path}' exists already; name a new folder or remove it")
+
+
+def write_run(
+    path: Path,
+    config: Config,
+    environment: Mapping[str, Any],
+    splits: Sequence[Split],
+    results: Results,
+    predictions: pd.DataFrame,
+    metrics: pd.DataFrame,
+) -> None:
+    """Write all of a run's files into the folder ``path``."""
+    intensities = environment["dataset"]["intensities"]
+    (path / "config.toml").write_text(tomli_w.dumps(as_toml_tree(config)))
+    (path / "environment.json").write_text(json.dumps(environment, indent=1) + "\n")
+    write_splits(path / "splits.json", splits)
+    failures = [asdict(failure) for failure in results.failures]
+    (path / "failures.json").write_text(json.dumps(failures, indent=1) + "\n")
+    predictions.assign(intensities=intensities).to_parquet(
+        path / "predictions.parquet", index=False, compression="zstd"
+    )
+    metrics.assign(intensities=intensities).to_csv(path / "metrics.csv", index=False)
+    timings = pd.DataFrame(results.timings, columns=TIMING_COLUMNS[:-1])
+    timings.assign(intensities=intensities).to_csv(path / "timings.csv", index=False)
+    if results.history:
+        history = pd.DataFrame(results.history)
+        history.assign(intensities=intensities).to_csv(path / "history.csv", index=False)
+
+
+def prediction_table(results: Results) -> pd.DataFrame:
+    """The predictions of a run, typed, columns ``PREDICTION_COLUMNS`` less the last."""
+    table = pd.DataFrame(results.predictions, columns=PREDICTION_COLUMNS[:-1])
+    whole = dict.fromkeys(("repeat", "fold", "y_true"), "int64")
+    real = dict.fromkeys(("y_prob", "threshold"), "float64")
+    return table.astype({**whole, **real})
+
+
+def describe_machine() -> dict[str, Any]:
+    """Package versions, interpreter, processor and source revision."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "packages": versions,
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "command": ["python", "-m", "benchmark", *sys.argv[1:]],
+        "revision": _revision(),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
+
+
+def _revision() -> str:
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return ""  # no git, or not a checkout
+    return done.stdout.strip()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

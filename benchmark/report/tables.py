@@ -1,0 +1,216 @@
+"""The main table, as rows of text and as Markdown, LaTeX and CSV.
+
+Every rounded number comes out of :func:`with_interval` or :func:`duration`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from benchmark.records import RunFolder
+
+HEADLINE = ("accuracy", "sensitivity", "specificity", "auc")
+"""Metrics of the main table; the others are in ``metrics.csv``."""
+
+SYNTHETIC = (
+    "SYNTHETIC INTENSITIES: the voxel values of this dataset are simulated, not CT. "
+    "The table shows that the suite works; it says nothing about lung nodules in CT."
+)
+_SUSPICION = (
+    "Labels made from readers' ratings are radiologists' suspicion, not pathology, and the "
+    "readers who gave the ratings also drew the outlines."
+)
+_GIVEN = "Labels are the dataset's own; what they stand for is for its authors to say."
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be set.
+
+    Attributes
+    ----------
+    title : str
+    header : tuple of str
+    rows : list of tuple of str
+    notes : list of str
+        What a reader must know; synthetic intensities come first.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    notes: list[str]
+
+
+def main_table(run: RunFolder) -> Table:
+    """Model, features, n, the headline metrics with intervals, and times."""
+    dataset, protocol = run.environment["dataset"], run.environment["protocol"]
+    rows = []
+    for model, features in dict.fromkeys(zip(run.metrics.model, run.metrics.features, strict=True)):
+        arm = run.metrics[(run.metrics.model == model) & (run.metrics.features == features)]
+        by_name = {row.metric: row for row in arm.itertuples()}
+        cells = [by_name[name] for name in HEADLINE]
+        rows.append(
+            (
+                model,
+                features,
+                str(cells[0].n_rois),
+                *(with_interval(c.value, c.ci_low, c.ci_high) for c in cells),
+                duration(_total(run.timings, model, features, "fit")),
+                duration(_total(run.timings, model, features, "predict")),
+            )
+        )
+    lack = "" if "size_only" in set(run.metrics.model) else (
+        "No size-only row: nodule volume alone reaches a high AUC on this task, and without "
+        "that row a model's own contribution cannot be read off."
+    )  # fmt: skip
+    method = run.metrics.method.iloc[0] if len(run.metrics) else "no arm finished"
+    notes = [
+        SYNTHETIC if run.synthetic else "",
+        lack,
+        f"Dataset {dataset['name']}: {dataset['cohort']}.",
+        f"{protocol['label']}. {protocol['split']}. {protocol['threshold']}.",
+        f"Brackets: 95 % interval, {method}. n: ROIs tested. Fit and predict: seconds in all, "
+        "summed over the splits.",
+        _GIVEN if "as given by the dataset" in protocol["label"] else _SUSPICION,
+        _failure_note(run),
+    ]
+    suffix = " [SYNTHETIC INTENSITIES]" if run.synthetic else ""
+    return Table(
+        title=f"Lung nodule benchmark: {dataset['name']}{suffix}",
+        header=(
+            "model", "features", "n", "accuracy", "sensitivity", "specificity", "AUC",
+            "fit s", "predict s",
+        ),
+        rows=rows,
+        notes=[_sentence(note) for note in notes if note],
+    )  # fmt: skip
+
+
+def with_interval(value: float, low: float, high: float) -> str:
+    """``0.903 [0.880, 0.925]``: three decimals; a dash where there is no number."""
+    shown = _decimal(value)
+    return shown if math.isnan(low) else f"{shown} [{_decimal(low)}, {_decimal(high)}]"
+
+
+def duration(seconds: float) -> str:
+    """Seconds to two significant digits, whole from 10 on."""
+    if math.isnan(seconds):
+        return "-"
+    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
+
+
+def write_tables(run: RunFolder, formats: Sequence[str]) -> list[Path]:
+    """Write ``report.md`` and the like into the run folder.
+
+    Raises
+    ------
+    ValueError
+        For an unknown format.
+    """
+    table = main_table(run)
+    written = []
+    for name in formats:
+        if name not in FORMATS:
+            raise ValueError(f"unknown format '{name}'. There are: {', '.join(FORMATS)}")
+        path = run.path / f"report.{name}"
+        path.write_text(FORMATS[name](table), encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def as_markdown(table: Table) -> str:
+    """A pipe table under a heading, the notes as a list."""
+    lines = [f"# {_escape_markdown(table.title)}", ""]
+    if table.notes and table.notes[0] == SYNTHETIC:
+        lines += [f"**{SYNTHETIC}**", ""]
+    lines.append(f"| {' | '.join(table.header)} |")
+    lines.append(f"|{'|'.join('---' if i < 2 else '---:' for i in range(len(table.header)))}|")
+    lines += [f"| {' | '.join(map(_escape_markdown, row))} |" for row in table.rows]
+    lines += ["", *(f"- {_escape_markdown(n)}" for n in table.notes if n != SYNTHETIC), ""]
+    return "\n".join(lines)
+
+
+def as_latex(table: Table) -> str:
+    """A booktabs ``table`` environment; needs ``\\usepackage{booktabs}``."""
+    columns = "ll" + "r" * (len(table.header) - 2)
+    body = [" & ".join(map(_escape_latex, row)) + r" \\" for row in table.rows]
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering\small",
+        rf"\caption{{{_escape_latex(table.title)}. {_escape_latex(' '.join(table.notes))}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(map(_escape_latex, table.header)) + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def as_csv(table: Table) -> str:
+    """The rows as shown; the title and the notes follow as comment lines (#)."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table.header)
+    writer.writerows(table.rows)
+    out.writelines(f"# {line}\n" for line in (table.title, *table.notes))
+    return out.getvalue()
+
+
+FORMATS: dict[str, Callable[[Table], str]] = {
+    "md": as_markdown,
+    "tex": as_latex,
+    "csv": as_csv,
+}
+
+
+def _total(timings: pd.DataFrame, model: str, features: str, stage: str) -> float:
+    chosen = timings[
+        (timings.model == model) & (timings.features == features) & (timings.stage == stage)
+    ]
+    return float(chosen.seconds.sum()) if len(chosen) else math.nan
+
+
+def _failure_note(run: RunFolder) -> str:
+    failed = sum(f.status == "failed" for f in run.failures)
+    skipped = [f for f in run.failures if f.status == "skipped"]
+    parts = [f"{failed} failures are recorded in failures.json"] if failed else []
+    parts += [f"{f.features} skipped: {f.reason}" for f in skipped]
+    return "; ".join(parts)
+
+
+def _decimal(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _sentence(text: str) -> str:
+    text = text[0].upper() + text[1:]
+    return text if text.endswith(".") else f"{text}."
+
+
+def _escape_markdown(text: str) -> str:
+    for character in "\\|*_<>`":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def _escape_latex(text: str) -> str:
+    special = {
+        "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+        "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+        "<": r"\textless{}", ">": r"\textgreater{}",
+    }  # fmt: skip
+    return "".join(special.get(character, character) for character in text)

@@ -1,0 +1,200 @@
+"""Which ROIs train and which test, the same for every model, stored as ROI ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.cohort import Cohort
+from benchmark.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How ROIs are divided.
+
+    Attributes
+    ----------
+    scheme : {"holdout", "kfold"}
+    group : {"patient", "none"}
+        ``patient`` keeps all of a patient's ROIs on one side. ``none`` is the paper's
+        nodule-level split: patients leak from training into test.
+    test_size : float
+        Share of ROIs tested, for ``holdout``.
+    folds : int
+        For ``kfold``.
+    repeats : int
+        How often the whole scheme is drawn again.
+    """
+
+    scheme: Literal["holdout", "kfold"] = "holdout"
+    group: Literal["patient", "none"] = "patient"
+    test_size: float = 0.3
+    folds: int = 5
+    repeats: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_size < 1:
+            raise ValueError(
+                f"splits.test_size is {self.test_size}; it must lie between 0 and 1, both excluded"
+            )
+        if self.folds < 2:
+            raise ValueError(f"splits.folds is {self.folds}; it must be at least 2")
+        if self.repeats < 1:
+            raise ValueError(f"splits.repeats is {self.repeats}; it must be at least 1")
+
+    @property
+    def leaky(self) -> bool:
+        """Whether a patient may stand on both sides."""
+        return self.group == "none"
+
+    def describe(self) -> str:
+        share = f"{self.test_size:.0%}"
+        what = (
+            f"stratified {self.folds}-fold"
+            if self.scheme == "kfold"
+            else f"stratified hold-out, {share} tested"
+        )
+        how = (
+            "by nodule (LEAKY: a patient's nodules may stand on both sides)"
+            if self.leaky
+            else "grouped by patient"
+        )
+        return f"split: {what}, {how}, {self.repeats} repeat{'s' if self.repeats > 1 else ''}"
+
+
+@dataclass(frozen=True)
+class Split:
+    """One division into training and test ROIs."""
+
+    scheme: str
+    repeat: int
+    fold: int
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def make_splits(cohort: Cohort, rule: SplitRule, seed: int) -> list[Split]:
+    """Draw the splits; rows in another order give the same splits.
+
+    Grouped schemes use scikit-learn's ``StratifiedGroupKFold`` (stratified with
+    ``shuffle=True`` from 1.8 on); the grouped hold-out joins the folds that make up
+    ``test_size`` (3 of 10 for 0.3).
+
+    Raises
+    ------
+    ValueError
+        Where patients or cases are too few, or a side lacks a class.
+    """
+    splits = []
+    for repeat in range(rule.repeats):
+        # The test size is part of the name only where it matters, so that a k-fold
+        # does not change with a setting that it ignores.
+        random_state = derive_seed(seed, "split", rule.scheme, rule.group, repeat)
+        for fold, test in enumerate(_test_sides(cohort, rule, random_state)):
+            splits.append(_split(cohort, rule, repeat, fold, test))
+    return splits
+
+
+def _test_sides(cohort: Cohort, rule: SplitRule, random_state: int) -> list[NDArray[np.intp]]:
+    from sklearn.model_selection import train_test_split
+
+    if rule.scheme == "kfold":
+        return _folds(cohort, rule, rule.folds, random_state)
+    if rule.leaky:
+        _, test = train_test_split(
+            np.arange(len(cohort.labels)),
+            test_size=rule.test_size,
+            stratify=cohort.labels,
+            random_state=random_state,
+        )
+        return [np.sort(test)]
+    share = Fraction(rule.test_size).limit_denominator(20)
+    if not 0 < share < 1:
+        raise ValueError(
+            f"splits.test_size is {rule.test_size}; a hold-out grouped by patient is made of "
+            "twentieths and coarser shares, so use a value from 0.05 to 0.95"
+        )
+    folds = _folds(cohort, rule, share.denominator, random_state)
+    return [np.sort(np.concatenate(folds[: share.numerator]))]
+
+
+def _folds(cohort: Cohort, rule: SplitRule, n: int, random_state: int) -> list[NDArray[np.intp]]:
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    unit = "ROIs" if rule.leaky else "patients"
+    for value, name in ((0, "benign"), (1, "malignant")):
+        members = cohort.labels == value
+        available = int(members.sum()) if rule.leaky else len(set(cohort.patients[members]))
+        if available < n:
+            raise ValueError(
+                f"{available} {unit} with {name} ROIs; this split makes {n} folds and needs at "
+                f"least one in each: set splits.folds or splits.test_size to suit"
+            )
+    columns = np.zeros((len(cohort.labels), 1))
+    if rule.leaky:
+        plain = StratifiedKFold(n, shuffle=True, random_state=random_state)
+        return [test for _, test in plain.split(columns, cohort.labels)]
+    grouped = StratifiedGroupKFold(n, shuffle=True, random_state=random_state)
+    return [test for _, test in grouped.split(columns, cohort.labels, groups=cohort.patients)]
+
+
+def _split(
+    cohort: Cohort, rule: SplitRule, repeat: int, fold: int, test: NDArray[np.intp]
+) -> Split:
+    tested = np.zeros(len(cohort.labels), dtype=bool)
+    tested[test] = True
+    for side, members in (("test", tested), ("training", ~tested)):
+        classes = set(cohort.labels[members].tolist())
+        if len(classes) < 2:
+            raise ValueError(
+                f"repeat {repeat} fold {fold}: the {side} side has ROIs of one class only; "
+                "use fewer folds or another splits.test_size"
+            )
+    ids = cohort.roi_ids
+    return Split(rule.scheme, repeat, fold, tuple(ids[~tested]), tuple(ids[tested]))
+
+
+def check_splits(splits: Sequence[Split], cohort: Cohort, *, leaky: bool) -> None:
+    """Refuse splits that name unknown ROIs, overlap, or share patients undeclared.
+
+    Raises
+    ------
+    ValueError
+        Naming the split and the first offender.
+    """
+    patient_of = dict(zip(cohort.roi_ids.tolist(), cohort.patients.tolist(), strict=True))
+    for split in splits:
+        where = f"repeat {split.repeat} fold {split.fold}"
+        unknown = sorted({*split.train, *split.test} - patient_of.keys())
+        if unknown:
+            raise ValueError(f"{where}: roi_id '{unknown[0]}' is not in the cohort")
+        both = sorted(set(split.train) & set(split.test))
+        if both:
+            raise ValueError(f"{where}: roi_id '{both[0]}' is on both sides")
+        shared = {patient_of[i] for i in split.train} & {patient_of[i] for i in split.test}
+        if shared and not leaky:
+            raise ValueError(
+                f"{where}: patient '{min(shared)}' and {len(shared) - 1} others are on both "
+                "sides; only splits.group=none declares a leaky scheme"
+            )
+
+
+def write_splits(path: Path, splits: Sequence[Split]) -> None:
+    """Write ``splits.json``: a list of {scheme, repeat, fold, train, test}."""
+    path.write_text(json.dumps([asdict(split) for split in splits], indent=1) + "\n")
+
+
+def read_splits(path: Path) -> list[Split]:
+    """Read what :func:`write_splits` wrote."""
+    return [
+        Split(s["scheme"], s["repeat"], s["fold"], tuple(s["train"]), tuple(s["test"]))
+        for s in json.loads(path.read_text())
+    ]

@@ -1,0 +1,62 @@
+"""What the 2D inputs share: the largest slice, resampling to a square, HU to [0, 1]."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.roi import Roi
+
+SIZE = 124
+"""Side of the CNN's input, pixels."""
+
+WINDOW_HU = (-1000.0, 400.0)
+"""Clipped and scaled to [0, 1]: air to above the density of enhanced soft tissue."""
+
+
+def largest_slice(roi: Roi) -> int:
+    """Index of the slice with the largest mask; of equals, the first."""
+    return int(roi.mask.sum(axis=(1, 2)).argmax())
+
+
+def in_plane_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Tight box of a slice's mask: first row, last row + 1, first column, last column + 1."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    columns = np.flatnonzero(mask.any(axis=0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def sample(
+    plane: NDArray[np.float32], top: float, left: float, height: float, width: float
+) -> NDArray[np.float32]:
+    """Resample a rectangle of a slice to SIZE x SIZE, bilinearly, and scale HU to [0, 1].
+
+    Parameters
+    ----------
+    plane : ndarray, shape (rows, columns)
+        HU.
+    top, left, height, width : float
+        The rectangle in pixels; pixel (0, 0) covers [0, 1) x [0, 1). Outside the slice the
+        value is that of air.
+
+    Returns
+    -------
+    ndarray, shape (SIZE, SIZE, 1), float32, in [0, 1]
+    """
+    from scipy.ndimage import map_coordinates
+
+    steps = (np.arange(SIZE) + 0.5) / SIZE
+    rows, columns = np.meshgrid(
+        top + steps * height - 0.5, left + steps * width - 0.5, indexing="ij"
+    )
+    # Half a pixel beyond the outermost centres still belongs to the slice.
+    inside = (
+        (rows >= -0.5)
+        & (rows <= plane.shape[0] - 0.5)
+        & (columns >= -0.5)
+        & (columns <= plane.shape[1] - 0.5)
+    )
+    values = map_coordinates(plane, [rows, columns], order=1, mode="nearest")
+    low, high = WINDOW_HU
+    scaled = (np.clip(np.where(inside, values, low), low, high) - low) / (high - low)
+    return scaled.astype(np.float32)[..., None]

@@ -1,0 +1,23 @@
+"""Equivalent diameter and volume from mask and spacing: what size alone can tell."""
+
+from __future__ import annotations
+
+import math
+
+from benchmark.roi import Roi
+
+
+def extract(roi: Roi) -> dict[str, float]:
+    """Size of the mask.
+
+    Returns
+    -------
+    dict
+        ``equivalent_diameter_mm``, of the ball with the mask's volume, (6 V / pi)^(1/3);
+        ``volume_mm3``, voxels times voxel volume (IBSI: approximate volume, YEKZ).
+    """
+    volume = roi.volume_mm3
+    return {
+        "equivalent_diameter_mm": (6 * volume / math.pi) ** (1 / 3),
+        "volume_mm3": volume,
+    }

@@ -1,0 +1,87 @@
+"""Small real image files, and where the real nodules are."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+ROOT = Path(__file__).resolve().parent.parent
+# The projects's real nodules lie beside the checkout; a clone elsewhere names them.
+REAL_DATA = Path(os.environ.get("LUNG_NODULE_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def lidc_crops() -> Path:
+    """Folder of 1,641 real nodules, absent from most machines."""
+    folder = REAL_DATA / "lidc_crops"
+    if not (folder / "manifest.csv").is_file():
+        pytest.skip("the real LIDC-IDRI crops are not on this machine (LUNG_NODULE_DATA)")
+    return folder
+
+
+def ball(shape: tuple[int, int, int], radius: float) -> np.ndarray:
+    """A centred ball, in voxels."""
+    axes = np.ogrid[tuple(slice(0, n) for n in shape)]
+    return sum((a - (n - 1) / 2) ** 2 for a, n in zip(axes, shape, strict=True)) <= radius**2
+
+
+def write_volume(
+    path: Path, array: np.ndarray, spacing_mm: tuple[float, float, float] = (1.0, 0.7, 0.7)
+) -> None:
+    """Write (z, y, x) voxels in the format that the file's name says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing(spacing_mm[::-1])
+    sitk.WriteImage(image, str(path))
+
+
+WriteManifest = Callable[..., Path]
+
+
+@pytest.fixture
+def write_manifest(tmp_path: Path) -> WriteManifest:
+    """Write a manifest folder of noisy balls; malignant ones are larger.
+
+    ``change`` maps a row's number (0-based) to columns that it overrides; a value of None
+    takes the column out for all rows.
+    """
+
+    def write(
+        n: int = 24,
+        *,
+        labels: bool = True,
+        change: Mapping[int, Mapping[str, str]] | None = None,
+        suffix: str = ".nii.gz",
+        folder: str = "rois",
+    ) -> Path:
+        rng = np.random.default_rng(0)
+        root = tmp_path / folder
+        rows = []
+        for i in range(n):
+            malignant = i % 2
+            mask = ball((7, 16, 16), 2.2 + malignant + rng.uniform(0, 0.8))
+            image = np.where(mask, 30, -850) + rng.normal(0, 25, mask.shape)
+            write_volume(root / f"images/r{i}{suffix}", image.round().astype(np.int16))
+            write_volume(root / f"masks/r{i}{suffix}", mask.astype(np.uint8))
+            row = {
+                "roi_id": f"r{i}",
+                "patient_id": f"p{i // 2 if i < 4 else i}",
+                "image": f"images/r{i}{suffix}",
+                "mask": f"masks/r{i}{suffix}",
+            }
+            ratings = "4 5 4" if malignant else "1 2 2"
+            row |= {"label": str(malignant)} if labels else {"malignancy_ratings": ratings}
+            rows.append(row | dict((change or {}).get(i, {})))
+        with (root / "manifest.csv").open("w", newline="") as handle:
+            writer = csv.DictWriter(handle, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        return root
+
+    return write

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import WriteManifest, write_volume
+
+from benchmark.datasets import manifest
+
+
+def read_all(root: Path) -> None:
+    dataset = manifest.open_dataset(root)
+    for record in dataset.records:
+        dataset.read(record)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
+def test_axes_and_spacing_are_z_y_x(tmp_path: Path, suffix: str) -> None:
+    image = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
+    mask = np.zeros((2, 3, 4), np.uint8)
+    mask[1, 2, 3] = 1
+    write_volume(tmp_path / f"i{suffix}", image, (2.5, 0.5, 0.75))
+    write_volume(tmp_path / f"m{suffix}", mask, (2.5, 0.5, 0.75))
+    (tmp_path / "manifest.csv").write_text(
+        f"roi_id,patient_id,image,mask,label,site\na,p,i{suffix},m{suffix},1,here\n"
+    )
+    dataset = manifest.open_dataset(tmp_path)
+    roi = dataset.read(dataset.records[0])
+    assert roi.spacing_mm == pytest.approx((2.5, 0.5, 0.75))
+    np.testing.assert_array_equal(roi.image, image)
+    assert list(zip(*np.nonzero(roi.mask), strict=True)) == [(1, 2, 3)]
+    assert roi.volume_mm3 == pytest.approx(2.5 * 0.5 * 0.75)
+    assert roi.record.attributes["site"] == "here"
+
+
+def test_csv_may_be_named_itself(write_manifest: WriteManifest) -> None:
+    root = write_manifest(4)
+    renamed = (root / "manifest.csv").rename(root / "mine.csv")
+    assert manifest.open_dataset(renamed).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": "2"}, r"row 4 \(roi_id 'r2'\): label is '2'; it must be 0"),
+        ({"label": "malignant"}, r"label is 'malignant'"),
+        ({"roi_id": "r0"}, r"row 4 \(roi_id 'r0'\): row 2 has the same roi_id"),
+        ({"roi_id": " "}, "row 4 .*roi_id is empty"),
+        ({"patient_id": ""}, "row 4 .*patient_id is empty"),
+        ({"label": ""}, "row 4 .*neither label nor malignancy_ratings"),
+    ],
+)
+def test_rows_are_checked(
+    write_manifest: WriteManifest, change: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        manifest.open_dataset(write_manifest(4, change={2: change}))
+
+
+@pytest.mark.parametrize("ratings", ["3 7", "4.5", "0", "high"])
+def test_ratings_are_checked(write_manifest: WriteManifest, ratings: str) -> None:
+    root = write_manifest(4, labels=False, change={1: {"malignancy_ratings": ratings}})
+    with pytest.raises(ValueError, match=r"row 3 \(roi_id 'r1'\): malignancy_ratings has"):
+        manifest.open_dataset(root)
+
+
+def test_unknown_intensities_are_refused(write_manifest: WriteManifest) -> None:
+    root = write_manifest(2)
+    text = (root / "manifest.csv").read_text().splitlines()
+    (root / "manifest.csv").write_text(f"{text[0]},intensities\n{text[1]},simulated\n")
+    with pytest.raises(ValueError, match="intensities is 'simulated'; it must be one of acq"):
+        manifest.open_dataset(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column roi_id, patient_id, image, mask"),
+        ("roi_id,patient_id,image,mask\na,b,c,d\n", "no column label or malignancy_ratings"),
+        ("roi_id,patient_id,image,mask,label\n", "no rows"),
+        ("roi_id,patient_id,image,mask,label,label\na,b,c,d,1,1\n", "label appears twice"),
+        ("roi_id,patient_id,image,mask,label\na,b,c\n", "row 2 .*not 5 values"),
+        ("roi_id,patient_id,image,mask,label\na,b,c,d,1,7\n", "row 2 .*not 5 values"),
+    ],
+)
+def test_tables_are_checked(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "manifest.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        manifest.open_dataset(tmp_path)
+
+
+def test_not_text(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_bytes(b"\x89PNG\xff\xfe\x00")
+    with pytest.raises(ValueError, match="not a CSV in UTF-8"):
+        manifest.open_dataset(tmp_path)
+
+
+def test_missing_file(write_manifest: WriteManifest) -> None:
+    root = write_manifest(4)
+    (root / "masks/r3.nii.gz").unlink()
+    with pytest.raises(ValueError, match=r"row 5 \(roi_id 'r3'\): mask 'masks/r3.nii.gz' does"):
+        read_all(root)
+
+
+def test_damaged_file(write_manifest: WriteManifest) -> None:
+    root = write_manifest(4)
+    (root / "images/r0.nii.gz").write_bytes(b"nothing like NIfTI")
+    with pytest.raises(ValueError, match=r"row 2 .*image 'images/r0.nii.gz' cannot be read"):
+        read_all(root)
+
+
+SHAPE = (7, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "message"),
+    [
+        (np.zeros(SHAPE), np.zeros(SHAPE, np.uint8), "mask is empty"),
+        (np.zeros((7, 16, 15)), np.ones(SHAPE, np.uint8), r"image is \(7, 16, 15\) and mask is"),
+        (np.full(SHAPE, np.nan), np.ones(SHAPE, np.uint8), "image has 1792 NaN"),
+        (np.full(SHAPE, -np.inf), np.ones(SHAPE, np.uint8), "image has 1792 NaN or infinite"),
+        (np.zeros(SHAPE), np.arange(1792, dtype=np.uint8).reshape(SHAPE) % 3, "the values 1, 2"),
+    ],
+)
+def test_voxels_are_checked(
+    write_manifest: WriteManifest, image: np.ndarray, mask: np.ndarray, message: str
+) -> None:
+    root = write_manifest(4)
+    write_volume(root / "images/r2.nii.gz", image.astype(np.float32))
+    write_volume(root / "masks/r2.nii.gz", mask)
+    with pytest.raises(ValueError, match=rf"manifest.csv row 4 \(roi_id 'r2'\): .*{message}"):
+        read_all(root)
+
+
+def test_spacing_of_image_and_mask_must_agree(write_manifest: WriteManifest) -> None:
+    root = write_manifest(4)
+    write_volume(root / "masks/r1.nii.gz", np.ones(SHAPE, np.uint8), (1.0, 0.7, 0.8))
+    with pytest.raises(ValueError, match=r"row 3 .*they must be the same"):
+        read_all(root)
+
+
+def test_content_hash_follows_content_only(write_manifest: WriteManifest) -> None:
+    first = manifest.open_dataset(write_manifest(4, folder="a"))
+    second = manifest.open_dataset(write_manifest(4, folder="b", suffix=".nrrd"))
+    a, b = (d.read(d.records[0]).content_hash() for d in (first, second))
+    other = first.read(first.records[1]).content_hash()
+    assert a == b != other
