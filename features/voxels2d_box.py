@@ -17,4 +17,5 @@ def extract(roi: Roi) -> NDArray[np.float32]:
     """The box, shape (124, 124, 1), in [0, 1]."""
     z = largest_slice(roi)
     top, bottom, left, right = in_plane_box(roi.mask[z])
-    return sample(roi.image[z], top, left, bottom - top, right - left)
+    box = roi.image[z, top:bottom, left:right]
+    return sample(box, 0, 0, bottom - top, right - left)

@@ -1,0 +1,257 @@
+"""The command line end to end, on real files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, WriteManifest, write_volume
+
+from benchmark import cli, records, scoring
+
+SMALL = ["--models", "prior,size_only,logistic", "--jobs", "1", "--set", "bootstrap.samples=200"]
+
+
+def invoke(*arguments: str | Path) -> int:
+    """Exit status of ``python -m benchmark ARGUMENTS``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["benchmark", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+    assert isinstance(stopped.value.code, int)
+    return stopped.value.code
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The one line on stderr with which arguments are refused."""
+    assert invoke(*arguments) == 2
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, captured.err
+    assert "Traceback" not in captured.err
+    assert not captured.out
+    return lines[0]
+
+
+def test_a_run_from_a_manifest(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = write_manifest(40), tmp_path / "run"
+    assert invoke("run", "--dataset", root, "--out", out, *SMALL) == 0
+    printed = capsys.readouterr().out
+    for expected in ("prior", "size_only", "logistic", "AUC", "sensitivity", "fit s"):
+        assert expected in printed
+    assert "the label rule is ignored" in printed
+    assert "synthetic" not in printed.lower()
+
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        "config.toml", "environment.json", "splits.json", "failures.json", "predictions.parquet",
+        "metrics.csv", "timings.csv", "report.md", "report.tex",
+    }  # fmt: skip
+    run = records.read_run(out)
+    assert list(run.predictions.columns) == records.PREDICTION_COLUMNS
+    assert list(run.timings.columns) == records.TIMING_COLUMNS
+    assert list(run.metrics.columns) == [*scoring.COLUMNS, "intensities"]
+    assert set(run.predictions.intensities) == {"acquired"}
+    assert run.environment["packages"]["scikit-learn"]
+    auc = run.metrics[run.metrics.metric == "auc"].set_index("model").value
+    assert auc["prior"] == 0.5
+    assert auc["size_only"] == 1  # the manifest's malignant balls are all larger
+
+    # Everything in the table can be made again from the stored predictions.
+    again = scoring.score(
+        run.predictions, scoring.Bootstrap(**run.config["bootstrap"]), run.config["seed"]
+    )
+    pd.testing.assert_frame_equal(again, run.metrics.drop(columns="intensities"), rtol=1e-15)
+
+
+def test_the_same_command_gives_identical_predictions(
+    write_manifest: WriteManifest, tmp_path: Path
+) -> None:
+    root = write_manifest(40)
+    tables = []
+    for name in ("a", "b"):
+        assert invoke("run", "--dataset", root, "--out", tmp_path / name, *SMALL) == 0
+        tables.append(records.read_run(tmp_path / name).predictions)
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def test_a_written_configuration_repeats_the_run(
+    write_manifest: WriteManifest, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    root = write_manifest(40)
+    changed = ["--set", "seed=5", "--set", "splits.scheme=kfold"]
+    assert invoke("run", "--dataset", root, "--out", first, *SMALL, *changed) == 0
+    assert invoke("run", "--profile", first / "config.toml", "--out", second, "--jobs", "1") == 0
+    a, b = records.read_run(first), records.read_run(second)
+    assert a.config == b.config
+    pd.testing.assert_frame_equal(a.predictions, b.predictions, check_exact=True)
+    assert (first / "splits.json").read_text() == (second / "splits.json").read_text()
+
+
+def test_reports_are_made_again(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    invoke("run", "--dataset", write_manifest(40), "--out", out, *SMALL)
+    before = (out / "report.md").read_text()
+    (out / "report.md").unlink()
+    assert invoke("report", out, "--format", "md,csv") == 0
+    assert (out / "report.md").read_text() == before
+    assert (out / "report.csv").read_text().startswith("model,features,n,accuracy")
+    capsys.readouterr()
+    assert "unknown format 'doc'" in refused(capsys, "report", out, "--format", "doc")
+    assert "is not a run folder: no failures.json" in refused(capsys, "report", tmp_path)
+
+
+def test_failures_are_listed_and_change_the_exit_status(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A one-voxel nodule has no radiomics: that ROI is recorded and the rest goes on."""
+    root, out = write_manifest(40), tmp_path / "run"
+    mask = np.zeros((7, 16, 16), np.uint8)
+    mask[3, 8, 8] = 1
+    write_volume(root / "masks/r9.nii.gz", mask)
+    assert invoke("run", "--dataset", root, "--out", out, *SMALL) == 1
+    assert "failed extract radiomics r9: ValueError: mask only contains 1" in capsys.readouterr().err
+    (failure,) = json.loads((out / "failures.json").read_text())
+    assert (failure["roi_id"], failure["features"]) == ("r9", "radiomics")
+
+
+def test_missing_ratings_are_a_skip_not_a_failure(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms = 'arms=["prior", "size_only", "logistic:ratings"]'
+    out = tmp_path / "run"
+    arguments = ["run", "--dataset", write_manifest(40), "--out", out, "--set", arms]
+    assert invoke(*arguments, "--jobs", "1") == 0
+    captured = capsys.readouterr()
+    assert "skipped extract ratings: the dataset has no readers' ratings" in captured.err
+    assert "Ratings skipped" in captured.out
+
+
+def test_a_table_without_the_size_baseline_says_so(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--dataset", write_manifest(40), "--out", tmp_path / "run", "--models", "prior"]
+    assert invoke("run", *arguments, "--jobs", "1") == 0
+    assert "No size-only row" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--models", "xbg"], "unknown model 'xbg'; did you mean 'xgb'?"),
+        (["--features", "voxel"], "unknown feature 'voxel'"),
+        (["--set", "label.reader=2"], "unknown key 'label.reader'"),
+        (["--profile", "fast"], "unknown profile 'fast'"),
+        (["--dataset", "nowhere"], "dataset 'nowhere': no such file or folder"),
+        (["--jobs", "0"], "0 is not in the range"),
+        (["--coffee"], "No such option"),
+        (["--require-gpu", "--models", "svm"], "none of the models to run can use a GPU"),
+    ],
+)
+def test_bad_arguments(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    assert message in refused(capsys, "run", "--out", tmp_path / "run", *arguments)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_run_folder_is_never_overwritten(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "mine.txt").write_text("precious")
+    message = refused(capsys, "run", "--dataset", write_manifest(24), "--out", out, *SMALL)
+    assert "exists already" in message
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+
+
+BAD_VOLUMES = {
+    "missing": lambda root: (root / "images/r5.nii.gz").unlink(),
+    "empty mask": lambda root: write_volume(
+        root / "masks/r5.nii.gz", np.zeros((7, 16, 16), np.uint8)
+    ),
+    "other size": lambda root: write_volume(
+        root / "masks/r5.nii.gz", np.ones((7, 16, 17), np.uint8)
+    ),
+    "NaN": lambda root: write_volume(
+        root / "images/r5.nii.gz", np.full((7, 16, 16), np.nan, np.float32)
+    ),
+}
+RULES = {
+    "missing": "image 'images/r5.nii.gz' does not exist",
+    "empty mask": "mask is empty; every ROI needs at least one voxel",
+    "other size": "they must be the same size",
+    "NaN": "image has 1792 NaN or infinite voxels; HU must be finite",
+}
+
+
+@pytest.mark.parametrize("case", BAD_VOLUMES)
+def test_bad_voxels(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    root, out = write_manifest(24), tmp_path / "run"
+    BAD_VOLUMES[case](root)
+    message = refused(capsys, "run", "--dataset", root, "--out", out, *SMALL)
+    assert message.startswith("error: manifest.csv row 7 (roi_id 'r5'): ")
+    assert RULES[case] in message
+    assert {path.name for path in tmp_path.iterdir()} == {"rois"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({3: {"roi_id": "r1"}}, "manifest.csv row 5 (roi_id 'r1'): row 3 has the same roi_id"),
+        ({3: {"label": "yes"}}, "manifest.csv row 5 (roi_id 'r3'): label is 'yes'; it must be 0"),
+        ({i: {"label": "0"} for i in range(24)}, "24 usable ROIs, only benign ones"),
+    ],
+)
+def test_bad_tables(
+    write_manifest: WriteManifest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[int, dict[str, str]],
+    message: str,
+) -> None:
+    root, out = write_manifest(24, change=change), tmp_path / "run"
+    assert message in refused(capsys, "run", "--dataset", root, "--out", out, *SMALL)
+    assert {path.name for path in tmp_path.iterdir()} == {"rois"}
+
+
+def test_as_a_process() -> None:
+    """Exit status and streams as a shell sees them."""
+    command = [sys.executable, "-m", "benchmark"]
+    listed = subprocess.run([*command, "list"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert listed.returncode == 0
+    for name in ("phantom", "radiomics", "paper_cnn", "auc", "quick"):
+        assert f"  {name} " in listed.stdout
+    wrong = subprocess.run(
+        [*command, "run", "--profile", "nope"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: unknown profile 'nope'")
+    assert wrong.stderr.count("\n") == 1
+
+
+def test_listing_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['benchmark', 'list', 'models']\n"
+        "from benchmark.cli import cli\n"
+        "cli.main(standalone_mode=False)\n"
+        "heavy = {'tensorflow', 'keras', 'xgboost', 'radiomics', 'pylidc', 'sklearn', 'pandas'}\n"
+        "print('loaded', sorted(heavy & sys.modules.keys()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "loaded []"
