@@ -97,7 +97,7 @@ def read_run(path: Path) -> RunFolder:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path, float_precision="round_trip")
+    table = pd.read_csv(path)
     return table.fillna({"model": "", "features": ""})
 
 

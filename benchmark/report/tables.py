@@ -76,7 +76,9 @@ def main_table(run: RunFolder) -> Table:
         SYNTHETIC if run.synthetic else "",
         lack,
         f"Dataset {dataset['name']}: {dataset['cohort']}.",
-        f"{protocol['label']}. {protocol['split']}. {protocol['threshold']}.",
+        protocol["label"],
+        protocol["split"],
+        protocol["threshold"],
         f"Brackets: 95 % interval, {method}. n: ROIs tested. Fit and predict: seconds in all, "
         "summed over the splits.",
         _GIVEN if "as given by the dataset" in protocol["label"] else _SUSPICION,
