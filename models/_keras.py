@@ -1,0 +1,287 @@
+"""Trains a Keras 3 network: seeds, class weights, curves, threshold; any backend.
+
+Uses ``keras`` alone, so TensorFlow (the default), JAX and PyTorch serve alike, chosen by
+the environment variable KERAS_BACKEND.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models._training import (
+    Floats,
+    Indices,
+    check_inputs,
+    check_training,
+    split_patients,
+    two_columns,
+    youden_threshold,
+)
+
+
+def load_keras() -> Any:
+    """Import Keras, with the environment set that its backend reads on first import.
+
+    What the user has set stays. TensorFlow leaves oneDNN off on some CPUs, where a step then
+    takes about twice as long. With more than one operation at a time (inter-op threads) two
+    equal fits differ in the last bits, and a second thread gains nothing here. Log level 3
+    drops the complaint about a missing GPU, logged as an error on every machine without one;
+    failures of an operation are raised, not logged.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "keras" not in sys.modules:
+        with _held_back_stderr():
+            import keras
+    import keras
+
+    return keras
+
+
+@contextmanager
+def _held_back_stderr() -> Iterator[None]:
+    """Keep what native code writes to file descriptor 2; show it only if the block fails.
+
+    TensorFlow's first lines come before its log level takes effect.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(saved, kept.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def device() -> str:
+    """What the backend would train on: ``cpu``, or the GPU's name."""
+    backend = load_keras().backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        if gpus:
+            details = tf.config.experimental.get_device_details(gpus[0])
+            return str(details.get("device_name", "gpu"))
+    elif backend == "jax":
+        import jax
+
+        first = jax.devices()[0]
+        if first.platform != "cpu":
+            return str(first.device_kind)
+    elif backend == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return str(torch.cuda.get_device_name())
+    return "cpu"
+
+
+class KerasClassifier:
+    """A two-class network trained for a fixed number of epochs.
+
+    Parameters
+    ----------
+    make_network : callable
+        Given Keras and the shape of an image, an uncompiled model with two softmax outputs;
+        called in ``fit``, so that building imports nothing.
+    seed : int
+        Of weights, order of images, augmentation, dropout and held-out patients.
+    epochs, batch_size : int
+    learning_rate : float
+        Of Adam.
+    class_weights : bool
+        Weight the loss of a class by n / (2 n_class); losses of validation stay unweighted.
+    validation_fraction : float
+        Share of the training patients, in [0, 1), held out for validation curves and for the
+        threshold. At 0 the threshold is chosen on the very images that were fitted, without
+        augmentation: it is optimistic, and as good as the network has overfitted little.
+
+    Attributes
+    ----------
+    threshold_ : float
+        On P(malignant), see ``youden_threshold``.
+    history_ : list of dict
+        One an epoch: epoch (from 1), loss, accuracy; val_loss, val_accuracy where patients
+        are held out. Loss and accuracy are means over the epoch, in training mode.
+    on_epoch : callable or None
+        Called with epochs done and their total.
+    device_ : str
+        What it was trained on: ``cpu``, or the GPU's name.
+    """
+
+    threshold_: float
+    device_: str
+
+    def __init__(
+        self,
+        make_network: Callable[[Any, tuple[int, ...]], Any],
+        *,
+        seed: int,
+        epochs: int,
+        batch_size: int,
+        learning_rate: float,
+        class_weights: bool,
+        validation_fraction: float,
+    ) -> None:
+        self.make_network = make_network
+        self.seed = seed
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.class_weights = class_weights
+        self.validation_fraction = validation_fraction
+        self.on_epoch: Callable[[int, int], None] | None = None
+        self.history_: list[dict[str, float]] = []
+
+    def fit(self, X: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> None:
+        """Train from new weights.
+
+        Parameters
+        ----------
+        X : ndarray, shape (n, rows, columns, channels)
+            In [0, 1].
+        y : ndarray, shape (n,)
+            0 benign, 1 malignant.
+        groups : ndarray, shape (n,)
+            Patient ids.
+
+        Raises
+        ------
+        ValueError
+            For data or settings that cannot be trained with.
+        FloatingPointError
+            Where the loss stops being finite, naming the epoch.
+        """
+        self._check_settings()
+        check_training(X, y, groups, ndim=4)
+        fitted, held_out = split_patients(y, groups, self.validation_fraction, self.seed)
+        keras = load_keras()
+        with _seeded(keras, self.seed):
+            self._network = self._train(keras, X, y, fitted, held_out)
+        self._shape = X.shape[1:]
+        self.device_ = device()
+        judged = held_out if held_out.size else fitted
+        self.threshold_ = youden_threshold(y[judged], self.predict_proba(X[judged])[:, 1])
+
+    def _train(
+        self, keras: Any, X: NDArray[Any], y: NDArray[Any], fitted: Indices, held_out: Indices
+    ) -> Any:
+        network = self.make_network(keras, X.shape[1:])
+        # The loss takes logits and the softmax comes back afterwards. Keras does the same by
+        # itself on TensorFlow; elsewhere it clips probabilities, and a network that starts
+        # out certain and wrong has no gradient left and never learns.
+        head = network.layers[-1]
+        softmax, head.activation = head.activation, keras.activations.linear
+        network.compile(
+            optimizer=keras.optimizers.Adam(self.learning_rate),
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            # Keras marks the augmentation layers as not compilable, and on CPU it gains nothing.
+            jit_compile=False,
+        )
+        one_hot = np.eye(2, dtype=np.float32)[y]
+        images = X.astype(np.float32, copy=False)
+        self.history_ = []
+        network.fit(
+            images[fitted],
+            one_hot[fitted],
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            class_weight=balanced_weights(y[fitted]) if self.class_weights else None,
+            validation_data=(images[held_out], one_hot[held_out]) if held_out.size else None,
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=self._record)],
+            verbose=0,
+        )
+        head.activation = softmax
+        return network
+
+    def _record(self, epoch: int, logs: Mapping[str, float]) -> None:
+        row = {"epoch": float(epoch + 1)} | {name: float(value) for name, value in logs.items()}
+        for name, value in row.items():
+            if not np.isfinite(value):
+                raise FloatingPointError(
+                    f"epoch {epoch + 1} of {self.epochs}: {name} is {value}; "
+                    f"try a learning_rate below {self.learning_rate}"
+                )
+        self.history_.append(row)
+        if self.on_epoch is not None:
+            self.on_epoch(epoch + 1, self.epochs)
+
+    def predict_proba(self, X: NDArray[Any]) -> Floats:
+        """Probabilities of benign and malignant, shape (n, 2); no augmentation, no dropout.
+
+        Raises
+        ------
+        ValueError
+            For images of another shape than those fitted.
+        FloatingPointError
+            Where the network's output is not finite.
+        """
+        check_inputs(X, ndim=4)
+        if X.shape[1:] != self._shape:
+            raise ValueError(f"X has images of shape {X.shape[1:]}; fitted were {self._shape}")
+        images = X.astype(np.float32, copy=False)
+        output = np.asarray(
+            self._network.predict(images, batch_size=self.batch_size, verbose=0), np.float64
+        )
+        if not np.isfinite(output).all():
+            raise FloatingPointError(
+                f"the network's output after epoch {self.epochs} is not finite for "
+                f"{int((~np.isfinite(output)).any(axis=1).sum())} of {len(X)} images; "
+                f"try a learning_rate below {self.learning_rate}"
+            )
+        return two_columns(output[:, 1] / output.sum(axis=1))
+
+    def _check_settings(self) -> None:
+        for name, number in (("epochs", self.epochs), ("batch_size", self.batch_size)):
+            if number < 1:
+                raise ValueError(f"{name} is {number}; it must be at least 1")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate is {self.learning_rate}; it must be above 0")
+        if not 0 <= self.validation_fraction < 1:
+            raise ValueError(
+                f"validation_fraction is {self.validation_fraction}; it must be in [0, 1)"
+            )
+
+
+@contextmanager
+def _seeded(keras: Any, seed: int) -> Iterator[None]:
+    """Keras with a fresh state and fixed seeds; Python's and NumPy's own are put back."""
+    # Keras draws from the legacy generators, so those are what must be kept from it.
+    python_state = random.getstate()
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    # Drops the graphs of earlier fits, which would otherwise pile up over the folds.
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+def balanced_weights(y: NDArray[Any]) -> dict[int, float]:
+    """Weight of each class, n / (2 n_class): both then weigh as much in the loss."""
+    return {label: len(y) / (2 * int((y == label).sum())) for label in (0, 1)}

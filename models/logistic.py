@@ -1,0 +1,60 @@
+"""L2 logistic regression on standardised, decorrelated features; C tuned."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from models._tabular import TunedClassifier
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+FEATURES = "radiomics"
+
+
+def build(
+    seed: int,
+    *,
+    jobs: int = 1,
+    C: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
+    max_correlation: float = 0.95,
+    inner_folds: int = 5,
+) -> TunedClassifier:
+    """Standardise, drop near-duplicate columns, L2 logistic regression.
+
+    Parameters
+    ----------
+    seed : int
+        Of the inner folds.
+    jobs : int
+        Processes for the search.
+    C : tuple of float
+        Inverse penalties to choose from, the strongest penalty first.
+    max_correlation : float
+        Columns that correlate more (Spearman, absolute) with an earlier one are dropped.
+    inner_folds : int
+    """
+    return TunedClassifier(
+        partial(_pipeline, max_correlation),
+        {"classify__C": C},
+        folds=inner_folds,
+        seed=seed,
+        jobs=jobs,
+    )
+
+
+def _pipeline(max_correlation: float) -> Pipeline:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from models._decorrelate import Decorrelate
+
+    return Pipeline(
+        [
+            ("select", Decorrelate(max_correlation)),
+            ("scale", StandardScaler()),
+            ("classify", LogisticRegression(max_iter=5000)),
+        ]
+    )

@@ -1,0 +1,100 @@
+"""The paper's CNN: three 3 x 3 convolutions, 1.4 million parameters, 124 x 124 input.
+
+"Deep Learning for Lung Nodule Classification in CT Images" (UPV). The paper leaves open the
+kernels (here 3 x 3, valid), the pooling (2 x 2) and how far it augments: here rotation
+within 36 degrees, zoom within 10 %, flips along both axes, edges repeated outwards.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from models._keras import KerasClassifier, device
+
+__all__ = ["FEATURES", "build", "device"]
+
+FEATURES = "voxels2d_box"
+
+FILTERS = (32, 64, 64)
+MIN_SIDE = 22
+"""Pixels that three convolutions and poolings reduce to one."""
+
+
+def build(
+    seed: int,
+    *,
+    jobs: int = 1,
+    epochs: int = 50,
+    batch_size: int = 20,
+    learning_rate: float = 0.001,
+    dropout: float = 0.3,
+    augment: bool = True,
+    class_weights: bool = True,
+    validation_fraction: float = 0.0,
+) -> KerasClassifier:
+    """The paper's network and training; the defaults are the paper's.
+
+    Parameters
+    ----------
+    seed : int
+        Of weights, order, augmentation, dropout and held-out patients.
+    jobs : int
+        Changes nothing: the backend takes the cores that it finds.
+    epochs, batch_size : int
+    learning_rate : float
+        Of Adam.
+    dropout : float
+        Share of the 128 units dropped, in [0, 1).
+    augment : bool
+        Rotate, flip and zoom training images at random.
+    class_weights : bool
+        Balance the classes in the loss.
+    validation_fraction : float
+        Share of the training patients held out for validation curves and for the threshold.
+        0, the paper's: all are fitted, and the threshold, chosen on fitted images, is
+        optimistic.
+    """
+    return KerasClassifier(
+        partial(network, dropout=dropout, augment=augment),
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        class_weights=class_weights,
+        validation_fraction=validation_fraction,
+    )
+
+
+def network(keras: Any, shape: tuple[int, ...], *, dropout: float, augment: bool) -> Any:
+    """The uncompiled network for images of a shape (rows, columns, channels).
+
+    Raises
+    ------
+    ValueError
+        For images too small for the three poolings.
+    """
+    if min(shape[:2]) < MIN_SIDE:
+        raise ValueError(f"images have shape {shape}; sides must be at least {MIN_SIDE} pixels")
+    layers = keras.layers
+    stack = [keras.Input(shape)]
+    if augment:
+        # In the network rather than in the input pipeline: 5.0 against 5.4 s per 1,000 images.
+        stack += [
+            layers.RandomRotation(0.1, fill_mode="nearest"),
+            layers.RandomFlip("horizontal_and_vertical"),
+            layers.RandomZoom(0.1, fill_mode="nearest"),
+        ]
+    for filters in FILTERS:
+        stack += [
+            layers.Conv2D(filters, 3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.MaxPooling2D(),
+        ]
+    stack += [
+        layers.Flatten(),
+        layers.Dense(128, activation="relu"),
+        layers.Dropout(dropout),
+        layers.Dense(2, activation="softmax"),
+    ]
+    return keras.Sequential(stack)

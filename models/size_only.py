@@ -1,0 +1,39 @@
+"""Logistic regression on the nodule's size: how far diameter and volume alone get."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from models._tabular import TunedClassifier
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+FEATURES = "diameter"
+
+
+def build(seed: int, *, jobs: int = 1, C: float = 1.0, inner_folds: int = 5) -> TunedClassifier:
+    """Standardise, L2 logistic regression; nothing is tuned.
+
+    Parameters
+    ----------
+    seed : int
+        Of the inner folds, which serve the threshold only.
+    jobs : int
+        Processes for the inner folds.
+    C : float
+        Inverse L2 penalty; at 1 and hundreds of ROIs it hardly shrinks.
+    inner_folds : int
+    """
+    return TunedClassifier(partial(_pipeline, C), {}, folds=inner_folds, seed=seed, jobs=jobs)
+
+
+def _pipeline(C: float) -> Pipeline:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return Pipeline(
+        [("scale", StandardScaler()), ("classify", LogisticRegression(C=C, max_iter=1000))]
+    )

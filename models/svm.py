@@ -1,0 +1,68 @@
+"""Support vector machine with an RBF kernel; C and gamma tuned, Platt scaling."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from models._tabular import TunedClassifier
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+FEATURES = "radiomics"
+
+
+def build(
+    seed: int,
+    *,
+    jobs: int = 1,
+    C: tuple[float, ...] = (0.3, 1.0, 3.0, 10.0, 30.0),
+    gamma: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01),
+    max_correlation: float = 0.95,
+    inner_folds: int = 5,
+) -> TunedClassifier:
+    """Standardise, drop near-duplicate columns, SVC.
+
+    Probabilities are Platt's sigmoid of the decision value, fitted on out-of-fold decision
+    values: SVC's own ``probability=True`` is deprecated and can disagree with its ranking.
+
+    Parameters
+    ----------
+    seed : int
+        Of the inner folds.
+    jobs : int
+        Processes for the search.
+    C : tuple of float
+        Inverse penalties to choose from, the smoothest first.
+    gamma : tuple of float
+        Kernel coefficients to choose from, on standardised columns, the smoothest first.
+    max_correlation : float
+        Columns that correlate more (Spearman, absolute) with an earlier one are dropped.
+    inner_folds : int
+    """
+    return TunedClassifier(
+        partial(_pipeline, seed, max_correlation),
+        {"classify__C": C, "classify__gamma": gamma},
+        folds=inner_folds,
+        seed=seed,
+        jobs=jobs,
+        platt=True,
+    )
+
+
+def _pipeline(seed: int, max_correlation: float) -> Pipeline:
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    from models._decorrelate import Decorrelate
+
+    # Without a seed SVC draws one from NumPy's global state, though nothing here is random.
+    return Pipeline(
+        [
+            ("select", Decorrelate(max_correlation)),
+            ("scale", StandardScaler()),
+            ("classify", SVC(kernel="rbf", random_state=seed)),
+        ]
+    )

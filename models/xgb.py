@@ -1,0 +1,71 @@
+"""Gradient-boosted trees (XGBoost); depth and number of trees tuned."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from models._tabular import TunedClassifier
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+FEATURES = "radiomics"
+
+
+def build(
+    seed: int,
+    *,
+    jobs: int = 1,
+    trees: tuple[int, ...] = (150, 400),
+    max_depth: tuple[int, ...] = (2, 3),
+    learning_rate: float = 0.03,
+    subsample: float = 0.7,
+    colsample: float = 0.3,
+    max_correlation: float = 0.95,
+    inner_folds: int = 5,
+) -> TunedClassifier:
+    """Drop near-duplicate columns, XGBoost; trees need no scaling.
+
+    Parameters
+    ----------
+    seed : int
+        Of the inner folds and of the rows and columns that a tree draws.
+    jobs : int
+        Processes for the search.
+    trees : tuple of int
+        Boosting rounds to choose from; there is no early stopping.
+    max_depth : tuple of int
+        Depths to choose from.
+    learning_rate : float
+    subsample, colsample : float
+        Shares of rows and of columns that each tree draws.
+    max_correlation : float
+        Columns that correlate more (Spearman, absolute) with an earlier one are dropped.
+    inner_folds : int
+    """
+    fixed = {"learning_rate": learning_rate, "subsample": subsample, "colsample_bytree": colsample}
+    return TunedClassifier(
+        partial(_pipeline, seed, fixed, max_correlation),
+        {"classify__max_depth": max_depth, "classify__n_estimators": trees},
+        folds=inner_folds,
+        seed=seed,
+        jobs=jobs,
+    )
+
+
+def _pipeline(seed: int, fixed: dict[str, float], max_correlation: float) -> Pipeline:
+    from sklearn.pipeline import Pipeline
+    from xgboost import XGBClassifier
+
+    from models._decorrelate import Decorrelate
+
+    boosted = XGBClassifier(
+        reg_lambda=5.0,
+        min_child_weight=3.0,
+        tree_method="hist",
+        n_jobs=1,  # histograms summed by several threads may differ in the last bits
+        random_state=seed,
+        **fixed,
+    )
+    return Pipeline([("select", Decorrelate(max_correlation)), ("classify", boosted)])

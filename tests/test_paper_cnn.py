@@ -1,0 +1,193 @@
+"""The paper's CNN: its layers, its training, and the three Keras backends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models import paper_cnn
+from models._keras import KerasClassifier, balanced_weights, load_keras
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def images(n: int, seed: int, side: int = 32) -> tuple[Any, Any, Any]:
+    """Noise, with a bright square in the middle of the malignant ones; a patient each."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 2
+    X = rng.normal(0.4, 0.1, (n, side, side, 1)).astype(np.float32)
+    X[y == 1, 8:24, 8:24] += 0.3
+    return np.clip(X, 0, 1), y, np.array([f"p{i}" for i in range(n)])
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    return paper_cnn.network(load_keras(), (124, 124, 1), dropout=0.3, augment=True)
+
+
+def test_parameter_count(network: Any) -> None:
+    assert network.count_params() == 1_441_218
+
+
+def test_layers_are_the_papers(network: Any) -> None:
+    names = [type(layer).__name__ for layer in network.layers]
+    block = ["Conv2D", "BatchNormalization", "MaxPooling2D"]
+    assert names == [
+        *["RandomRotation", "RandomFlip", "RandomZoom"],
+        *(block * 3),
+        *["Flatten", "Dense", "Dropout", "Dense"],
+    ]
+    convolutions = [layer for layer in network.layers if type(layer).__name__ == "Conv2D"]
+    assert [layer.filters for layer in convolutions] == [32, 64, 64]
+    for layer in convolutions:
+        assert layer.kernel_size == (3, 3)
+        assert layer.padding == "valid"
+        assert layer.activation.__name__ == "relu"
+    pools = [layer for layer in network.layers if type(layer).__name__ == "MaxPooling2D"]
+    assert {layer.pool_size for layer in pools} == {(2, 2)}
+    hidden, dropout, out = network.layers[-3:]
+    assert (hidden.units, hidden.activation.__name__) == (128, "relu")
+    assert dropout.rate == 0.3
+    assert (out.units, out.activation.__name__) == (2, "softmax")
+
+
+def test_defaults_are_the_papers() -> None:
+    model = paper_cnn.build(0)
+    assert (model.epochs, model.batch_size, model.learning_rate) == (50, 20, 0.001)
+    assert model.class_weights
+    assert model.validation_fraction == 0
+    assert paper_cnn.FEATURES == "voxels2d_box"
+
+
+def test_augmentation_works_in_training_alone(network: Any) -> None:
+    # 124 pixels on purpose: what is fed to the first convolution, with and without training.
+    X = images(4, 0, side=124)[0]
+    keras = load_keras()
+    to_numpy = keras.ops.convert_to_numpy
+    trained = still = X
+    for layer in network.layers[:3]:
+        trained = to_numpy(layer(trained, training=True))
+        still = to_numpy(layer(still, training=False))
+    np.testing.assert_array_equal(still, X)
+    assert np.abs(trained - X).max() > 0.05
+    predict = [network.predict(X, verbose=0) for _ in range(2)]
+    np.testing.assert_array_equal(*predict)
+
+
+def test_weights_are_balanced() -> None:
+    assert balanced_weights(np.array([0, 0, 0, 1])) == {0: 4 / 6, 1: 2.0}
+
+
+def test_class_weights_reach_the_loss() -> None:
+    X, y, groups = images(24, 0)
+    keep = np.flatnonzero((y == 0) | (np.arange(24) < 8))  # 12 benign, 4 malignant
+    losses = []
+    for weighted in (True, False):
+        model = paper_cnn.build(1, epochs=1, augment=False, class_weights=weighted)
+        model.fit(X[keep], y[keep], groups[keep])
+        losses.append(model.history_[0]["loss"])
+    assert abs(losses[0] - losses[1]) > 1e-3
+
+
+def test_history_and_progress_are_kept() -> None:
+    model = paper_cnn.build(0, epochs=3)
+    calls: list[tuple[int, int]] = []
+    assert model.history_ == []  # present before fit, as the harness expects
+    model.on_epoch = lambda done, total: calls.append((done, total))
+    model.fit(*images(20, 0))
+    assert [set(row) for row in model.history_] == [{"epoch", "loss", "accuracy"}] * 3
+    assert [row["epoch"] for row in model.history_] == [1, 2, 3]
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+    assert model.device_ == paper_cnn.device()
+
+
+def test_validation_patients_are_not_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, np.ndarray] = {}
+    original = KerasClassifier._train
+
+    def spy(self: Any, keras: Any, X: Any, y: Any, fitted: Any, held_out: Any) -> Any:
+        seen.update(fitted=fitted, held_out=held_out)
+        return original(self, keras, X, y, fitted, held_out)
+
+    monkeypatch.setattr(KerasClassifier, "_train", spy)
+    X, y, _ = images(40, 0)
+    groups = np.array([f"p{i // 4}" for i in range(40)])
+    y = np.arange(40) // 4 % 2
+    model = paper_cnn.build(0, epochs=2, validation_fraction=0.2)
+    model.fit(X, y, groups)
+    assert set(groups[seen["fitted"]]).isdisjoint(groups[seen["held_out"]])
+    assert len(set(groups[seen["held_out"]])) == 2  # one of 5 patients of either kind
+    assert set(model.history_[0]) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
+
+
+def test_a_loss_that_is_not_finite_names_the_epoch() -> None:
+    model = paper_cnn.build(0, epochs=5, learning_rate=1e38)
+    with pytest.raises(FloatingPointError, match=r"epoch \d of 5"):
+        model.fit(*images(20, 0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"learning_rate": -1.0}, r"learning_rate is -1\.0"),
+        ({"validation_fraction": 1.0}, r"validation_fraction is 1\.0"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        paper_cnn.build(0, **settings).fit(*images(20, 0))
+
+
+def test_images_that_are_too_small_are_refused() -> None:
+    X, y, groups = images(20, 0)
+    with pytest.raises(ValueError, match="at least 22 pixels"):
+        paper_cnn.build(0).fit(X[:, :20], y, groups)
+
+
+CHILD = """
+import json, sys
+sys.path[:0] = ["tests", "."]
+import numpy as np
+from models import paper_cnn
+from test_paper_cnn import images
+X_new, y_new, _ = images(40, 1)
+outputs = []
+for _ in range(2):
+    model = paper_cnn.build(3, epochs=12, batch_size=8, learning_rate=0.0003)
+    model.fit(*images(48, 0))
+    outputs.append(model.predict_proba(X_new))
+print(json.dumps({
+    "equal": bool((outputs[0] == outputs[1]).all()),
+    "accuracy": float(((outputs[0][:, 1] >= model.threshold_) == y_new).mean()),
+}))
+"""
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_every_backend_learns_and_repeats(backend: str) -> None:
+    probe = subprocess.run(
+        [sys.executable, "-c", f"import {backend}"], capture_output=True, check=False
+    )
+    if probe.returncode:
+        pytest.skip(f"{backend} cannot be imported here, so its Keras backend is not tested")
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["equal"], "two fits with one seed differ"
+    assert answer["accuracy"] > 0.9  # a square 3 SD brighter than the noise around it
