@@ -100,8 +100,7 @@ class KerasClassifier:
     Parameters
     ----------
     make_network : callable
-        Given Keras and the shape of an image, an uncompiled model with two softmax outputs;
-        called in ``fit``, so that building imports nothing.
+        Given Keras and the shape of an image, an uncompiled model with two softmax outputs.
     seed : int
         Of weights, order of images, augmentation, dropout and held-out patients.
     epochs, batch_size : int
@@ -176,6 +175,7 @@ class KerasClassifier:
         keras = load_keras()
         with _seeded(keras, self.seed):
             self._network = self._train(keras, X, y, fitted, held_out)
+            use_population_statistics(keras, self._network, X[fitted], self.batch_size)
         self._shape = X.shape[1:]
         self.device_ = device()
         judged = held_out if held_out.size else fitted
@@ -194,8 +194,9 @@ class KerasClassifier:
             optimizer=keras.optimizers.Adam(self.learning_rate),
             loss=keras.losses.CategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
-            # Keras marks the augmentation layers as not compilable, and on CPU it gains nothing.
-            jit_compile=False,
+            # XLA gains nothing on TensorFlow; JAX needs it. Keras marks the augmentation layers
+            # as not compilable, so with them "auto" leaves JAX uncompiled, and slow.
+            jit_compile="auto" if keras.backend.backend() == "jax" else False,
         )
         one_hot = np.eye(2, dtype=np.float32)[y]
         images = X.astype(np.float32, copy=False)
@@ -262,13 +263,45 @@ class KerasClassifier:
             )
 
 
+def use_population_statistics(
+    keras: Any, network: Any, images: NDArray[Any], batch_size: int
+) -> None:
+    """Set what batch normalisation predicts with to its mean over the training batches.
+
+    Ioffe & Szegedy 2015, algorithm 2, on the images without augmentation, as prediction sees
+    them. Keras predicts with running means instead, which lag behind the weights: after 30
+    epochs of 500 nodules the paper's network ranked unseen nodules hardly better than chance
+    with those, and well with these. Training itself uses neither.
+
+    Parameters
+    ----------
+    keras : module
+    network : keras.Sequential
+    images : ndarray, shape (n, rows, columns, channels)
+    batch_size : int
+    """
+    kinds = keras.layers.BatchNormalization
+    last = max((i for i, la in enumerate(network.layers) if isinstance(la, kinds)), default=-1)
+    layers = network.layers[: last + 1]
+    momenta = {layer: layer.momentum for layer in layers if isinstance(layer, kinds)}
+    for done, batch in enumerate(np.array_split(images, -(-len(images) // batch_size))):
+        x = batch.astype(np.float32, copy=False)
+        for layer in layers:
+            if layer in momenta:
+                layer.momentum = done / (done + 1)  # makes the running mean a plain mean
+            x = layer(x, training=layer in momenta)
+    for layer, momentum in momenta.items():
+        layer.momentum = momentum
+
+
 @contextmanager
 def _seeded(keras: Any, seed: int) -> Iterator[None]:
     """Keras with a fresh state and fixed seeds; Python's and NumPy's own are put back."""
     # Keras draws from the legacy generators, so those are what must be kept from it.
     python_state = random.getstate()
     numpy_state = np.random.get_state()  # noqa: NPY002
-    # Drops the graphs of earlier fits, which would otherwise pile up over the folds.
+    # Layer names and Keras's own state start afresh. Memory does not quite: with TensorFlow
+    # 2.21 each fit of the paper's network leaves about 35 MB behind.
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +30,8 @@ class TunedClassifier:
 
     Parameters
     ----------
-    make_pipeline : callable
-        Makes an unfitted pipeline; called in ``fit``, so that building imports nothing.
+    pipeline : sklearn.pipeline.Pipeline
+        Unfitted, and left so: copies of it are fitted.
     grid : mapping of str to sequence
         Values of the pipeline's parameters, simplest first: the first of equals is taken.
         Empty: nothing is tuned.
@@ -58,7 +58,7 @@ class TunedClassifier:
 
     def __init__(
         self,
-        make_pipeline: Callable[[], Pipeline],
+        pipeline: Pipeline,
         grid: Mapping[str, Sequence[object]],
         *,
         folds: int,
@@ -66,7 +66,7 @@ class TunedClassifier:
         jobs: int,
         platt: bool = False,
     ) -> None:
-        self.make_pipeline = make_pipeline
+        self.pipeline = pipeline
         self.grid = grid
         self.folds = folds
         self.seed = seed
@@ -104,14 +104,14 @@ class TunedClassifier:
             parallel_config("loky", n_jobs=self.jobs, inner_max_num_threads=1),
         ):
             search = GridSearchCV(
-                self.make_pipeline(),
+                self.pipeline,
                 {name: list(values) for name, values in self.grid.items()},
                 scoring="roc_auc",
                 cv=splits,
                 error_score="raise",
             ).fit(X, y)
             held_out = cross_val_predict(search.best_estimator_, X, y, cv=splits, method=method)
-        self._pipeline: Pipeline = search.best_estimator_
+        self._fitted: Pipeline = search.best_estimator_
         self._columns = X.shape[1]
         self.settings_ = dict(search.best_params_)
         if self.platt:
@@ -129,8 +129,8 @@ class TunedClassifier:
             raise ValueError(f"X has {X.shape[1]} columns; the model was fitted on {self._columns}")
         with threadpool_limits(1):
             if self.platt:
-                return two_columns(apply_platt(self._pipeline.decision_function(X), self._sigmoid))
-            return two_columns(self._pipeline.predict_proba(X)[:, 1])
+                return two_columns(apply_platt(self._fitted.decision_function(X), self._sigmoid))
+            return two_columns(self._fitted.predict_proba(X)[:, 1])
 
 
 def fit_platt(decision: Floats, y: NDArray[Any]) -> tuple[float, float]:

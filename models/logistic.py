@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from models._tabular import TunedClassifier
@@ -36,7 +35,7 @@ def build(
     inner_folds : int
     """
     return TunedClassifier(
-        partial(_pipeline, max_correlation),
+        _pipeline(max_correlation),
         {"classify__C": C},
         folds=inner_folds,
         seed=seed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from models._tabular import TunedClassifier
@@ -41,7 +40,7 @@ def build(
     inner_folds : int
     """
     return TunedClassifier(
-        partial(_pipeline, seed, trees, max_correlation),
+        _pipeline(seed, trees, max_correlation),
         {"classify__max_features": max_features, "classify__min_samples_leaf": min_samples_leaf},
         folds=inner_folds,
         seed=seed,

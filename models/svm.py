@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from models._tabular import TunedClassifier
@@ -42,7 +41,7 @@ def build(
     inner_folds : int
     """
     return TunedClassifier(
-        partial(_pipeline, seed, max_correlation),
+        _pipeline(seed, max_correlation),
         {"classify__C": C, "classify__gamma": gamma},
         folds=inner_folds,
         seed=seed,

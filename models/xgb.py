@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from models._tabular import TunedClassifier
@@ -46,7 +45,7 @@ def build(
     """
     fixed = {"learning_rate": learning_rate, "subsample": subsample, "colsample_bytree": colsample}
     return TunedClassifier(
-        partial(_pipeline, seed, fixed, max_correlation),
+        _pipeline(seed, fixed, max_correlation),
         {"classify__max_depth": max_depth, "classify__n_estimators": trees},
         folds=inner_folds,
         seed=seed,
