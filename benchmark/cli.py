@@ -69,8 +69,71 @@ def list_(kind: str | None) -> None:
 
 
 @cli.group()
+def fetch() -> None:
+    """Download a public dataset's DICOM files."""
+
+
+@fetch.command("lidc")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="DICOM folder.")
+@click.option("--patients", metavar="N|ID,ID", help="The first N patients, or these. Default: all.")
+def fetch_lidc(out: Path, patients: str | None) -> int:
+    """LIDC-IDRI's CT scans (128 GB in all); called again, it fetches only what is missing."""
+    from benchmark import fetch
+
+    client = fetch.open_client()
+    plan = fetch.plan(client, out, patients)
+    click.echo(plan.describe())
+    with _progress() as progress:
+        incomplete, reason = fetch.download(client, plan, progress)
+    if incomplete:
+        click.echo(
+            f"failed: {len(incomplete)} of {len(plan.wanted)} series are incomplete, first "
+            f"{incomplete[0].patient_id} ({reason or 'the client gave no reason'}); the same "
+            "command continues",
+            err=True,
+        )
+        return 1
+    click.echo(f"{out}: complete")
+    return 0
+
+
+@cli.group()
 def build() -> None:
     """Write a ROI dataset: a folder with manifest.csv and image-mask pairs."""
+
+
+@build.command("lidc")
+@click.option(
+    "--dicom", type=click.Path(path_type=Path), required=True, help="Folder of the DICOM files."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="New or begun folder.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Scans in flight; default: cores.")
+@click.option(
+    "--consensus", type=float, default=0.5, show_default=True,
+    help="Share of the readers that makes a voxel nodule.",
+)  # fmt: skip
+@click.option("--single-readers", is_flag=True, help="Write each reader's mask as well.")
+@click.option("--patients", metavar="N|ID,ID", help="The first N patients, or these. Default: all.")
+def build_lidc(
+    dicom: Path,
+    out: Path,
+    jobs: int | None,
+    consensus: float,
+    single_readers: bool,
+    patients: str | None,
+) -> int:
+    """LIDC-IDRI from DICOM files; a build that was killed goes on where it was."""
+    from benchmark.datasets import lidc
+
+    options = lidc.Options(consensus, single_readers)
+    with _progress() as progress:
+        built = lidc.build(dicom, out, progress, options, jobs, patients)
+    click.echo(f"{out}: {built.describe()[0]}")
+    for line in built.describe()[1:]:
+        click.echo(line)
+    if built.left_out:
+        click.echo(f"  {out / 'left_out.csv'} names them")
+    return int(built.failed)
 
 
 @build.command("phantom")
@@ -92,8 +155,12 @@ def build_phantom(out: Path, n: int, seed: int, jobs: int | None) -> None:
 
 
 @cli.command()
-@click.option("--profile", default="quick", show_default=True, metavar="NAME|FILE.toml")
+@click.option("--profile", metavar="NAME|FILE.toml", help="Default: the dataset's, or quick.")
 @click.option("--dataset", metavar="NAME|ROI_DIR|manifest.csv", help="Default: the profile's.")
+@click.option(
+    "--test-dataset", metavar="NAME|ROI_DIR|manifest.csv",
+    help="External validation: train on all of --dataset, test on all of this one.",
+)  # fmt: skip
 @click.option("--models", metavar="A,B", help="Only these models.")
 @click.option("--features", metavar="A,B", help="Only models fed by these feature sets.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a key.")
@@ -101,8 +168,9 @@ def build_phantom(out: Path, n: int, seed: int, jobs: int | None) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="New run folder.")
 @click.option("--require-gpu", is_flag=True, help="Fail where the CNN finds no GPU.")
 def run(
-    profile: str,
+    profile: str | None,
     dataset: str | None,
+    test_dataset: str | None,
     models: str | None,
     features: str | None,
     settings: tuple[str, ...],
@@ -114,13 +182,16 @@ def run(
     from dataclasses import replace
 
     from benchmark import config as configuration
-    from benchmark import pipeline
+    from benchmark import pipeline, registry
     from benchmark.harness import default_jobs
     from benchmark.report.tables import main_table
 
-    config = configuration.load(profile, settings)
+    suited = getattr(registry.dataset(dataset or ""), "PROFILE", "quick")
+    config = configuration.load(profile or suited, settings)
     if dataset is not None:
         config = replace(config, dataset=dataset)
+    if test_dataset is not None:
+        config = replace(config, test_dataset=test_dataset)
     arms = configuration.arms(config, _names(models), _names(features))
     folder = out or _default_folder(config.profile, config.dataset)
     with _progress() as progress:
@@ -147,8 +218,26 @@ def report(run_dir: Path, formats: str) -> None:
         click.echo(str(path))
 
 
+@cli.command()
+@click.argument("roi_dir", type=click.Path(path_type=Path), metavar="ROI_DIR|manifest.csv")
+@click.option("--out", type=click.Path(path_type=Path), help="New folder for what is written.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
+def audit(roi_dir: Path, out: Path | None, jobs: int | None) -> int:
+    """Look at a ROI dataset: counts, sizes, labels, duplicates, and a sheet of pictures."""
+    from benchmark import audit
+    from benchmark.harness import default_jobs
+
+    folder = out or _default_folder("audit", str(roi_dir.resolve()))
+    with _progress() as progress:
+        findings = audit.run(roi_dir, folder, jobs or default_jobs(), progress)
+    for table in audit.tables(findings):
+        _print_table(table)
+    click.echo(f"\n{folder / audit.JSON_NAME}\n{folder / audit.SHEET_NAME}")
+    return int(bool(findings["unreadable"]))
+
+
 class _Bars:
-    """Progress bars on stderr; satisfies ``benchmark.harness.Progress``."""
+    """Progress bars on stderr; satisfies ``benchmark.progress.Progress``."""
 
     def __init__(self) -> None:
         from rich.console import Console

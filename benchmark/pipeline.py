@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmark import harness, records, registry, scoring
-from benchmark.cohort import Cohort, assemble
 from benchmark.config import Arm, Config
-from benchmark.datasets import manifest
+from benchmark.material import Material, prepare
+from benchmark.progress import Progress
 from benchmark.report import write_tables
-from benchmark.roi import Roi, RoiDataset, RoiRecord
-from benchmark.splits import check_splits, make_splits
-
-
-def open_dataset(name: str, jobs: int, progress: harness.Progress) -> RoiDataset:
-    """A dataset by plug-in name, or by the path of a manifest or its folder.
-
-    Raises
-    ------
-    ValueError
-        Where there is neither.
-    """
-    if name in registry.names("datasets") and name != "manifest":
-        module = registry.load("datasets", name)
-        opened: RoiDataset = module.open_dataset(jobs, progress)
-        return opened
-    path = Path(name)
-    if not path.exists():
-        built_in = [n for n in registry.names("datasets") if n != "manifest"]
-        raise ValueError(
-            f"dataset '{name}': no such file or folder, nor one of {', '.join(built_in)}"
-        )
-    return manifest.open_dataset(path)
+from benchmark.roi import RoiDataset
 
 
 def execute(
@@ -46,7 +23,7 @@ def execute(
     *,
     jobs: int,
     require_gpu: bool,
-    progress: harness.Progress,
+    progress: Progress,
 ) -> records.RunFolder:
     """Run a configuration and write its folder.
 
@@ -55,22 +32,20 @@ def execute(
     Raises
     ------
     ValueError
-        For unusable input.
+        For unusable input, and where no arm can run on it.
     """
     records.check_new(out)
     if require_gpu:
         _require_gpu(arms)
     started, clock = datetime.now(UTC), time.perf_counter()
-    dataset = open_dataset(config.dataset, jobs, progress)
-    cohort = assemble(dataset, config.label)
-    splits = make_splits(cohort, config.splits, config.seed)
-    check_splits(splits, cohort, leaky=config.splits.leaky)
-    fingerprint = check_voxels(dataset, cohort, jobs, progress)
+    material = prepare(config, jobs, progress)
+    if material.single_slice:
+        arms = _planar(arms, material)
 
     results = harness.run(
-        dataset,
-        cohort,
-        splits,
+        material.dataset,
+        material.cohort,
+        material.splits,
         arms,
         {arm.features: registry.load("features", arm.features).extract for arm in arms},
         lambda arm, seed: registry.load("models", arm.model).build(
@@ -81,64 +56,54 @@ def execute(
         jobs=jobs,
         progress=progress,
     )
+    _refuse_nothing(results, material.dataset)
     predictions = records.prediction_table(results)
     metrics = scoring.score(predictions, config.bootstrap, config.seed)
     environment = {
         "started": started.isoformat(timespec="seconds"),
         "wall_s": time.perf_counter() - clock,
         "jobs": jobs,
-        "dataset": {
-            "name": dataset.name,
-            "intensities": dataset.intensities,
-            "fingerprint": fingerprint,
-            "cohort": cohort.describe(),
-            "n_rois": len(cohort.records),
-            "n_patients": len(set(cohort.patients.tolist())),
-            "n_malignant": int(cohort.labels.sum()),
-            "excluded": cohort.excluded,
-        },
+        **material.environment,
         "protocol": {
-            "label": cohort.protocol,
-            "split": config.splits.describe(),
-            "leaky": config.splits.leaky,
+            "label": material.cohort.protocol,
+            "split": material.protocol,
+            "leaky": config.splits.leaky and not config.test_dataset,
             "threshold": _describe_threshold(config.threshold),
         },
         **records.describe_machine(),
     }
     resolved = replace(config, arms=tuple(map(str, arms)))
     with records.new_folder(out) as draft:
-        records.write_run(draft, resolved, environment, splits, results, predictions, metrics)
+        records.write_run(
+            draft, resolved, environment, material.splits, results, predictions, metrics
+        )
         write_tables(records.read_run(draft), ("md", "tex"))
     return records.read_run(out)
 
 
-def check_voxels(dataset: RoiDataset, cohort: Cohort, jobs: int, progress: harness.Progress) -> str:
-    """Read every ROI of the cohort, which checks it, and hash what was read.
-
-    Returns
-    -------
-    str
-        SHA-256 over ids, patients, labels and voxels: the dataset's fingerprint.
-
-    Raises
-    ------
-    ValueError
-        For the first ROI, in order of ``roi_id``, that breaks the contract.
-    """
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(n_jobs=jobs, return_as="generator", batch_size=16)
-    hashes = parallel(delayed(_content_hash)(dataset.read, r) for r in cohort.records)
-    digest = hashlib.sha256()
-    rows = zip(cohort.records, cohort.labels.tolist(), hashes, strict=True)
-    for number, (record, label, content) in enumerate(rows, start=1):
-        digest.update(f"{record.roi_id}\t{record.patient_id}\t{label}\t{content}\n".encode())
-        progress.update("Checking ROIs", number, len(cohort.records))
-    return digest.hexdigest()
+def _planar(arms: Sequence[Arm], material: Material) -> list[Arm]:
+    """The arms with feature sets of one slice in place of those of volumes."""
+    replaced: dict[str, str] = {}
+    for arm in arms:
+        planar = getattr(registry.load("features", arm.features), "PLANAR", None)
+        if planar is not None:
+            replaced[arm.features] = planar
+    if replaced:
+        material.environment["dataset"]["cohort"] += (
+            f". Every ROI is a single slice: {', '.join(replaced.values())} in place of "
+            f"{', '.join(replaced)}"
+        )
+    return list(dict.fromkeys(Arm(a.model, replaced.get(a.features, a.features)) for a in arms))
 
 
-def _content_hash(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> str:
-    return read(record).content_hash()
+def _refuse_nothing(results: harness.Results, dataset: RoiDataset) -> None:
+    skipped = [f for f in results.failures if f.status == "skipped"]
+    if not results.predictions and len(skipped) == len(results.failures):
+        reasons = "; ".join(f"{f.features}: {f.reason}" for f in skipped)
+        raise ValueError(
+            f"no arm can run on dataset '{dataset.name}' ({reasons}); name arms that can, as in "
+            "--set 'arms=[\"paper_cnn:voxels2d_fixed\"]'"
+        )
 
 
 def _describe_threshold(threshold: float | str) -> str:

@@ -45,6 +45,15 @@ def load(kind: str, name: str) -> ModuleType:
     return importlib.import_module(f"{_FOLDERS[kind].replace('/', '.')}.{name}")
 
 
+def dataset(name: str) -> ModuleType | None:
+    """The dataset plug-in that a name or a path to an npz file stands for; None for others."""
+    if name.endswith(".npz"):
+        return load("datasets", "nodulemnist3d")
+    if name in names("datasets") and name != "manifest":
+        return load("datasets", name)
+    return None
+
+
 def unknown(what: str, name: str, known: list[str]) -> str:
     """``unknown model 'xbg'; did you mean 'xgb'? There are: ...``."""
     close = difflib.get_close_matches(name, known, n=1)

@@ -52,6 +52,11 @@ class RoiRecord:
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     intensities: Intensities = "acquired"
 
+    @property
+    def given_split(self) -> str:
+        """Side of the dataset's own split, column ``split``; empty where it has none."""
+        return self.attributes.get("split", "").strip()
+
     def __post_init__(self) -> None:
         for name, value in (("roi_id", self.roi_id), ("patient_id", self.patient_id)):
             if not value.strip():
@@ -73,15 +78,16 @@ class RoiRecord:
 
 @dataclass(frozen=True, eq=False)
 class Roi:
-    """A nodule's voxels and outline.
+    """A nodule's voxels and, where the dataset has masks, its outline.
 
     Attributes
     ----------
     record : RoiRecord
     image : ndarray, shape (z, y, x), float32
         Hounsfield units, finite.
-    mask : ndarray, shape (z, y, x), bool
-        The nodule's outline, at least one voxel.
+    outline : ndarray, shape (z, y, x), bool, or None
+        The nodule's mask, at least one voxel; None in a dataset without masks. Read it
+        through ``mask``.
     spacing_mm : tuple of three floats
         Voxel size along (z, y, x), in millimetres, positive.
 
@@ -93,24 +99,41 @@ class Roi:
 
     record: RoiRecord
     image: NDArray[np.float32]
-    mask: NDArray[np.bool_]
+    outline: NDArray[np.bool_] | None
     spacing_mm: tuple[float, float, float]
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3:
             raise ValueError(f"image has {self.image.ndim} dimensions; a ROI is (z, y, x)")
-        if self.image.shape != self.mask.shape:
+        if self.outline is not None and self.image.shape != self.outline.shape:
             raise ValueError(
-                f"image is {self.image.shape} and mask is {self.mask.shape} voxels (z, y, x); "
+                f"image is {self.image.shape} and mask is {self.outline.shape} voxels (z, y, x); "
                 "they must be the same size"
             )
         if not np.isfinite(self.image).all():
             count = int(np.count_nonzero(~np.isfinite(self.image)))
             raise ValueError(f"image has {count} NaN or infinite voxels; HU must be finite")
-        if not self.mask.any():
+        if self.outline is not None and not self.outline.any():
             raise ValueError("mask is empty; every ROI needs at least one voxel")
         if len(self.spacing_mm) != 3 or not all(np.isfinite(s) and s > 0 for s in self.spacing_mm):
             raise ValueError(f"spacing is {self.spacing_mm} mm; it must be three positive numbers")
+
+    @property
+    def has_mask(self) -> bool:
+        return self.outline is not None
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The nodule's mask, shape (z, y, x).
+
+        Raises
+        ------
+        UnavailableError
+            Where the dataset has none: a feature set that asks for it is skipped.
+        """
+        if self.outline is None:
+            raise UnavailableError("the dataset has no masks")
+        return self.outline
 
     @property
     def volume_mm3(self) -> float:
@@ -122,7 +145,8 @@ class Roi:
         digest = hashlib.sha256()
         digest.update(repr((self.image.shape, tuple(map(float, self.spacing_mm)))).encode())
         digest.update(np.ascontiguousarray(self.image, dtype="<f4").tobytes())
-        digest.update(np.packbits(self.mask).tobytes())
+        if self.outline is not None:
+            digest.update(np.packbits(self.outline).tobytes())
         return digest.hexdigest()
 
 
@@ -138,11 +162,18 @@ class RoiDataset:
         ``roi_id`` unique.
     read : callable
         ``read(record) -> Roi``; picklable, so that worker processes can call it.
+    notes : tuple of str
+        What must be said beside every result on this dataset.
+    unnamed_patients_of : str
+        Where patient ids are not published, so that each ROI counts as a patient of its
+        own: the collection that the patients belong to, as their ids begin.
     """
 
     name: str
     records: tuple[RoiRecord, ...]
     read: Callable[[RoiRecord], Roi]
+    notes: tuple[str, ...] = ()
+    unnamed_patients_of: str = ""
 
     def __post_init__(self) -> None:
         if not self.records:

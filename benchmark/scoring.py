@@ -2,23 +2,159 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
+from joblib import cpu_count
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from benchmark.config import Bootstrap
-from benchmark.inference import interval, leave_one_out_weights, patient_weights
-from benchmark.metrics import METRICS, Floats, Scores
+from benchmark.inference import (
+    Interval,
+    corrected_t,
+    draw_patients,
+    interval,
+    leave_one_out,
+    wilson,
+)
+from benchmark.metrics import METRICS, PROPORTIONS
+from benchmark.scores import Floats, Scores
 from benchmark.seeds import derive_seed
+from benchmark.splits import Split
 
 LEVEL = 0.95
 COLUMNS = [
     "model", "features", "metric", "value", "ci_low", "ci_high", "n_rois", "n_patients", "method",
 ]  # fmt: skip
+SPLIT_COLUMNS = [
+    "model", "features", "metric", "value", "ci_low", "ci_high", "n_splits", "method",
+]  # fmt: skip
+_WILSON = "Wilson, one ROI a patient"
+_CORRECTED = "mean over splits, Nadeau-Bengio corrected t"
+
+_BLOCK = 2**17
+"""Weights taken at a time: a megabyte stays in a core's cache, and memory stays bounded."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """One arm's rows of the predictions, as arrays of shape (n,).
+
+    Attributes
+    ----------
+    y_true, y_prob, threshold, fold
+        As in :class:`Scores`.
+    roi, patient : ndarray of int
+        Number of the row's ROI and patient, in order of their ids.
+    """
+
+    y_true: NDArray[np.int64]
+    y_prob: Floats
+    threshold: Floats
+    fold: NDArray[np.int64]
+    roi: NDArray[np.int64]
+    patient: NDArray[np.int64]
+
+    @property
+    def n_rois(self) -> int:
+        """Distinct ROIs."""
+        return int(self.roi.max()) + 1
+
+    @property
+    def n_patients(self) -> int:
+        """Distinct patients."""
+        return int(self.patient.max()) + 1
+
+    def scores(self, weights: Floats) -> Scores:
+        """The rows under weights of shape (n_resamples, n)."""
+        return Scores(self.y_true, self.y_prob, self.threshold, self.fold, weights)
+
+
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """A metric's values: on the data, over the bootstrap, and over the jackknife for BCa."""
+
+    value: float
+    samples: Floats
+    jackknife: Floats | None
+
+
+def cases(arm: pd.DataFrame) -> Cases:
+    """One arm's rows of ``predictions.parquet``, at least one."""
+    return Cases(
+        y_true=arm["y_true"].to_numpy(np.int64),
+        y_prob=arm["y_prob"].to_numpy(np.float64),
+        threshold=arm["threshold"].to_numpy(np.float64),
+        fold=_numbers(arm.groupby(["repeat", "fold"]).ngroup()),
+        roi=_numbers(arm.groupby("roi_id").ngroup()),
+        patient=_numbers(arm.groupby("patient_id").ngroup()),
+    )
+
+
+def _numbers(groups: pd.Series[int]) -> NDArray[np.int64]:
+    numbers: NDArray[np.int64] = np.asarray(groups, np.int64)
+    return numbers
+
+
+def evaluate(
+    arm: Cases, counts: Floats, metrics: Collection[str] = tuple(METRICS)
+) -> dict[str, Floats]:
+    """Metrics under resamples of patients.
+
+    Parameters
+    ----------
+    arm : Cases
+    counts : ndarray, shape (n_resamples, n_patients)
+        How often each patient counts.
+    metrics : collection of str
+
+    Returns
+    -------
+    dict of ndarray, shape (n_resamples,)
+    """
+    rows = max(1, _BLOCK // len(arm.y_true))
+    blocks = [counts[start : start + rows] for start in range(0, len(counts), rows)]
+
+    def block_values(block: Floats) -> list[Floats]:
+        scores = arm.scores(block[:, arm.patient])
+        return [METRICS[name](scores) for name in metrics]
+
+    if len(blocks) == 1:
+        return dict(zip(metrics, block_values(counts), strict=True))
+    # The threads are ours: a BLAS that starts its own for such small products only waits.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cpu_count()) as pool:
+        parts = list(pool.map(block_values, blocks))
+    return dict(zip(metrics, map(np.concatenate, zip(*parts, strict=True)), strict=True))
+
+
+def resample(
+    arm: Cases, bootstrap: Bootstrap, seed: int, metrics: Collection[str] = tuple(METRICS)
+) -> dict[str, Resampled]:
+    """Metrics on the data and under resamples of patients.
+
+    Arms with the same patients and the same run's ``seed`` share their resamples, so their
+    values can be subtracted one by one.
+    """
+    n = arm.n_patients
+    observed = evaluate(arm, np.ones((1, n)), metrics)
+    draws = draw_patients(n, bootstrap.samples, derive_seed(seed, "bootstrap"))
+    samples = evaluate(arm, draws, metrics)
+    left = evaluate(arm, leave_one_out(n), metrics) if bootstrap.method == "bca" else {}
+    return {
+        name: Resampled(float(observed[name][0]), samples[name], left.get(name)) for name in metrics
+    }
 
 
 def score(predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int) -> pd.DataFrame:
-    """Every metric of every arm, with a 95 % interval over patients.
+    """Every metric of every arm, with a 95 % interval.
+
+    The interval comes from a bootstrap over patients. Where every patient has one row, the
+    cases are independent and a plain proportion gets Wilson's interval instead; the column
+    ``method`` says which.
 
     Parameters
     ----------
@@ -36,34 +172,70 @@ def score(predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int) -> pd.Data
     """
     method = f"{bootstrap.method} bootstrap of patients, {bootstrap.samples} resamples"
     rows = []
-    for (model, features), arm in predictions.groupby(["model", "features"], sort=False):
-        patients = arm["patient_id"].to_numpy(str)
-        observed = _scores(arm, np.ones((1, len(arm))))
-        resampled = _scores(
-            arm, patient_weights(patients, bootstrap.samples, derive_seed(seed, "bootstrap"))
-        )
-        left_out = None
-        if bootstrap.method == "bca":
-            left_out = _scores(arm, leave_one_out_weights(patients))
-        for name, metric in METRICS.items():
-            value = float(metric(observed)[0])
-            jackknife = None if left_out is None else metric(left_out)
-            ends = interval(metric(resampled), value, jackknife, bootstrap.method, LEVEL)
+    for (model, features), frame in predictions.groupby(["model", "features"], sort=False):
+        arm = cases(frame)
+        exact = _wilson_intervals(arm)
+        for name, found in resample(arm, bootstrap, seed).items():
+            ends = exact.get(name) or interval(
+                found.samples, found.value, found.jackknife, bootstrap.method, LEVEL
+            )
             rows.append(
                 (
-                    model, features, name, value, ends.low, ends.high,
-                    arm["roi_id"].nunique(), len(set(patients)), method,
+                    model, features, name, found.value, ends.low, ends.high,
+                    arm.n_rois, arm.n_patients, _WILSON if name in exact else method,
                 )
             )  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _scores(arm: pd.DataFrame, weights: Floats) -> Scores:
-    fold: NDArray[np.int64] = np.asarray(arm.groupby(["repeat", "fold"]).ngroup(), np.int64)
-    return Scores(
-        y_true=arm["y_true"].to_numpy(np.int64),
-        y_prob=arm["y_prob"].to_numpy(np.float64),
-        threshold=arm["threshold"].to_numpy(np.float64),
-        fold=fold,
-        weights=weights,
-    )
+def _wilson_intervals(arm: Cases) -> dict[str, Interval]:
+    n = len(arm.y_true)
+    if arm.n_patients < n:
+        return {}
+    observed = arm.scores(np.ones((1, n)))
+    counts = {name: counted(observed) for name, counted in PROPORTIONS.items()}
+    return {
+        name: wilson(float(successes[0]), float(trials[0]), LEVEL)
+        for name, (successes, trials) in counts.items()
+    }
+
+
+def score_splits(predictions: pd.DataFrame, splits: Sequence[Split]) -> pd.DataFrame:
+    """Every metric of every arm as a mean over splits, with Nadeau & Bengio's interval.
+
+    It speaks for the training procedure, refitted on other training sets of this size; the
+    interval of :func:`score` speaks for these fitted models on other patients.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As in ``predictions.parquet``.
+    splits : sequence of Split
+        Those of the run.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``SPLIT_COLUMNS``; the interval is NaN where a metric is undefined in a split,
+        and with one split.
+    """
+    share = tested_per_trained(splits)
+    rows = []
+    for (model, features), frame in predictions.groupby(["model", "features"], sort=False):
+        for name, values in split_values(cases(frame)).items():
+            ends, _ = corrected_t(values, share, LEVEL)
+            mean = float(values.mean())
+            rows.append((model, features, name, mean, ends.low, ends.high, len(values), _CORRECTED))
+    return pd.DataFrame(rows, columns=SPLIT_COLUMNS)
+
+
+def split_values(arm: Cases) -> dict[str, Floats]:
+    """Every metric on each split by itself, shape (n_splits,)."""
+    member = arm.fold[None, :] == np.arange(arm.fold.max() + 1)[:, None]
+    scores = arm.scores(member.astype(np.float64))
+    return {name: metric(scores) for name, metric in METRICS.items()}
+
+
+def tested_per_trained(splits: Sequence[Split]) -> float:
+    """ROIs tested over ROIs trained on, averaged over splits."""
+    return float(np.mean([len(split.test) / len(split.train) for split in splits]))

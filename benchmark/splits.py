@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from benchmark.cohort import Cohort
 from benchmark.seeds import derive_seed
 
+GIVEN_SPLITS = ("train", "val", "test")
+
 
 @dataclass(frozen=True)
 class SplitRule:
@@ -22,7 +24,9 @@ class SplitRule:
 
     Attributes
     ----------
-    scheme : {"holdout", "kfold"}
+    scheme : {"holdout", "kfold", "given"}
+        ``given`` takes the dataset's own: column ``split``, where ``train`` and ``val`` train
+        and ``test`` tests.
     group : {"patient", "none"}
         ``patient`` keeps all of a patient's ROIs on one side. ``none`` is the paper's
         nodule-level split: patients leak from training into test.
@@ -34,7 +38,7 @@ class SplitRule:
         How often the whole scheme is drawn again.
     """
 
-    scheme: Literal["holdout", "kfold"] = "holdout"
+    scheme: Literal["holdout", "kfold", "given"] = "holdout"
     group: Literal["patient", "none"] = "patient"
     test_size: float = 0.3
     folds: int = 5
@@ -49,30 +53,44 @@ class SplitRule:
             raise ValueError(f"splits.folds is {self.folds}; it must be at least 2")
         if self.repeats < 1:
             raise ValueError(f"splits.repeats is {self.repeats}; it must be at least 1")
+        if self.scheme == "given" and self.repeats > 1:
+            raise ValueError(
+                f"splits.repeats is {self.repeats}; a given split cannot be drawn again, set 1"
+            )
 
     @property
     def leaky(self) -> bool:
         """Whether a patient may stand on both sides."""
         return self.group == "none"
 
-    def describe(self) -> str:
-        share = f"{self.test_size:.0%}"
-        what = (
-            f"stratified {self.folds}-fold"
-            if self.scheme == "kfold"
-            else f"stratified hold-out, {share} tested"
-        )
-        how = (
-            "by nodule (LEAKY: a patient's nodules may stand on both sides)"
-            if self.leaky
-            else "grouped by patient"
-        )
+    def describe(self, *, patients_known: bool = True) -> str:
+        """The protocol's line; ``patients_known`` is False where ids are not published."""
+        what = {
+            "kfold": f"stratified {self.folds}-fold",
+            "holdout": f"stratified hold-out, {self.test_size:.0%} tested",
+            "given": "the dataset's own, train and val against test",
+        }[self.scheme]
+        if self.leaky:
+            how = "by nodule (LEAKY: a patient's nodules may stand on both sides)"
+        elif not patients_known:
+            how = "patients unknown, perhaps on both sides"
+        else:
+            how = "grouped by patient"
         return f"split: {what}, {how}, {self.repeats} repeat{'s' if self.repeats > 1 else ''}"
 
 
 @dataclass(frozen=True)
 class Split:
-    """One division into training and test ROIs."""
+    """One division into training and test ROIs.
+
+    Attributes
+    ----------
+    scheme : str
+        That of the rule, or ``external`` where training and test are two datasets.
+    repeat, fold : int
+    train, test : tuple of str
+        ROI ids.
+    """
 
     scheme: str
     repeat: int
@@ -91,7 +109,8 @@ def make_splits(cohort: Cohort, rule: SplitRule, seed: int) -> list[Split]:
     Raises
     ------
     ValueError
-        Where patients or cases are too few, or a side lacks a class.
+        Where patients or cases are too few, a side lacks a class, or a split that should be
+        given is not.
     """
     splits = []
     for repeat in range(rule.repeats):
@@ -106,6 +125,8 @@ def make_splits(cohort: Cohort, rule: SplitRule, seed: int) -> list[Split]:
 def _test_sides(cohort: Cohort, rule: SplitRule, random_state: int) -> list[NDArray[np.intp]]:
     from sklearn.model_selection import train_test_split
 
+    if rule.scheme == "given":
+        return [_given_test_side(cohort)]
     if rule.scheme == "kfold":
         return _folds(cohort, rule, rule.folds, random_state)
     if rule.leaky:
@@ -124,6 +145,16 @@ def _test_sides(cohort: Cohort, rule: SplitRule, random_state: int) -> list[NDAr
         )
     folds = _folds(cohort, rule, share.denominator, random_state)
     return [np.sort(np.concatenate(folds[: share.numerator]))]
+
+
+def _given_test_side(cohort: Cohort) -> NDArray[np.intp]:
+    for record in cohort.records:
+        if record.given_split not in GIVEN_SPLITS:
+            raise ValueError(
+                f"roi_id '{record.roi_id}': split is '{record.given_split}'; splits.scheme=given "
+                f"needs a column split that says {', '.join(GIVEN_SPLITS)} of every ROI"
+            )
+    return np.flatnonzero([record.given_split == "test" for record in cohort.records])
 
 
 def _folds(cohort: Cohort, rule: SplitRule, n: int, random_state: int) -> list[NDArray[np.intp]]:

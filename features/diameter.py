@@ -6,6 +6,9 @@ import math
 
 from benchmark.roi import Roi
 
+PLANAR = "diameter2d"
+"""Takes its place in a run whose ROIs are all one slice thick."""
+
 
 def extract(roi: Roi) -> dict[str, float]:
     """Size of the mask.

@@ -34,10 +34,10 @@ def ball(shape: tuple[int, int, int], radius: float) -> np.ndarray:
 def write_volume(
     path: Path, array: np.ndarray, spacing_mm: tuple[float, float, float] = (1.0, 0.7, 0.7)
 ) -> None:
-    """Write (z, y, x) voxels in the format that the file's name says."""
+    """Write (z, y, x) or (y, x) voxels in the format that the file's name says."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = sitk.GetImageFromArray(array)
-    image.SetSpacing(spacing_mm[::-1])
+    image.SetSpacing(spacing_mm[::-1][: array.ndim])
     sitk.WriteImage(image, str(path))
 
 

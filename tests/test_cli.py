@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import SimpleITK as sitk
 from conftest import ROOT, WriteManifest, write_volume
 
 from benchmark import cli, records, scoring
@@ -120,10 +121,38 @@ def test_failures_are_listed_and_change_the_exit_status(
     mask[3, 8, 8] = 1
     write_volume(root / "masks/r9.nii.gz", mask)
     assert invoke("run", "--dataset", root, "--out", out, *SMALL) == 1
-    assert "failed extract radiomics r9: ValueError: mask only contains 1" in capsys.readouterr().err
+    assert (
+        "failed extract radiomics r9: ValueError: mask only contains 1" in capsys.readouterr().err
+    )
     failures = json.loads((out / "failures.json").read_text())
     failed = [(f["roi_id"], f["features"]) for f in failures if f["status"] == "failed"]
     assert failed == [("r9", "radiomics")]
+
+
+def flatten(root: Path, keep: int = 0) -> None:
+    """Cut every ROI but the first ``keep`` down to its middle slice."""
+    for path in sorted(root.glob("*/r*.nii.gz")):
+        if int(path.name[1:].partition(".")[0]) >= keep:
+            array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+            write_volume(path, array[3:4])
+
+
+@pytest.mark.parametrize("volumes", [0, 1])
+def test_single_slices_have_feature_sets_of_their_own(
+    write_manifest: WriteManifest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    volumes: int,
+) -> None:
+    """One ROI of several slices is enough for all to count as volumes: columns must agree."""
+    root, out = write_manifest(40), tmp_path / "run"
+    flatten(root, keep=volumes)
+    assert invoke("run", "--dataset", root, "--out", out, *SMALL) == 0
+    run = records.read_run(out)
+    suffix = "" if volumes else "2d"
+    assert set(run.predictions.features) == {f"diameter{suffix}", f"radiomics{suffix}"}
+    said = "Every ROI is a single slice: diameter2d, radiomics2d in place of diameter, radiomics"
+    assert (said in " ".join(capsys.readouterr().out.split())) is not bool(volumes)
 
 
 def test_missing_ratings_are_a_skip_not_a_failure(
@@ -232,12 +261,18 @@ def test_bad_tables(
 def test_as_a_process() -> None:
     """Exit status and streams as a shell sees them."""
     command = [sys.executable, "-m", "benchmark"]
-    listed = subprocess.run([*command, "list"], cwd=ROOT, capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        [*command, "list"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert listed.returncode == 0
     for name in ("phantom", "radiomics", "paper_cnn", "auc", "quick"):
         assert f"  {name} " in listed.stdout
     wrong = subprocess.run(
-        [*command, "run", "--profile", "nope"], cwd=ROOT, capture_output=True, text=True, check=False
+        [*command, "run", "--profile", "nope"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: unknown profile 'nope'")

@@ -17,7 +17,7 @@ from benchmark.roi import Roi, RoiRecord, UnavailableError
 from features.ratings import CHARACTERISTICS
 
 FEATURES = registry.names("features")
-RATED = {name: "1 2 4" for name in CHARACTERISTICS}
+RATED = dict.fromkeys(CHARACTERISTICS, "1 2 4")
 
 
 def roi(
@@ -64,7 +64,8 @@ class TestContract:
         np.testing.assert_array_equal(as_array(extract(roi(label=0))), as_array(extract(other)))
 
     @pytest.mark.parametrize(
-        ("shape", "radius"), [((1, 6, 6), 2.0), ((1, 4, 3), 1.2), ((5, 4, 4), 9.0), ((2, 40, 40), 19)]
+        ("shape", "radius"),
+        [((1, 6, 6), 2.0), ((1, 4, 3), 1.2), ((5, 4, 4), 9.0), ((2, 40, 40), 19)],
     )
     def test_one_slice_few_voxels_or_a_mask_that_fills_the_image(
         self, name: str, shape: tuple[int, int, int], radius: float
@@ -90,7 +91,9 @@ def test_diameter_in_anisotropic_voxels() -> None:
     extract = registry.load("features", "diameter").extract
     mask = np.zeros((3, 4, 5), bool)
     mask[1, 1:3, 1:4] = True
-    subject = Roi(RoiRecord("r", "p", label=0), np.zeros((3, 4, 5), np.float32), mask, (2.5, 0.5, 0.8))
+    subject = Roi(
+        RoiRecord("r", "p", label=0), np.zeros((3, 4, 5), np.float32), mask, (2.5, 0.5, 0.8)
+    )
     assert extract(subject)["volume_mm3"] == pytest.approx(6 * 2.5 * 0.5 * 0.8)
 
 
@@ -190,6 +193,71 @@ def test_radiomics_has_every_class_by_its_documented_size() -> None:
     }  # fmt: skip
 
 
+def plane(size: int, spacing_mm: tuple[float, float, float]) -> Roi:
+    """A square of known pixels in the middle of three slices; the others hold fewer."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(-300, 120, (3, 20, 20)).round().astype(np.float32)
+    mask = np.zeros(image.shape, bool)
+    mask[1, 5 : 5 + size, 6 : 6 + size] = True
+    mask[0, 5:7, 6:8] = True
+    return Roi(RoiRecord("r", "p", label=0), image, mask, spacing_mm)
+
+
+def test_diameter2d_is_of_the_largest_slice_whatever_its_thickness() -> None:
+    extract = registry.load("features", "diameter2d").extract
+    thin, thick = (extract(plane(8, (z, 0.5, 0.8))) for z in (0.6, 5.0))
+    assert thin == thick
+    assert thin["area_mm2"] == pytest.approx(64 * 0.5 * 0.8)
+    assert thin["equivalent_diameter_mm"] == pytest.approx(2 * np.sqrt(64 * 0.4 / np.pi))
+
+
+def test_radiomics2d_by_hand() -> None:
+    """At 1 mm nothing is resampled: numpy and geometry are independent answers."""
+    subject = plane(8, (2.5, 1.0, 1.0))
+    got = registry.load("features", "radiomics2d").extract(subject)
+    inside = subject.image[1][subject.mask[1]].astype(float)
+    # The mesh runs through the centres of edge pixels' outer neighbours' midpoints: an 8 x 8
+    # square with its four corners cut by half a pixel's diagonal, 1/8 mm^2 each.
+    expected = {
+        "firstorder_Mean": inside.mean(),
+        "firstorder_Energy": (inside**2).sum(),
+        "shape2D_PixelSurface": 64.0,
+        "shape2D_MeshSurface": 64 - 4 / 8,
+        "shape2D_Perimeter": 4 * 7 + 4 * np.sqrt(0.5),
+    }
+    for name, value in expected.items():
+        assert got[f"original_{name}"] == pytest.approx(value, rel=1e-9), name
+
+
+def test_radiomics2d_ignores_thickness_and_other_slices() -> None:
+    extract = registry.load("features", "radiomics2d").extract
+    subject = plane(8, (0.6, 0.7, 0.7))
+    alone = replace(subject, image=subject.image[1:2], outline=subject.mask[1:2])
+    thick = replace(subject, spacing_mm=(5.0, 0.7, 0.7))
+    assert extract(alone) == pytest.approx(extract(subject), rel=1e-9)
+    assert extract(thick) == pytest.approx(extract(subject), rel=1e-9)
+
+
+def test_radiomics2d_has_every_class_by_its_documented_size() -> None:
+    sizes: dict[str, int] = {}
+    for name in registry.load("features", "radiomics2d").extract(roi()):
+        family = name.split("_")[1]
+        sizes[family] = sizes.get(family, 0) + 1
+    assert sizes == {
+        "shape2D": 9, "firstorder": 18, "glcm": 24, "glrlm": 16, "glszm": 16, "gldm": 14,
+        "ngtdm": 5,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_a_feature_set_that_has_a_planar_one_names_it(name: str) -> None:
+    planar = getattr(registry.load("features", name), "PLANAR", None)
+    if planar is not None:
+        assert planar in FEATURES
+        # The planar set is the end of it: no chain, no circle.
+        assert not hasattr(registry.load("features", planar), "PLANAR")
+
+
 def test_radiomics_says_why_a_single_voxel_has_none() -> None:
     with pytest.raises(ValueError, match="only contains 1 segmented voxel"):
         registry.load("features", "radiomics").extract(roi((3, 5, 5), 0.8))
@@ -203,7 +271,7 @@ def test_radiomics_refuses_what_pyradiomics_leaves_out(monkeypatch: pytest.Monke
         raise RuntimeError("Calculation of GLCM Failed.")
 
     monkeypatch.setattr(RadiomicsGLCM, "_calculateMatrix", fail)
-    with pytest.raises((ValueError, RuntimeError), match="of 107 features|GLCM Failed"):
+    with pytest.raises((ValueError, RuntimeError), match=r"of 107 features|GLCM Failed"):
         registry.load("features", "radiomics").extract(roi())
 
 

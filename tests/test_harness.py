@@ -180,8 +180,10 @@ def test_timings_and_parallel_extraction(jobs: int) -> None:
 
 def test_epochs_are_reported_and_kept() -> None:
     class Slow(BySize):
-        on_epoch: Any = None
-        history_: list[dict[str, float]] = []
+        def __init__(self, seed: int) -> None:
+            super().__init__(seed)
+            self.on_epoch: Any = None
+            self.history_: list[dict[str, float]] = []
 
         def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:
             super().fit(X, y, groups)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from conftest import WriteManifest, write_volume
@@ -138,6 +139,70 @@ def test_spacing_of_image_and_mask_must_agree(write_manifest: WriteManifest) -> 
     write_volume(root / "masks/r1.nii.gz", np.ones(SHAPE, np.uint8), (1.0, 0.7, 0.8))
     with pytest.raises(ValueError, match=r"row 3 .*they must be the same"):
         read_all(root)
+
+
+def write_planes(root: Path, suffix: str, thickness: str | None, *, flat: bool) -> None:
+    """One ROI whose files have two dimensions, or three of which one is a single slice."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(-600, 50, (1, 5, 6)).round().astype(np.int16)
+    mask = np.zeros((1, 5, 6), np.uint8)
+    mask[0, 1, 4] = 1
+    for name, array in (("i", image), ("m", mask)):
+        write_volume(root / f"{name}{suffix}", array[0] if flat else array, (2.5, 0.5, 0.75))
+    column, value = ("", "") if thickness is None else (",slice_thickness_mm", f",{thickness}")
+    (root / "manifest.csv").write_text(
+        f"roi_id,patient_id,image,mask,label{column}\na,p,i{suffix},m{suffix},1{value}\n"
+    )
+
+
+@pytest.mark.parametrize("flat", [True, False], ids=["2D file", "one slice"])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_single_slices(tmp_path: Path, suffix: str, flat: bool) -> None:
+    # A file with a slice spacing of its own keeps it, whatever the column says.
+    write_planes(tmp_path, suffix, "1.25", flat=flat)
+    dataset = manifest.open_dataset(tmp_path)
+    roi = dataset.read(dataset.records[0])
+    assert roi.spacing_mm == pytest.approx((1.25 if flat else 2.5, 0.5, 0.75))
+    assert list(zip(*np.nonzero(roi.mask), strict=True)) == [(0, 1, 4)]
+
+
+@pytest.mark.parametrize("thickness", [None, "", "0", "-1", "thick", "nan", "inf"])
+def test_two_dimensions_need_a_thickness(tmp_path: Path, thickness: str | None) -> None:
+    write_planes(tmp_path, ".nrrd", thickness, flat=True)
+    with pytest.raises(ValueError, match=r"row 2 .*'i.nrrd' is two-dimensional and slice_thick"):
+        read_all(tmp_path)
+
+
+def test_four_dimensions_are_refused(write_manifest: WriteManifest) -> None:
+    root = write_manifest(4)
+    volume = nib.Nifti1Image(np.zeros((4, 4, 4, 2), np.int16), np.eye(4))
+    nib.save(volume, root / "images/r1.nii.gz")
+    with pytest.raises(ValueError, match="has 4 dimensions; it must have two or three"):
+        read_all(root)
+
+
+def test_formats_may_be_mixed(write_manifest: WriteManifest) -> None:
+    """NIfTI, NRRD and MHA images and masks in one manifest, in every pairing."""
+    same = manifest.open_dataset(write_manifest(6, folder="same"))
+    suffixes = [".nii.gz", ".nrrd", ".mha", ".nii"]
+    change = {}
+    for i in range(6):
+        pair = {"image": f"images/r{i}{suffixes[i % 4]}", "mask": f"masks/r{i}{suffixes[i % 3]}"}
+        change[i] = pair
+    root = write_manifest(6, folder="mixed", change=change)
+    for record, pair in zip(same.records, change.values(), strict=True):
+        roi = same.read(record)
+        write_volume(root / pair["image"], roi.image.astype(np.int16))
+        write_volume(root / pair["mask"], roi.mask.astype(np.uint8))
+    for path in root.rglob("*.nii.gz"):
+        if f"{path.parent.name}/{path.name}" not in {
+            v for p in change.values() for v in p.values()
+        }:
+            path.unlink()
+    mixed = manifest.open_dataset(root)
+    hashes = [[d.read(r).content_hash() for r in d.records] for d in (same, mixed)]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes[0])) == 6
 
 
 def test_content_hash_follows_content_only(write_manifest: WriteManifest) -> None:

@@ -38,7 +38,14 @@ def test_one_rounding_rule(value: float, low: float, high: float, shown: str) ->
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0.01234, "0.012"), (1.26, "1.3"), (9.4, "9.4"), (12.6, "13"), (1234.5, "1234"), (math.nan, "-")],
+    [
+        (0.01234, "0.012"),
+        (1.26, "1.3"),
+        (9.4, "9.4"),
+        (12.6, "13"),
+        (1234.5, "1234"),
+        (math.nan, "-"),
+    ],
 )
 def test_durations(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown

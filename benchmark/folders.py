@@ -1,0 +1,65 @@
+"""Folders and files that appear under their names only when they are whole."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder that appears under its name only when the block ends well.
+
+    What a killed process leaves begins with a dot and ``path``'s name; ``remove_drafts``
+    takes it away.
+
+    Raises
+    ------
+    ValueError
+        Where ``path`` exists and is not an empty folder.
+    """
+    check_new(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not tempfile.mkdtemp, which leaves a folder that others may not read.
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    draft.mkdir()
+    try:
+        yield draft
+        if path.exists():
+            path.rmdir()
+        draft.rename(path)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def check_new(path: Path) -> None:
+    """Refuse a path that exists and is not an empty folder."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(
+            f"'{path}' exists already and is not an empty folder; name a new one or remove it"
+        )
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder; a process that still writes into it by its name does so in vain."""
+    doomed = folder.with_name(f".removed-{os.getpid()}{folder.name[:100]}")
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def remove_drafts(parent: Path) -> None:
+    """Remove what killed processes left of new folders in ``parent``."""
+    for path in parent.glob(".*"):
+        if path.is_dir():
+            remove(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, in UTF-8 with plain line feeds, that appears or changes all at once."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text, encoding="utf-8", newline="\n")
+    draft.replace(path)

@@ -1,0 +1,174 @@
+"""What a run works on: datasets opened, labelled, split, read once and described."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark import external, registry
+from benchmark.cohort import Cohort, assemble
+from benchmark.config import Config
+from benchmark.datasets import manifest
+from benchmark.progress import Progress
+from benchmark.roi import Roi, RoiDataset, RoiRecord
+from benchmark.splits import Split, check_splits, make_splits
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a run works on, checked and described.
+
+    Attributes
+    ----------
+    dataset, cohort, splits
+    single_slice : bool
+        Every ROI is one slice thick.
+    protocol : str
+        The split in words.
+    environment : dict
+        Entries of ``environment.json``: ``dataset``, and in external validation also
+        ``training_dataset`` and ``test_dataset``.
+    """
+
+    dataset: RoiDataset
+    cohort: Cohort
+    splits: list[Split]
+    single_slice: bool
+    protocol: str
+    environment: dict[str, dict[str, Any]]
+
+
+def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
+    """A dataset by plug-in name, or by the path of a manifest, its folder or an npz file.
+
+    Raises
+    ------
+    ValueError
+        Where there is none of that name.
+    """
+    module = registry.dataset(name)
+    if module is not None:
+        named = name in registry.names("datasets")
+        opened: RoiDataset = (
+            module.open_dataset(jobs, progress) if named else module.open_file(Path(name))
+        )
+        return opened
+    path = Path(name)
+    if not path.exists():
+        built_in = [n for n in registry.names("datasets") if n != "manifest"]
+        raise ValueError(
+            f"dataset '{name}': no such file or folder, nor one of {', '.join(built_in)}"
+        )
+    return manifest.open_dataset(path)
+
+
+def prepare(config: Config, jobs: int, progress: Progress) -> Material:
+    """Open, label, split and check what a configuration names.
+
+    Raises
+    ------
+    ValueError
+        For unusable input.
+    """
+    dataset = open_dataset(config.dataset, jobs, progress)
+    cohort = assemble(dataset, config.label)
+    if config.test_dataset:
+        test = open_dataset(config.test_dataset, jobs, progress)
+        return _external((dataset, cohort), (test, assemble(test, config.label)), jobs, progress)
+    splits = make_splits(cohort, config.splits, config.seed)
+    check_splits(splits, cohort, leaky=config.splits.leaky)
+    checked = check_voxels(dataset, cohort, jobs, progress)
+    protocol = config.splits.describe(patients_known=not dataset.unnamed_patients_of)
+    if config.splits.scheme != "given" and all(r.given_split for r in cohort.records):
+        protocol += "; the dataset's own split goes unused (splits.scheme = given)"
+    environment = {"dataset": _describe(dataset, cohort, checked.fingerprint)}
+    return Material(dataset, cohort, splits, checked.single_slice, protocol, environment)
+
+
+def _external(
+    training: tuple[RoiDataset, Cohort],
+    test: tuple[RoiDataset, Cohort],
+    jobs: int,
+    progress: Progress,
+) -> Material:
+    joined = external.join(training, test)
+    check_splits([joined.split], joined.cohort, leaky=False)
+    checked = [check_voxels(*side, jobs, progress) for side in (training, test)]
+    both = hashlib.sha256("".join(c.fingerprint for c in checked).encode()).hexdigest()
+    environment = {"dataset": _describe(joined.dataset, joined.cohort, both)}
+    environment["training_dataset"] = _describe(*training, checked[0].fingerprint)
+    environment["test_dataset"] = _describe(*test, checked[1].fingerprint)
+    environment["dataset"]["cohort"] = ". ".join(
+        [
+            f"training on {training[0].name}, {training[1].describe()}",
+            f"Testing on {external.test_name(training[0], test[0])}, {test[1].describe()}",
+            *joined.dataset.notes,
+        ]
+    )
+    return Material(
+        joined.dataset,
+        joined.cohort,
+        [joined.split],
+        all(c.single_slice for c in checked),
+        external.describe(training[0], test[0]),
+        environment,
+    )
+
+
+def _describe(dataset: RoiDataset, cohort: Cohort, fingerprint: str) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "intensities": dataset.intensities,
+        "fingerprint": fingerprint,
+        "cohort": ". ".join([cohort.describe(), *dataset.notes]),
+        "n_rois": len(cohort.records),
+        "n_patients": len(set(cohort.patients.tolist())),
+        "n_malignant": int(cohort.labels.sum()),
+        "excluded": cohort.excluded,
+    }
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What reading every ROI of a cohort told.
+
+    Attributes
+    ----------
+    fingerprint : str
+        SHA-256 over ids, patients, labels and voxels.
+    single_slice : bool
+        Every ROI is one slice thick.
+    """
+
+    fingerprint: str
+    single_slice: bool
+
+
+def check_voxels(dataset: RoiDataset, cohort: Cohort, jobs: int, progress: Progress) -> Checked:
+    """Read every ROI of the cohort, which checks it, and hash what was read.
+
+    Raises
+    ------
+    ValueError
+        For the first ROI, in order of ``roi_id``, that breaks the contract.
+    """
+    from joblib import Parallel, delayed
+
+    parallel = Parallel(n_jobs=jobs, return_as="generator", batch_size=16)
+    contents = parallel(delayed(_content)(dataset.read, r) for r in cohort.records)
+    digest = hashlib.sha256()
+    single_slice = True
+    rows = zip(cohort.records, cohort.labels.tolist(), contents, strict=True)
+    for number, (record, label, (content, n_slices)) in enumerate(rows, start=1):
+        digest.update(f"{record.roi_id}\t{record.patient_id}\t{label}\t{content}\n".encode())
+        single_slice &= n_slices == 1
+        progress.update(f"Checking {dataset.name}", number, len(cohort.records))
+    return Checked(digest.hexdigest(), single_slice)
+
+
+def _content(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> tuple[str, int]:
+    roi = read(record)
+    return roi.content_hash(), roi.image.shape[0]

@@ -1,0 +1,75 @@
+"""NIfTI-1 bytes, the same for the same voxels; readers are nibabel and ITK."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_HEADER_BYTES, _VOXELS_AT = 348, 352
+_TYPES = {"int16": 4, "uint8": 2}
+_SCANNER, _MM = 1, 2
+_COMPRESSION = 1  # noise does not compress: level 6 takes 4 times as long for 5 % less
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where voxels lie in the patient, in DICOM's axes (left, posterior, superior).
+
+    Attributes
+    ----------
+    spacing_mm : tuple of three floats
+        Along (z, y, x).
+    origin_mm : sequence of three floats
+        Centre of the first voxel.
+    orientation : sequence of six floats
+        DICOM's ImageOrientationPatient: directions of rising x and of rising y. z rises
+        towards the head.
+    """
+
+    spacing_mm: tuple[float, float, float]
+    origin_mm: Sequence[float]
+    orientation: Sequence[float]
+
+    def affine(self) -> NDArray[np.float64]:
+        """Voxel (x, y, z) to mm in NIfTI's axes (right, anterior, superior), shape (3, 4)."""
+        along_z, along_y, along_x = self.spacing_mm
+        columns = [
+            np.array(self.orientation[:3]) * along_x,
+            np.array(self.orientation[3:]) * along_y,
+            np.array((0.0, 0.0, along_z)),
+            np.array(self.origin_mm),
+        ]
+        return np.stack(columns, axis=1) * [[-1.0], [-1.0], [1.0]]
+
+
+def encode(voxels: NDArray[Any], grid: Grid, description: str) -> bytes:
+    """The bytes of a ``.nii.gz``.
+
+    Parameters
+    ----------
+    voxels : ndarray of int16 or uint8, shape (z, y, x)
+    grid : Grid
+    description : str
+        At most 79 ASCII characters.
+    """
+    depth, height, width = voxels.shape
+    header = bytearray(_VOXELS_AT)
+    put = struct.pack_into
+    put("<i", header, 0, _HEADER_BYTES)
+    put("<8h", header, 40, 3, width, height, depth, 1, 1, 1, 1)
+    put("<2h", header, 70, _TYPES[voxels.dtype.name], 8 * voxels.itemsize)
+    put("<8f", header, 76, 1.0, *grid.spacing_mm[::-1], 0.0, 0.0, 0.0, 0.0)
+    put("<f", header, 108, _VOXELS_AT)
+    put("<B", header, 123, _MM)
+    put("<79s", header, 148, description.encode("ascii"))
+    put("<2h", header, 252, 0, _SCANNER)
+    put("<12f", header, 280, *grid.affine().ravel())
+    put("<4s", header, 344, b"n+1\0")
+    content = bytes(header) + voxels.astype(voxels.dtype.newbyteorder("<")).tobytes()
+    return gzip.compress(content, _COMPRESSION, mtime=0)

@@ -1,0 +1,97 @@
+"""True DICOM series in LIDC-IDRI's geometry, with voxels of our choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from benchmark.lidc_annotations import Nodule
+
+SIZE = 512
+ORIGIN_MM = (-180.25, -171.5)
+LAYOUT = "{patient}/{study}/{series}/{number:04d}.dcm"
+
+
+def write_series(
+    dicom: Path,
+    scan: Nodule,
+    hu: Callable[[int], np.ndarray],
+    *,
+    layout: str = LAYOUT,
+    without: Collection[int] = (),
+    slope: float = 1,
+    intercept: float = -1024,
+    signed: bool = False,
+    bits: int = 16,
+    implicit: bool = False,
+    change: Callable[[Dataset, int], None] | None = None,
+) -> list[Path]:
+    """Write a scan, a file a slice; returns their paths, by slice.
+
+    ``hu(index)`` is the slice, shape (512, 512). Files are numbered from the head down, as
+    scanners often do, so that neither names nor instance numbers rise with z. ``change`` may
+    alter a slice's header or pixels.
+    """
+    zs = scan.slice_zs_mm
+    paths = []
+    for index, z in enumerate(zs):
+        if index in without:
+            continue
+        number = len(zs) - index
+        path = dicom / layout.format(
+            patient=scan.patient_id,
+            study=scan.study_instance_uid,
+            series=scan.series_instance_uid,
+            number=number,
+        )
+        header = header_of(scan, number, z, implicit=implicit)
+        header.RescaleSlope, header.RescaleIntercept = slope, intercept
+        header.BitsAllocated, header.BitsStored, header.HighBit = 16, bits, bits - 1
+        header.PixelRepresentation = int(signed)
+        stored = np.rint((hu(index) - intercept) / slope).astype(np.int64)
+        if bits < 16:
+            stored &= (1 << bits) - 1
+        header.PixelData = stored.astype("<u2").tobytes()
+        if change is not None:
+            change(header, index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header.save_as(path, enforce_file_format=True)
+        paths.append(path)
+    return paths
+
+
+def header_of(scan: Nodule, number: int, z_mm: float, *, implicit: bool = False) -> Dataset:
+    """A CT slice without its pixels."""
+    header = Dataset()
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = (
+        ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    )
+    header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    header.SOPInstanceUID = f"{scan.series_instance_uid[:50]}.{number}"
+    header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+    header.StudyDate, header.StudyTime, header.Modality = "20000101", "120000", "CT"
+    header.Manufacturer, header.ManufacturerModelName = "SYNTHETIC", "none"
+    header.PatientName = header.PatientID = scan.patient_id
+    header.StudyInstanceUID = scan.study_instance_uid
+    header.SeriesInstanceUID = scan.series_instance_uid
+    header.SeriesNumber, header.InstanceNumber = 1, number
+    header.KVP, header.ConvolutionKernel = 120, "B30f"
+    header.SliceThickness = scan.slice_thickness_mm
+    header.ImagePositionPatient = [*ORIGIN_MM, f"{z_mm:.10g}"]
+    header.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    header.SliceLocation = f"{-z_mm:.10g}"
+    header.FrameOfReferenceUID = f"{scan.study_instance_uid[:60]}.1"
+    header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
+    header.Rows = header.Columns = SIZE
+    header.PixelSpacing = [f"{scan.pixel_spacing_mm:.10g}"] * 2
+    # Scanners nest: a header is not a flat list of numbers.
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CTImageStorage, "1.2.3"
+    header.ReferencedImageSequence = pydicom.Sequence([item])
+    return header
