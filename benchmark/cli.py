@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmark.report.tables import Table
 
 _KINDS = ("datasets", "features", "models", "metrics", "profiles")
-_TABLE_WIDTH = 160  # where output goes to a file, no terminal says how wide it may be
+_TABLE_WIDTH = 190  # where output goes to a file, no terminal says how wide it may be
 
 
 def main() -> None:

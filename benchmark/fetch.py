@@ -112,8 +112,8 @@ def open_client() -> Client:
         idc_index = importlib.import_module("idc_index")
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"fetch needs idc-index ({error}); install it with "
-            "python -m pip install -r requirements/fetch.txt"
+            f"fetch needs idc-index ({error}); 'tox -e fetch -- lidc --out DICOM_DIR' installs it "
+            "and runs the same command"
         ) from error
     finally:
         # Its import makes every library of this process log to the terminal.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark import harness, records, registry, scoring
+from benchmark import comparisons, harness, records, registry, scoring
 from benchmark.config import Arm, Config
 from benchmark.material import Material, prepare
 from benchmark.progress import Progress
@@ -58,7 +58,15 @@ def execute(
     )
     _refuse_nothing(results, material.dataset)
     predictions = records.prediction_table(results)
-    metrics = scoring.score(predictions, config.bootstrap, config.seed)
+    tables = {
+        "metrics": scoring.score(predictions, config.bootstrap, config.seed),
+        "comparisons": comparisons.compare(
+            predictions, config.bootstrap, config.seed, material.splits
+        ),
+        "ranks": comparisons.rank_stability(predictions, config.bootstrap, config.seed),
+    }
+    if len(material.splits) > 1:
+        tables["split_metrics"] = scoring.score_splits(predictions, material.splits)
     environment = {
         "started": started.isoformat(timespec="seconds"),
         "wall_s": time.perf_counter() - clock,
@@ -75,7 +83,7 @@ def execute(
     resolved = replace(config, arms=tuple(map(str, arms)))
     with records.new_folder(out) as draft:
         records.write_run(
-            draft, resolved, environment, material.splits, results, predictions, metrics
+            draft, resolved, environment, material.splits, results, predictions, tables
         )
         write_tables(records.read_run(draft), ("md", "tex"))
     return records.read_run(out)
@@ -123,6 +131,6 @@ def _require_gpu(arms: Sequence[Arm]) -> None:
     for model, device in devices.items():
         if device == "cpu":
             raise ValueError(
-                f"--require-gpu: {model} finds no GPU; install requirements/gpu.txt on a "
-                "machine with an NVIDIA driver, or leave the option out"
+                f"--require-gpu: {model} finds no GPU; use 'tox -e gpu' on a machine with an "
+                "NVIDIA driver, or leave the option out"
             )

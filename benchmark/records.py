@@ -7,6 +7,9 @@ splits.json            training and test ROI ids of each repeat and fold
 failures.json          what failed or was skipped, and why
 predictions.parquet    one row a (ROI, split, arm); see ``PREDICTION_COLUMNS``
 metrics.csv            one row a (arm, metric); see ``benchmark.scoring.COLUMNS``
+comparisons.csv        one row a (pair of arms, metric, test); ``benchmark.comparisons.COLUMNS``
+ranks.csv              how often each arm takes each rank by AUC over resamples of patients
+split_metrics.csv      where there are several splits: means over them, corrected for overlap
 timings.csv            one row a timed call; see ``TIMING_COLUMNS``
 history.csv            one row a training epoch, for models that have epochs
 =====================  ==============================================================
@@ -61,6 +64,7 @@ class RunFolder:
     environment: Mapping[str, Any]
     predictions: pd.DataFrame
     metrics: pd.DataFrame
+    comparisons: pd.DataFrame
     timings: pd.DataFrame
     failures: tuple[Failure, ...]
 
@@ -88,6 +92,7 @@ def read_run(path: Path) -> RunFolder:
             environment=json.loads((path / "environment.json").read_text()),
             predictions=pd.read_parquet(path / "predictions.parquet"),
             metrics=_read_csv(path / "metrics.csv"),
+            comparisons=_read_csv(path / "comparisons.csv"),
             timings=_read_csv(path / "timings.csv"),
             failures=tuple(Failure(**failure) for failure in failures),
         )
@@ -98,7 +103,7 @@ def read_run(path: Path) -> RunFolder:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path)
-    return table.fillna({"model": "", "features": ""})
+    return table.fillna(dict.fromkeys(table.columns.intersection(["model", "features"]), ""))
 
 
 @contextmanager
@@ -136,9 +141,9 @@ def write_run(
     splits: Sequence[Split],
     results: Results,
     predictions: pd.DataFrame,
-    metrics: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
 ) -> None:
-    """Write all of a run's files into the folder ``path``."""
+    """Write all of a run's files into the folder ``path``; ``tables`` are CSV files by name."""
     intensities = environment["dataset"]["intensities"]
     (path / "config.toml").write_text(tomli_w.dumps(as_toml_tree(config)))
     (path / "environment.json").write_text(json.dumps(environment, indent=1) + "\n")
@@ -148,12 +153,10 @@ def write_run(
     predictions.assign(intensities=intensities).to_parquet(
         path / "predictions.parquet", index=False, compression="zstd"
     )
-    metrics.assign(intensities=intensities).to_csv(path / "metrics.csv", index=False)
     timings = pd.DataFrame(results.timings, columns=TIMING_COLUMNS[:-1])
-    timings.assign(intensities=intensities).to_csv(path / "timings.csv", index=False)
-    if results.history:
-        history = pd.DataFrame(results.history)
-        history.assign(intensities=intensities).to_csv(path / "history.csv", index=False)
+    history = {"history": pd.DataFrame(results.history)} if results.history else {}
+    for name, table in {**tables, "timings": timings, **history}.items():
+        table.assign(intensities=intensities).to_csv(path / f"{name}.csv", index=False)
 
 
 def prediction_table(results: Results) -> pd.DataFrame:

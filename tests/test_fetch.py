@@ -325,7 +325,7 @@ def test_without_idc_index(
 ) -> None:
     monkeypatch.setitem(sys.modules, "idc_index", None)
     message = refused(capsys, "fetch", "lidc", "--out", tmp_path / "dicom")
-    assert "python -m pip install -r requirements/fetch.txt" in message
+    assert "tox -e fetch -- lidc --out DICOM_DIR" in message
 
 
 def test_logging_is_left_as_it_was(real_client: SimpleNamespace) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmark.comparisons import BASELINE, PATIENT_BOOTSTRAP
 from benchmark.records import RunFolder
 
 HEADLINE = ("accuracy", "sensitivity", "specificity", "auc")
@@ -63,15 +64,17 @@ def main_table(run: RunFolder) -> Table:
                 features,
                 str(cells[0].n_rois),
                 *(with_interval(c.value, c.ci_low, c.ci_high) for c in cells),
+                _lift_over_size(run.comparisons, model, features),
                 duration(_total(run.timings, model, features, "fit")),
                 duration(_total(run.timings, model, features, "predict")),
             )
         )
-    lack = "" if "size_only" in set(run.metrics.model) else (
+    lack = "" if BASELINE in set(run.metrics.model) else (
         "No size-only row: nodule volume alone reaches a high AUC on this task, and without "
         "that row a model's own contribution cannot be read off."
     )  # fmt: skip
-    method = run.metrics.method.iloc[0] if len(run.metrics) else "no arm finished"
+    shown = run.metrics[run.metrics.metric.isin(HEADLINE)]
+    methods = "; ".join(shown.method.unique()) if len(shown) else "no arm finished"
     notes = [
         SYNTHETIC if run.synthetic else "",
         lack,
@@ -79,8 +82,8 @@ def main_table(run: RunFolder) -> Table:
         protocol["label"],
         protocol["split"],
         protocol["threshold"],
-        f"Brackets: 95 % interval, {method}. n: ROIs tested. Fit and predict: seconds in all, "
-        "summed over the splits.",
+        f"Brackets: 95 % interval, {methods}. n: ROIs tested. AUC - size: paired difference to "
+        "size_only on the same resamples. Fit and predict: seconds in all, summed over the splits.",
         _GIVEN if "as given by the dataset" in protocol["label"] else _SUSPICION,
         _failure_note(run),
     ]
@@ -89,17 +92,17 @@ def main_table(run: RunFolder) -> Table:
         title=f"Lung nodule benchmark: {dataset['name']}{suffix}",
         header=(
             "model", "features", "n", "accuracy", "sensitivity", "specificity", "AUC",
-            "fit s", "predict s",
+            "AUC - size", "fit s", "predict s",
         ),
         rows=rows,
         notes=[_sentence(note) for note in notes if note],
     )  # fmt: skip
 
 
-def with_interval(value: float, low: float, high: float) -> str:
-    """``0.903 [0.880, 0.925]``: three decimals; a dash where there is no number."""
-    shown = _decimal(value)
-    return shown if math.isnan(low) else f"{shown} [{_decimal(low)}, {_decimal(high)}]"
+def with_interval(value: float, low: float, high: float, *, sign: bool = False) -> str:
+    """``0.903 [0.880, 0.925]``: three decimals, signed if asked; a dash where there is none."""
+    shown, *ends = (_decimal(number, sign) for number in (value, low, high))
+    return shown if math.isnan(low) else f"{shown} [{', '.join(ends)}]"
 
 
 def duration(seconds: float) -> str:
@@ -186,6 +189,20 @@ def _total(timings: pd.DataFrame, model: str, features: str, stage: str) -> floa
     return float(chosen.seconds.sum()) if len(chosen) else math.nan
 
 
+def _lift_over_size(comparisons: pd.DataFrame, model: str, features: str) -> str:
+    row = comparisons[
+        (comparisons.model_a == model)
+        & (comparisons.features_a == features)
+        & (comparisons.model_b == BASELINE)
+        & (comparisons.metric == "auc")
+        & (comparisons.test == PATIENT_BOOTSTRAP)
+    ]
+    if len(row) != 1:
+        return "-"
+    difference = row.iloc[0]
+    return with_interval(difference.difference, difference.ci_low, difference.ci_high, sign=True)
+
+
 def _failure_note(run: RunFolder) -> str:
     failed = sum(f.status == "failed" for f in run.failures)
     skipped = [f for f in run.failures if f.status == "skipped"]
@@ -194,8 +211,10 @@ def _failure_note(run: RunFolder) -> str:
     return "; ".join(parts)
 
 
-def _decimal(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
+def _decimal(value: float, sign: bool) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:+.3f}" if sign else f"{value:.3f}"
 
 
 def _sentence(text: str) -> str:
