@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -38,6 +39,10 @@ def write_series(
     alter a slice's header or pixels.
     """
     zs = scan.slice_zs_mm
+    template = header_of(scan, implicit=implicit)
+    template.RescaleSlope, template.RescaleIntercept = slope, intercept
+    template.BitsAllocated, template.BitsStored, template.HighBit = 16, bits, bits - 1
+    template.PixelRepresentation = int(signed)
     paths = []
     for index, z in enumerate(zs):
         if index in without:
@@ -49,13 +54,17 @@ def write_series(
             series=scan.series_instance_uid,
             number=number,
         )
-        header = header_of(scan, number, z, implicit=implicit)
-        header.RescaleSlope, header.RescaleIntercept = slope, intercept
-        header.BitsAllocated, header.BitsStored, header.HighBit = 16, bits, bits - 1
-        header.PixelRepresentation = int(signed)
-        stored = np.rint((hu(index) - intercept) / slope).astype(np.int64)
+        header = copy.deepcopy(template) if change else template
+        header.SOPInstanceUID = f"{scan.series_instance_uid[:50]}.{number}"
+        header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+        header.InstanceNumber = number
+        header.ImagePositionPatient = [*ORIGIN_MM, f"{z:.10g}"]
+        header.SliceLocation = f"{-z:.10g}"
+        stored = hu(index) - intercept
+        if slope != 1:
+            stored = np.rint(stored / slope).astype(np.int64)
         if bits < 16:
-            stored &= (1 << bits) - 1
+            stored = stored & ((1 << bits) - 1)
         header.PixelData = stored.astype("<u2").tobytes()
         if change is not None:
             change(header, index)
@@ -65,27 +74,23 @@ def write_series(
     return paths
 
 
-def header_of(scan: Nodule, number: int, z_mm: float, *, implicit: bool = False) -> Dataset:
-    """A CT slice without its pixels."""
+def header_of(scan: Nodule, *, implicit: bool = False) -> Dataset:
+    """What all slices of a scan have in common."""
     header = Dataset()
     header.file_meta = FileMetaDataset()
     header.file_meta.TransferSyntaxUID = (
         ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     )
     header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = CTImageStorage
-    header.SOPInstanceUID = f"{scan.series_instance_uid[:50]}.{number}"
-    header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
     header.StudyDate, header.StudyTime, header.Modality = "20000101", "120000", "CT"
     header.Manufacturer, header.ManufacturerModelName = "SYNTHETIC", "none"
     header.PatientName = header.PatientID = scan.patient_id
     header.StudyInstanceUID = scan.study_instance_uid
     header.SeriesInstanceUID = scan.series_instance_uid
-    header.SeriesNumber, header.InstanceNumber = 1, number
+    header.SeriesNumber = 1
     header.KVP, header.ConvolutionKernel = 120, "B30f"
     header.SliceThickness = scan.slice_thickness_mm
-    header.ImagePositionPatient = [*ORIGIN_MM, f"{z_mm:.10g}"]
     header.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    header.SliceLocation = f"{-z_mm:.10g}"
     header.FrameOfReferenceUID = f"{scan.study_instance_uid[:60]}.1"
     header.SamplesPerPixel, header.PhotometricInterpretation = 1, "MONOCHROME2"
     header.Rows = header.Columns = SIZE

@@ -1,0 +1,137 @@
+"""A build of LIDC-IDRI is killed, and goes on: same bytes, nothing half written, nothing twice."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lidc_dicom import SIZE, write_series
+
+from benchmark.datasets import lidc
+from benchmark.lidc_annotations import nodules
+
+ROOT = Path(__file__).resolve().parent.parent
+N_SCANS, N_KILLS = 8, 10
+
+# A build that kills itself so many seconds after it began, or after its first scan.
+_BUILD = """
+import os, signal, sys, threading
+from pathlib import Path
+from benchmark.datasets import lidc
+from benchmark.lidc_annotations import nodules
+dicom, out, patients, delay, workers = sys.argv[1:]
+strike = threading.Timer(float(delay), os.kill, (os.getpid(), signal.SIGKILL))
+class Watched:
+    def update(self, task, done, total):
+        if workers and not strike.is_alive():
+            strike.start()
+if __name__ == "__main__":
+    nodules()
+    if workers:
+        lidc._SCANS_A_WORKER = 1
+    else:
+        strike.start()
+    lidc.build(Path(dicom), Path(out), Watched(), jobs=2, patients=patients)
+    os._exit(0)
+"""
+
+
+class Quiet:
+    def update(self, task: str, done: float, total: float) -> None:
+        """Nobody watches."""
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def scans_in(out: Path) -> dict[str, int]:
+    """Folders of whole scans, and when they were written."""
+    found = (out / "rois").glob("[!.]*")
+    return {path.name: (path / "scan.json").stat().st_mtime_ns for path in found}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """DICOM of eight short scans, the patients, a build, and how long it took."""
+    root = tmp_path_factory.mktemp("resume")
+    scans = {n.scan_id: n for n in nodules() if len(n.slice_zs_mm) < 100}
+    chosen = sorted(scans.values(), key=lambda n: len(n.slice_zs_mm))[:N_SCANS]
+    planes = [np.random.default_rng(i).integers(-1000, 400, (SIZE, SIZE)) for i in range(8)]
+    for scan in chosen:
+        write_series(root / "dicom", scan, lambda index: planes[index % 8] + index)
+    patients = ",".join(scan.patient_id for scan in chosen)
+    start = time.perf_counter()
+    lidc.build(root / "dicom", root / "rois", Quiet(), jobs=1, patients=patients)
+    return root / "dicom", patients, root / "rois", time.perf_counter() - start
+
+
+def killed_build(dicom: Path, out: Path, patients: str, delay_s: float, workers: bool) -> bool:
+    """Whether the build was killed before it ended."""
+    arguments = [dicom, out, patients, str(delay_s), "workers" if workers else ""]
+    done = subprocess.run([sys.executable, "-c", _BUILD, *arguments], cwd=ROOT, check=False)
+    assert done.returncode in (0, -9)
+    return done.returncode == -9
+
+
+def check_whole(out: Path) -> None:
+    """Every scan's folder holds all that it should, or is not there."""
+    for folder in (out / "rois").glob("[!.]*"):
+        content = json.loads((folder / "scan.json").read_text())
+        for row in content["rows"]:
+            for column in ("image", "mask"):
+                assert len(gzip.decompress((out / row[column]).read_bytes())) > 352
+
+
+@pytest.mark.parametrize(("workers", "n_kills"), [(False, N_KILLS), (True, 3)])
+def test_killed_and_resumed(workers, n_kills, undisturbed, tmp_path):
+    dicom, patients, expected, seconds = undisturbed
+    out = tmp_path / "rois"
+    draw = random.Random(n_kills)
+    kills, partly = 0, 0
+    seen: dict[str, int] = {}
+    for _ in range(n_kills):
+        kills += killed_build(dicom, out, patients, draw.uniform(0, seconds / 4), workers)
+        check_whole(out)
+        now = scans_in(out)
+        assert seen.items() <= now.items()  # what is there is not written again
+        partly += 0 < len(now) < N_SCANS
+        seen = now
+    lidc.build(dicom, out, Quiet(), jobs=1, patients=patients)
+    assert seen.items() <= scans_in(out).items()
+    assert files_of(out) == files_of(expected)
+    assert kills
+    assert partly, "no kill came while scans were being written"
+
+
+def test_parallel_and_serial_give_the_same_bytes(undisturbed, tmp_path, monkeypatch):
+    dicom, patients, expected, _ = undisturbed
+    monkeypatch.setattr(lidc, "_SCANS_A_WORKER", 1)
+    lidc.build(dicom, tmp_path / "rois", Quiet(), jobs=2, patients=patients)
+    assert files_of(tmp_path / "rois") == files_of(expected)
+
+
+def test_what_a_killed_build_left_lying_is_removed(undisturbed, tmp_path):
+    dicom, patients, expected, _ = undisturbed
+    out = tmp_path / "rois"
+    (out / "rois" / ".LIDC-IDRI-0078-1-0a1b2c3d").mkdir(parents=True)
+    (out / "rois" / ".LIDC-IDRI-0078-1-0a1b2c3d" / "half.nii.gz").write_bytes(b"half")
+    (out / "build.json").write_bytes((expected / "build.json").read_bytes())
+    lidc.build(dicom, out, Quiet(), jobs=1, patients=patients)
+    assert files_of(out) == files_of(expected)
+
+
+def test_killed_before_the_options_were_written(undisturbed, tmp_path):
+    dicom, patients, expected, _ = undisturbed
+    (tmp_path / "rois").mkdir()
+    (tmp_path / "rois" / ".build.json.draft").write_text("{")
+    lidc.build(dicom, tmp_path / "rois", Quiet(), jobs=1, patients=patients)
+    assert files_of(tmp_path / "rois") == files_of(expected)
