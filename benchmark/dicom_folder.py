@@ -60,9 +60,9 @@ def find_series(
             place = folder / collection / below
             if place.is_dir():
                 with os.scandir(place) as entries:
-                    names = sorted(e.name for e in entries if e.is_file() and _may_be(e.name))
-                if names:
-                    found[key.series_instance_uid] = tuple(place / name for name in names)
+                    files = sorted(e.path for e in entries if _may_be(e.name) and e.is_file())
+                if files:
+                    found[key.series_instance_uid] = tuple(map(Path, files))
                     taken.add(place)
                     break
     rest = [key for key in wanted if key.series_instance_uid not in found]

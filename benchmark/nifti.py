@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 _HEADER_BYTES, _VOXELS_AT = 348, 352
 _TYPES = {"int16": 4, "uint8": 2}
 _SCANNER, _MM = 1, 2
-_COMPRESSION = 1  # noise does not compress: level 6 takes 4 times as long for 5 % less
+_GZIP = zlib.MAX_WBITS | 16
 
 
 @dataclass(frozen=True)
@@ -72,4 +72,7 @@ def encode(voxels: NDArray[Any], grid: Grid, description: str) -> bytes:
     put("<12f", header, 280, *grid.affine().ravel())
     put("<4s", header, 344, b"n+1\0")
     content = bytes(header) + voxels.astype(voxels.dtype.newbyteorder("<")).tobytes()
-    return gzip.compress(content, _COMPRESSION, mtime=0)
+    # CT noise hardly repeats itself: runs alone take half the time of level 1, a seventh of
+    # level 6, for files that are 2 and 3 % larger. zlib's gzip header holds no time.
+    stream = zlib.compressobj(1, wbits=_GZIP, strategy=zlib.Z_RLE)
+    return stream.compress(content) + stream.flush()

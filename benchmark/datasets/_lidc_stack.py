@@ -17,7 +17,8 @@ SIZE_PX = 512
 """Rows and columns that the outlines were drawn on."""
 
 _Z_TOLERANCE_MM = 0.05  # positions are rounded in some files; slices are 0.45 mm apart or more
-_SPACING_TOLERANCE = 1e-3
+_SPACING_TOLERANCE = 1e-3  # relative
+_AXIAL = 0.9  # cosine between a slice's normal and the patient's long axis, at least
 
 
 class ScanError(ValueError):
@@ -132,15 +133,14 @@ def _check_geometry(file: Slice, nodule: Nodule) -> None:
             f"{SIZE_PX} x {SIZE_PX}",
         )
     expected = nodule.pixel_spacing_mm
-    if file.pixel_spacing_mm and not np.allclose(
-        file.pixel_spacing_mm, expected, rtol=_SPACING_TOLERANCE
-    ):
-        raise ScanError(
-            "wrong geometry",
-            f"{file.path.name}: pixels of {file.pixel_spacing_mm} mm; the database says "
-            f"{expected} mm",
-        )
-    if abs(np.cross(file.orientation[:3], file.orientation[3:])[2]) < 0.9:
+    for spacing in file.pixel_spacing_mm or ():
+        if abs(spacing - expected) > _SPACING_TOLERANCE * expected:
+            raise ScanError(
+                "wrong geometry",
+                f"{file.path.name}: pixels of {spacing} mm; the database says {expected} mm",
+            )
+    across, down = file.orientation[:3], file.orientation[3:]
+    if abs(across[0] * down[1] - across[1] * down[0]) < _AXIAL:
         raise ScanError(
             "wrong geometry",
             f"{file.path.name}: orientation {file.orientation}; slices must be axial",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ _COLUMNS = (
     "slice_spacing_mm", "slice_thickness_mm", "crop_row0", "crop_col0", "crop_slice0",
     *CHARACTERISTICS,
 )  # fmt: skip
+
+
+# The process that began this one; another one adopts it where that was killed.
+_PARENT = os.getppid()
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class Task:
     outlines : tuple
         Of each nodule, as ``lidc_annotations.read_outlines`` gives them.
     options : Options
+    builder : int
+        Process id of the build.
     """
 
     target: Path
@@ -70,6 +77,7 @@ class Task:
     nodules: tuple[Nodule, ...]
     outlines: tuple[tuple[tuple[Outline, ...], ...], ...]
     options: Options
+    builder: int
 
 
 def columns(options: Options) -> list[str]:
@@ -127,6 +135,8 @@ def build_scan(task: Task) -> tuple[int, LeftOut | None]:
             "left_out": [asdict(item) for item in left_out],
         }
         (draft / SCAN_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        if os.getpid() != task.builder and os.getppid() != _PARENT:
+            raise RuntimeError("the build that this process worked for has been killed")
     return scan_id, None
 
 
