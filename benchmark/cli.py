@@ -1,4 +1,4 @@
-"""Command line: the only module that prints or exits.
+"""Command line: with ``terminal.py``, all that prints; the only module that exits.
 
 Exit status: 0 fine; 1 finished with recorded failures; 2 unusable input or arguments, with
 one line on stderr.
@@ -7,21 +7,15 @@ one line on stderr.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
     from benchmark.harness import Failure
-    from benchmark.report.tables import Table
 
 _KINDS = ("datasets", "features", "models", "metrics", "profiles")
-_TABLE_WIDTH = 190  # where output goes to a file, no terminal says how wide it may be
 
 
 def main() -> None:
@@ -78,12 +72,12 @@ def fetch() -> None:
 @click.option("--patients", metavar="N|ID,ID", help="The first N patients, or these. Default: all.")
 def fetch_lidc(out: Path, patients: str | None) -> int:
     """LIDC-IDRI's CT scans (128 GB in all); called again, it fetches only what is missing."""
-    from benchmark import fetch
+    from benchmark import fetch, terminal
 
     client = fetch.open_client()
     plan = fetch.plan(client, out, patients)
     click.echo(plan.describe())
-    with _progress() as progress:
+    with terminal.progress() as progress:
         incomplete, reason = fetch.download(client, plan, progress)
     if incomplete:
         click.echo(
@@ -123,10 +117,11 @@ def build_lidc(
     patients: str | None,
 ) -> int:
     """LIDC-IDRI from DICOM files; a build that was killed goes on where it was."""
+    from benchmark import terminal
     from benchmark.datasets import lidc
 
     options = lidc.Options(consensus, single_readers)
-    with _progress() as progress:
+    with terminal.progress() as progress:
         built = lidc.build(dicom, out, progress, options, jobs, patients)
     click.echo(f"{out}: {built.describe()[0]}")
     for line in built.describe()[1:]:
@@ -143,10 +138,11 @@ def build_lidc(
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
 def build_phantom(out: Path, n: int, seed: int, jobs: int | None) -> None:
     """Real LIDC-IDRI outlines and ratings, SYNTHETIC intensities."""
+    from benchmark import terminal
     from benchmark.datasets import phantom
     from benchmark.harness import default_jobs
 
-    with _progress() as progress:
+    with terminal.progress() as progress:
         phantom.build(
             out, n, seed, jobs or default_jobs(),
             lambda done, total: progress.update("Rendering", done, total),
@@ -182,7 +178,7 @@ def run(
     from dataclasses import replace
 
     from benchmark import config as configuration
-    from benchmark import pipeline, registry
+    from benchmark import pipeline, registry, terminal
     from benchmark.harness import default_jobs
     from benchmark.report.tables import main_table
 
@@ -194,12 +190,12 @@ def run(
         config = replace(config, test_dataset=test_dataset)
     arms = configuration.arms(config, _names(models), _names(features))
     folder = out or _default_folder(config.profile, config.dataset)
-    with _progress() as progress:
+    with terminal.progress() as progress:
         finished = pipeline.execute(
             config, arms, folder, jobs=jobs or default_jobs(), require_gpu=require_gpu,
             progress=progress,
         )  # fmt: skip
-    _print_table(main_table(finished))
+    terminal.show_table(main_table(finished))
     for failure in finished.failures:
         click.echo(_describe(failure), err=True)
     click.echo(f"\nRun folder: {folder}")
@@ -224,71 +220,16 @@ def report(run_dir: Path, formats: str) -> None:
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
 def audit(roi_dir: Path, out: Path | None, jobs: int | None) -> int:
     """Look at a ROI dataset: counts, sizes, labels, duplicates, and a sheet of pictures."""
-    from benchmark import audit
+    from benchmark import audit, terminal
     from benchmark.harness import default_jobs
 
     folder = out or _default_folder("audit", str(roi_dir.resolve()))
-    with _progress() as progress:
+    with terminal.progress() as progress:
         findings = audit.run(roi_dir, folder, jobs or default_jobs(), progress)
     for table in audit.tables(findings):
-        _print_table(table)
+        terminal.show_table(table)
     click.echo(f"\n{folder / audit.JSON_NAME}\n{folder / audit.SHEET_NAME}")
     return int(bool(findings["unreadable"]))
-
-
-class _Bars:
-    """Progress bars on stderr; satisfies ``benchmark.progress.Progress``."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self.bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        self._tasks: dict[str, TaskID] = {}
-
-    def update(self, task: str, done: float, total: float) -> None:
-        if task not in self._tasks:
-            self._tasks[task] = self.bars.add_task(task, total=total)
-        self.bars.update(self._tasks[task], completed=done, total=total)
-
-
-@contextmanager
-def _progress() -> Iterator[_Bars]:
-    bars = _Bars()
-    with bars.bars:
-        yield bars
-
-
-def _print_table(table: Table) -> None:
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_TABLE_WIDTH)
-    shown = RichTable(title=Text(table.title))
-    for index, name in enumerate(table.header):
-        shown.add_column(name, justify="left" if index < 2 else "right", overflow="fold")
-    for row in table.rows:
-        shown.add_row(*map(Text, row))
-    console.print(shown)
-    for note in table.notes:
-        console.print(Text(note))
 
 
 def _describe(failure: Failure) -> str:
