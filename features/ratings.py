@@ -1,4 +1,4 @@
-"""The readers' eight ratings other than malignancy, averaged: the human ceiling.
+"""The readers' eight ratings other than malignancy, and the size they saw: the human ceiling.
 
 The same readers gave the malignancy ratings that the labels are made of, so a model on
 these is not a competitor: it shows how far the ratings explain each other.
@@ -6,6 +6,7 @@ these is not a competitor: it shows how far the ratings explain each other.
 
 from __future__ import annotations
 
+import math
 from statistics import fmean
 
 from benchmark.roi import Roi, UnavailableError
@@ -24,7 +25,12 @@ CHARACTERISTICS = (
 
 
 def extract(roi: Roi) -> dict[str, float]:
-    """Mean over the readers of each characteristic.
+    """Mean over the readers of each characteristic, and the size of the mask.
+
+    Returns
+    -------
+    dict
+        ``CHARACTERISTICS``, on LIDC-IDRI's scales; ``equivalent_diameter_mm``, (6 V / pi)^(1/3).
 
     Raises
     ------
@@ -37,4 +43,5 @@ def extract(roi: Roi) -> dict[str, float]:
         if not ratings:
             raise UnavailableError(f"the dataset has no readers' ratings of {name}")
         features[name] = fmean(map(float, ratings))
+    features["equivalent_diameter_mm"] = (6 * roi.volume_mm3 / math.pi) ** (1 / 3)
     return features

@@ -136,7 +136,8 @@ def test_fixed_field_of_view_beyond_the_image_is_air() -> None:
 
 def test_ratings_are_means_over_readers() -> None:
     got = registry.load("features", "ratings").extract(roi())
-    assert list(got) == list(CHARACTERISTICS)
+    assert list(got) == [*CHARACTERISTICS, "equivalent_diameter_mm"]
+    assert got["equivalent_diameter_mm"] == (6 * roi().volume_mm3 / np.pi) ** (1 / 3)
     assert got["texture"] == pytest.approx(7 / 3)
 
 
