@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmark import records
 from benchmark.cohort import LabelRule, assemble
 from benchmark.contact_sheet import draw
 from benchmark.datasets import manifest
+from benchmark.folders import check_new, new_folder
 from benchmark.progress import Progress
 from benchmark.report.tables import Table
 from benchmark.roi import Roi, RoiDataset, RoiRecord
@@ -90,7 +90,7 @@ def run(path: Path, out: Path, jobs: int, progress: Progress) -> dict[str, Any]:
     """
     from joblib import Parallel, delayed
 
-    records.check_new(out)
+    check_new(out)
     if (path / "predictions.parquet").is_file():
         raise ValueError(f"'{path}' is a run folder; audit takes a folder of ROIs or a manifest")
     dataset = manifest.open_dataset(path)
@@ -101,7 +101,7 @@ def run(path: Path, out: Path, jobs: int, progress: Progress) -> dict[str, Any]:
         measured.append(one)
         progress.update("Reading ROIs", len(measured), len(ordered))
     findings = {"dataset": dataset.name, "manifest": str(path), **find(dataset, measured)}
-    with records.new_folder(out) as draft:
+    with new_folder(out) as draft:
         (draft / JSON_NAME).write_text(json.dumps(findings, indent=1) + "\n", encoding="utf-8")
         draw(dataset, _by_size(dataset, measured), draft / SHEET_NAME)
     return findings

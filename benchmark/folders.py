@@ -45,9 +45,12 @@ def check_new(path: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder; a process that still writes into it by its name does so in vain."""
+    """Remove a folder, if there; a process that still writes into it by its name fails."""
     doomed = folder.with_name(f".removed-{os.getpid()}{folder.name[:100]}")
-    folder.rename(doomed)
+    try:
+        folder.rename(doomed)
+    except FileNotFoundError:
+        return
     shutil.rmtree(doomed)
 
 

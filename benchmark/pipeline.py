@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmark import comparisons, harness, records, registry, scoring
 from benchmark.config import Arm, Config
+from benchmark.folders import check_new, new_folder
 from benchmark.material import Material, prepare
 from benchmark.progress import Progress
 from benchmark.report import write_tables
@@ -34,7 +35,7 @@ def execute(
     ValueError
         For unusable input, and where no arm can run on it.
     """
-    records.check_new(out)
+    check_new(out)
     if require_gpu:
         _require_gpu(arms)
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -81,7 +82,7 @@ def execute(
         **records.describe_machine(),
     }
     resolved = replace(config, arms=tuple(map(str, arms)))
-    with records.new_folder(out) as draft:
+    with new_folder(out) as draft:
         records.write_run(
             draft, resolved, environment, material.splits, results, predictions, tables
         )

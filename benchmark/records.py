@@ -23,12 +23,9 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -106,34 +103,6 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return table.fillna(dict.fromkeys(table.columns.intersection(["model", "features"]), ""))
 
 
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A folder that appears under its name only when the block ends well.
-
-    Raises
-    ------
-    ValueError
-        Where ``path`` exists and is not an empty folder.
-    """
-    check_new(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        yield draft
-        if path.exists():
-            path.rmdir()
-        draft.chmod(0o777 & ~_umask())
-        draft.rename(path)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def check_new(path: Path) -> None:
-    """Refuse a path that exists and is not an empty folder."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(f"'{path}' exists already; name a new folder or remove it")
-
-
 def write_run(
     path: Path,
     config: Config,
@@ -205,9 +174,3 @@ def _revision() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""  # no git, or not a checkout
     return done.stdout.strip()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

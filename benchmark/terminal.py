@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -23,7 +24,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from benchmark.progress import Progress
-from benchmark.report.tables import Table
+
+if TYPE_CHECKING:  # at run time it would make commands without tables wait for pandas
+    from benchmark.report.tables import Table
 
 _WIDTH_IN_FILES = 190  # where no terminal says how wide a table may be
 _SECONDS_BETWEEN_LINES = 30.0

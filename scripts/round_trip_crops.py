@@ -16,28 +16,17 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from lidc_dicom import SIZE, write_series  # noqa: E402
+from lidc_dicom import SIZE, Quiet, voxels, write_series  # noqa: E402
 
 from benchmark.datasets import lidc  # noqa: E402
 from benchmark.lidc_annotations import nodules  # noqa: E402
 
 BACKGROUND_HU = -850
-
-
-class Quiet:
-    def update(self, task: str, done: float, total: float) -> None:
-        """Nobody watches."""
-
-
-def load(folder: Path, row: dict[str, str], column: str) -> np.ndarray:
-    """Voxels of a row of a manifest, (z, y, x)."""
-    return np.asanyarray(nib.load(folder / row[column]).dataobj).T
 
 
 def place(row: dict[str, str], shape: tuple[int, ...]) -> tuple[slice, ...]:
@@ -51,7 +40,7 @@ def round_trip(crops: Path, rows: list[dict[str, str]]) -> list[tuple[str, str]]
     by_id = {nodule.nodule_id: nodule for nodule in nodules()}
     scan = by_id[rows[0]["roi_id"]]
     volume = np.full((len(scan.slice_zs_mm), SIZE, SIZE), BACKGROUND_HU, dtype=np.int16)
-    images = {row["roi_id"]: load(crops, row, "image") for row in rows}
+    images = {row["roi_id"]: voxels(crops, row["image"]) for row in rows}
     for row in rows:
         image = images[row["roi_id"]]
         volume[place(row, image.shape)] = image
@@ -74,8 +63,8 @@ def compare(
     """``identical``, or what is not."""
     if built is None:
         return "left out"
-    hu, mask = load(out, built, "image"), load(out, built, "mask")
-    original = load(crops, row, "mask") > 0
+    hu, mask = voxels(out, built["image"]), voxels(out, built["mask"])
+    original = voxels(crops, row["mask"]) > 0
     theirs, ours = (np.zeros(volume.shape, dtype=bool) for _ in range(2))
     theirs[place(row, original.shape)] = original
     ours[place(built, mask.shape)] = mask > 0

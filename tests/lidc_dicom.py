@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import copy
+import csv
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from benchmark.lidc_annotations import Nodule
+from benchmark.datasets import lidc
+from benchmark.lidc_annotations import Nodule, nodules
 
 SIZE = 512
+SHORT = "LIDC-IDRI-0957"  # 65 slices of 5 mm: the shortest scan of all
+FOUR = "LIDC-IDRI-0078"  # 87 slices, four nodules
 ORIGIN_MM = (-180.25, -171.5)
 LAYOUT = "{patient}/{study}/{series}/{number:04d}.dcm"
 
@@ -100,3 +105,55 @@ def header_of(scan: Nodule, *, implicit: bool = False) -> Dataset:
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CTImageStorage, "1.2.3"
     header.ReferencedImageSequence = pydicom.Sequence([item])
     return header
+
+
+class Quiet:
+    def update(self, task: str, done: float, total: float) -> None:
+        """Nobody watches."""
+
+
+def nodules_of(patient: str):
+    return [nodule for nodule in nodules() if nodule.patient_id == patient]
+
+
+def noise(index: int) -> np.ndarray:
+    """A slice unlike any other, -1000 to 999 HU."""
+    return np.random.default_rng(index).integers(-1000, 1000, (SIZE, SIZE))
+
+
+def flat(index: int) -> np.ndarray:
+    """A slice quickly made, and told by its value."""
+    return np.full((SIZE, SIZE), -900 + index)
+
+
+def rows_of(out: Path, name: str = "manifest.csv") -> list[dict[str, str]]:
+    with (out / name).open(newline="", encoding="utf-8") as handle:
+        return list(csv.DictReader(handle))
+
+
+def left_out(out: Path, reason: str) -> list[dict[str, str]]:
+    return [row for row in rows_of(out, "left_out.csv") if row["reason"] == reason]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def voxels(out: Path, name: str) -> np.ndarray:
+    return np.asanyarray(nib.load(out / name).dataobj).T
+
+
+def build(dicom: Path, out: Path, patients: str, **options) -> lidc.Built:
+    return lidc.build(dicom, out, Quiet(), lidc.Options(**options), patients=patients)
+
+
+def chest_x_ray(path: Path, scan) -> None:
+    header = header_of(scan)
+    header.Modality = "DX"
+    header.SeriesInstanceUID = header.SOPInstanceUID = "1.2.840.1"
+    header.file_meta.MediaStorageSOPInstanceUID = "1.2.840.1"
+    header.Rows, header.Columns, header.BitsAllocated, header.BitsStored = 4, 4, 16, 16
+    header.HighBit, header.PixelRepresentation, header.PixelData = 15, 0, bytes(32)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header.save_as(path, enforce_file_format=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lidc_dicom import SIZE, write_series
+from lidc_dicom import SIZE, Quiet, files_of, write_series
 
 from benchmark.datasets import lidc
 from benchmark.lidc_annotations import nodules
@@ -26,31 +26,21 @@ import os, signal, sys, threading
 from pathlib import Path
 from benchmark.datasets import lidc
 from benchmark.lidc_annotations import nodules
-dicom, out, patients, delay, workers = sys.argv[1:]
+dicom, out, patients, delay, workers, begun = sys.argv[1:]
 strike = threading.Timer(float(delay), os.kill, (os.getpid(), signal.SIGKILL))
 class Watched:
     def update(self, task, done, total):
-        if workers and not strike.is_alive():
+        if begun and done == 1:
             strike.start()
 if __name__ == "__main__":
     nodules()
     if workers:
         lidc._SCANS_A_WORKER = 1
-    else:
+    if not begun:
         strike.start()
     lidc.build(Path(dicom), Path(out), Watched(), jobs=2, patients=patients)
     os._exit(0)
 """
-
-
-class Quiet:
-    def update(self, task: str, done: float, total: float) -> None:
-        """Nobody watches."""
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
 def scans_in(out: Path) -> dict[str, int]:
@@ -74,9 +64,12 @@ def undisturbed(tmp_path_factory):
     return root / "dicom", patients, root / "rois", time.perf_counter() - start
 
 
-def killed_build(dicom: Path, out: Path, patients: str, delay_s: float, workers: bool) -> bool:
+def killed_build(
+    dicom: Path, out: Path, patients: str, delay_s: float, workers: bool, begun: bool
+) -> bool:
     """Whether the build was killed before it ended."""
-    arguments = [dicom, out, patients, str(delay_s), "workers" if workers else ""]
+    flags = ["workers" if workers else "", "begun" if begun else ""]
+    arguments = [dicom, out, patients, str(delay_s), *flags]
     done = subprocess.run([sys.executable, "-c", _BUILD, *arguments], cwd=ROOT, check=False)
     assert done.returncode in (0, -9)
     return done.returncode == -9
@@ -96,10 +89,14 @@ def test_killed_and_resumed(workers, n_kills, undisturbed, tmp_path):
     dicom, patients, expected, seconds = undisturbed
     out = tmp_path / "rois"
     draw = random.Random(n_kills)
-    kills, partly = 0, 0
+    kills, partly, attempts = 0, 0, 0
     seen: dict[str, int] = {}
-    for _ in range(n_kills):
-        kills += killed_build(dicom, out, patients, draw.uniform(0, seconds / 4), workers)
+    while kills < n_kills:
+        attempts += 1
+        assert attempts <= 3 * n_kills, "builds end before they are killed"
+        begun = attempts % 2 == 1 and len(seen) < N_SCANS
+        delay_s = draw.uniform(0, seconds / (2 * N_SCANS) if begun else seconds / 4)
+        kills += killed_build(dicom, out, patients, delay_s, workers, begun)
         check_whole(out)
         now = scans_in(out)
         assert seen.items() <= now.items()  # what is there is not written again
@@ -108,7 +105,6 @@ def test_killed_and_resumed(workers, n_kills, undisturbed, tmp_path):
     lidc.build(dicom, out, Quiet(), jobs=1, patients=patients)
     assert seen.items() <= scans_in(out).items()
     assert files_of(out) == files_of(expected)
-    assert kills
     assert partly, "no kill came while scans were being written"
 
 

@@ -214,7 +214,7 @@ def test_impossible_number_of_nodules(tmp_path, n):
 def test_what_is_there_is_not_overwritten(tmp_path):
     (tmp_path / "kept.txt").write_text("mine")
     for taken in (tmp_path, tmp_path / "kept.txt"):
-        with pytest.raises(ValueError, match="exists and is not an empty folder"):
+        with pytest.raises(ValueError, match="exists already and is not an empty folder"):
             phantom.build(taken, 1)
     assert files_of(tmp_path) == {"kept.txt": b"mine"}
 

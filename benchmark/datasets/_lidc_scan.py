@@ -167,9 +167,11 @@ def _fill_hu(stack: Stack, crops: Sequence[Crop]) -> None:
         wanting = [c for c in crops if c.corner[0] <= index < c.corner[0] + len(c.hu)]
         if not wanting or file is None:
             continue
-        values = stored(file)
+        top = min(crop.corner[1] for crop in wanting)
+        bottom = max(crop.corner[1] + crop.hu.shape[1] for crop in wanting)
+        values = stored(file, range(top, bottom))
         for crop in wanting:
-            _, row, column = crop.corner
+            first, row, column = crop.corner
             height, width = crop.hu.shape[1:]
-            window = values[row : row + height, column : column + width]
-            crop.hu[index - crop.corner[0]] = hounsfield(file, window)
+            window = values[row - top : row - top + height, column : column + width]
+            crop.hu[index - first] = hounsfield(file, window)

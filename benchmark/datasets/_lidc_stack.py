@@ -148,13 +148,20 @@ def _check_geometry(file: Slice, nodule: Nodule) -> None:
 
 
 def _same_hu(copies: Sequence[Slice]) -> bool:
-    first, *others = (hounsfield(copy, stored(copy)) for copy in copies)
+    first, *others = (hounsfield(copy, stored(copy, range(SIZE_PX))) for copy in copies)
     return all(np.array_equal(first, other) for other in others)
 
 
-def stored(file: Slice) -> NDArray[Any]:
+def stored(file: Slice, rows: range) -> NDArray[Any]:
+    """Stored values of some rows of a file, shape (rows, columns).
+
+    Raises
+    ------
+    ScanError
+        Where they cannot be read.
+    """
     try:
-        return read_stored(file)
+        return read_stored(file, rows)
     except (ValueError, OSError) as error:
         raise ScanError("unreadable file", f"{file.path.name}: {error}") from error
 

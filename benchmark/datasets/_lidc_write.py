@@ -15,7 +15,7 @@ from benchmark import nifti
 from benchmark.datasets._lidc_scan import Crop, read_crops
 from benchmark.datasets._lidc_stack import LeftOut, ScanError
 from benchmark.dicom_folder import names_digest
-from benchmark.folders import new_folder, remove
+from benchmark.folders import new_folder
 from benchmark.lidc_annotations import CHARACTERISTICS, MAX_READERS, Nodule, reader_ratings
 from benchmark.outlines import Outline
 
@@ -86,7 +86,7 @@ def columns(options: Options) -> list[str]:
 
 
 def build_scan(task: Task) -> tuple[int, LeftOut | None]:
-    """Write the folder of one scan, replacing an older one.
+    """Write the folder of one scan, which must not be there.
 
     Returns
     -------
@@ -99,6 +99,7 @@ def build_scan(task: Task) -> tuple[int, LeftOut | None]:
     OSError
         Where the folder cannot be written.
     """
+    _check_builder(task)
     scan_id = task.nodules[0].scan_id
     drawn = [len(nodule.annotation_ids) <= MAX_READERS for nodule in task.nodules]
     kept = [nodule for nodule, keep in zip(task.nodules, drawn, strict=True) if keep]
@@ -126,18 +127,26 @@ def build_scan(task: Task) -> tuple[int, LeftOut | None]:
         return scan_id, LeftOut(
             "unexpected error", detail, n_nodules=len(task.nodules), failed=True
         )
-    if task.target.exists():
-        remove(task.target)
-    with new_folder(task.target) as draft:
-        content = {
-            "files": names_digest(task.paths),
-            "rows": [_write(draft, task.target, crop, task.options) for crop in crops],
-            "left_out": [asdict(item) for item in left_out],
-        }
-        (draft / SCAN_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        if os.getpid() != task.builder and os.getppid() != _PARENT:
-            raise RuntimeError("the build that this process worked for has been killed")
+    try:
+        with new_folder(task.target) as draft:
+            content = {
+                "files": names_digest(task.paths),
+                "rows": [_write(draft, task.target, crop, task.options) for crop in crops],
+                "left_out": [asdict(item) for item in left_out],
+            }
+            text = json.dumps(content, indent=1) + "\n"
+            (draft / SCAN_FILE).write_text(text, encoding="utf-8", newline="\n")
+            _check_builder(task)
+    except (OSError, ValueError):
+        # A worker that outlived a killed build by a moment may have finished this very scan.
+        if not (task.target / SCAN_FILE).is_file():
+            raise
     return scan_id, None
+
+
+def _check_builder(task: Task) -> None:
+    if os.getpid() != task.builder and os.getppid() != _PARENT:
+        raise RuntimeError("the build that this process worked for has been killed")
 
 
 def _write(draft: Path, target: Path, crop: Crop, options: Options) -> dict[str, Any]:

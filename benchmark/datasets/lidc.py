@@ -20,20 +20,18 @@ is tried again next time. That scans or slices are absent is no failure; ``left_
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmark import folders
-from benchmark.datasets._lidc_scan import FIELD_OF_VIEW_MM
 from benchmark.datasets._lidc_stack import LeftOut
-from benchmark.datasets._lidc_write import SCAN_FILE, Options, Task, build_scan, columns
+from benchmark.datasets._lidc_tables import Built, write_tables
+from benchmark.datasets._lidc_write import SCAN_FILE, Options, Task, build_scan
 from benchmark.dicom_folder import SeriesKey, find_series, names_digest
 from benchmark.lidc_annotations import (
     Nodule,
@@ -51,54 +49,6 @@ __all__ = ["Built", "Options", "build", "open_dataset"]
 _SCANS_A_QUERY = 32
 _SCANS_A_WORKER = 20  # read in about the time that a process takes to start
 _FORMAT = 1  # of the folder; a higher one where the same options would give other files
-_LEFT_OUT_COLUMNS = [
-    "patient_id", "series_instance_uid", "roi_id", "n_nodules", "status", "reason", "detail",
-]  # fmt: skip
-
-_README = """\
-Nodules of LIDC-IDRI, written by `python -m benchmark build lidc`: image in HU and mask (voxels
-that at least {consensus:g} of a nodule's readers outlined), native resolution, {fov:g} mm or more
-around the nodule where the scan reaches that far. manifest.csv lists them, left_out.csv says what
-is not among them. Ratings are the readers' suspicion, not pathology.
-
-LIDC-IDRI is licensed CC BY 3.0. Cite: S. G. Armato III et al., "The Lung Image Database
-Consortium (LIDC) and Image Database Resource Initiative (IDRI): a completed reference database
-of lung nodules on CT scans", Medical Physics 38(2), 2011, doi 10.1118/1.3528204, and the
-collection at The Cancer Imaging Archive, doi 10.7937/K9/TCIA.2015.LO9QL9SX.
-"""
-
-
-@dataclass(frozen=True)
-class Built:
-    """What a folder holds after a build.
-
-    Attributes
-    ----------
-    n_rois, n_patients, n_scans : int
-        Scans that were read, those without a usable nodule among them.
-    left_out : tuple of (Nodule, LeftOut)
-        With any nodule of the series that it concerns.
-    """
-
-    n_rois: int
-    n_patients: int
-    n_scans: int
-    left_out: tuple[tuple[Nodule, LeftOut], ...]
-
-    @property
-    def failed(self) -> bool:
-        return any(item.failed for _, item in self.left_out)
-
-    def describe(self) -> list[str]:
-        """Lines for a terminal: what there is, and for each reason what was left out."""
-        lines = [f"{self.n_rois} ROIs of {self.n_patients} patients from {self.n_scans} scans"]
-        for reason in sorted({item.reason for _, item in self.left_out}):
-            of_it = [(n, item) for n, item in self.left_out if item.reason == reason]
-            series = len({nodule.series_instance_uid for nodule, _ in of_it})
-            lost = sum(item.n_nodules for _, item in of_it)
-            status = "FAILED" if of_it[0][1].failed else "left out"
-            lines.append(f"  {status}, {reason}: {lost} nodules in {series} series")
-        return lines
 
 
 def open_dataset(jobs: int, progress: Progress) -> RoiDataset:
@@ -210,6 +160,8 @@ def _build_scans(
             problems[scan_id] = LeftOut("missing series", "no file of it", n_nodules=len(scan))
     if due:
         (out / "manifest.csv").unlink(missing_ok=True)
+    for scan_id in due:
+        folders.remove(_folder(rois, scans[scan_id][0]))
     tasks = _tasks(rois, [scans[scan_id] for scan_id in due], found, options)
     for done, (scan_id, problem) in enumerate(_in_workers(tasks, len(due), jobs or _cores()), 1):
         if problem is not None:
@@ -271,10 +223,7 @@ def _assemble(
             left_out += [(scan[0], LeftOut(**item)) for item in stored["left_out"]]
         if scan[0].scan_id in problems:
             left_out.append((scan[0], problems[scan[0].scan_id]))
-    readme = _README.format(consensus=options.consensus, fov=FIELD_OF_VIEW_MM)
-    folders.write_text(out / "README.txt", readme)
-    folders.write_text(out / "left_out.csv", _csv(_LEFT_OUT_COLUMNS, map(_row_left_out, left_out)))
-    folders.write_text(out / "manifest.csv", _csv(columns(options), rows))
+    write_tables(out, options, rows, left_out)
     patients = {row["patient_id"] for row in rows}
     return Built(len(rows), len(patients), n_scans, tuple(left_out))
 
@@ -307,24 +256,3 @@ def _stored(folder: Path) -> dict[str, Any] | None:
 
 def _options_as_stored(options: Options) -> dict[str, Any]:
     return {"format": _FORMAT, **asdict(options)}
-
-
-def _row_left_out(case: tuple[Nodule, LeftOut]) -> dict[str, Any]:
-    nodule, item = case
-    return {
-        "patient_id": nodule.patient_id,
-        "series_instance_uid": nodule.series_instance_uid,
-        "roi_id": item.roi_id,
-        "n_nodules": item.n_nodules,
-        "status": "failed" if item.failed else "left out",
-        "reason": item.reason,
-        "detail": item.detail,
-    }
-
-
-def _csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

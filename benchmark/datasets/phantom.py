@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,8 +19,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark import lidc_annotations
+from benchmark import lidc_annotations, outlines
 from benchmark.datasets import _scene, manifest
+from benchmark.folders import check_new, new_folder
 from benchmark.lidc_annotations import (
     CHARACTERISTICS,
     CLUSTERS,
@@ -119,12 +118,10 @@ def build(
     """
     from joblib import Parallel, delayed
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"'{out}' exists and is not an empty folder; name a new one")
+    check_new(out)
     chosen = sample(n, seed)
-    draft = out.parent / f".{out.name}.partial-{os.getpid()}"
-    try:
-        (draft / "images").mkdir(parents=True)
+    with new_folder(out) as draft:
+        (draft / "images").mkdir()
         (draft / "masks").mkdir()
         batches = [chosen[i : i + 12] for i in range(0, n, 12)]
         tasks = (delayed(_write_nodules)(draft, batch, seed) for batch in batches)
@@ -135,11 +132,6 @@ def build(
                 progress(done, n)
         _write_manifest(draft / "manifest.csv", chosen)
         (draft / "README.txt").write_text(_README.format(n=n, seed=seed), encoding="utf-8")
-        if out.exists():
-            out.rmdir()
-        draft.rename(out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def sample(n: int, seed: int) -> list[Nodule]:
@@ -234,7 +226,8 @@ def _nodule_hu(
 
 def _code_hash() -> str:
     digest = hashlib.sha256()
-    for source in (__file__, _scene.__file__, lidc_annotations.__file__, CLUSTERS):
+    sources = (__file__, _scene.__file__, lidc_annotations.__file__, outlines.__file__, CLUSTERS)
+    for source in sources:
         digest.update(Path(source).read_bytes())
     return digest.hexdigest()[:12]
 
