@@ -139,12 +139,12 @@ def build_lidc(
 def build_phantom(out: Path, n: int, seed: int, jobs: int | None) -> None:
     """Real LIDC-IDRI outlines and ratings, SYNTHETIC intensities."""
     from benchmark import terminal
+    from benchmark.cores import available_cores
     from benchmark.datasets import phantom
-    from benchmark.harness import default_jobs
 
     with terminal.progress() as progress:
         phantom.build(
-            out, n, seed, jobs or default_jobs(),
+            out, n, seed, jobs or available_cores(),
             lambda done, total: progress.update("Rendering", done, total),
         )  # fmt: skip
     click.echo(f"{out}: {n} ROIs with SYNTHETIC intensities (real outlines and ratings)")
@@ -179,7 +179,7 @@ def run(
 
     from benchmark import config as configuration
     from benchmark import pipeline, registry, terminal
-    from benchmark.harness import default_jobs
+    from benchmark.cores import available_cores
     from benchmark.report.tables import main_table
 
     suited = getattr(registry.dataset(dataset or ""), "PROFILE", "quick")
@@ -192,7 +192,7 @@ def run(
     folder = out or _default_folder(config.profile, config.dataset)
     with terminal.progress() as progress:
         finished = pipeline.execute(
-            config, arms, folder, jobs=jobs or default_jobs(), require_gpu=require_gpu,
+            config, arms, folder, jobs=jobs or available_cores(), require_gpu=require_gpu,
             progress=progress,
         )  # fmt: skip
     terminal.show_table(main_table(finished))
@@ -221,11 +221,11 @@ def report(run_dir: Path, formats: str) -> None:
 def audit(roi_dir: Path, out: Path | None, jobs: int | None) -> int:
     """Look at a ROI dataset: counts, sizes, labels, duplicates, and a sheet of pictures."""
     from benchmark import audit, terminal
-    from benchmark.harness import default_jobs
+    from benchmark.cores import available_cores
 
     folder = out or _default_folder("audit", str(roi_dir.resolve()))
     with terminal.progress() as progress:
-        findings = audit.run(roi_dir, folder, jobs or default_jobs(), progress)
+        findings = audit.run(roi_dir, folder, jobs or available_cores(), progress)
     for table in audit.tables(findings):
         terminal.show_table(table)
     click.echo(f"\n{folder / audit.JSON_NAME}\n{folder / audit.SHEET_NAME}")

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import folders
+from benchmark.cores import available_cores
 from benchmark.datasets._lidc_stack import LeftOut
 from benchmark.datasets._lidc_tables import Built, write_tables
 from benchmark.datasets._lidc_write import SCAN_FILE, Options, Task, build_scan
@@ -163,7 +164,9 @@ def _build_scans(
     for scan_id in due:
         folders.remove(_folder(rois, scans[scan_id][0]))
     tasks = _tasks(rois, [scans[scan_id] for scan_id in due], found, options)
-    for done, (scan_id, problem) in enumerate(_in_workers(tasks, len(due), jobs or _cores()), 1):
+    for done, (scan_id, problem) in enumerate(
+        _in_workers(tasks, len(due), jobs or available_cores()), 1
+    ):
         if problem is not None:
             problems[scan_id] = problem
         progress.update("Building scans", done, len(due))
@@ -235,10 +238,6 @@ def _by_scan(patients: Container[str]) -> dict[int, list[Nodule]]:
         if nodule.patient_id in patients:
             scans.setdefault(nodule.scan_id, []).append(nodule)
     return scans
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _folder(rois: Path, nodule: Nodule) -> Path:
