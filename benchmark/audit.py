@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -124,7 +123,7 @@ def measure(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> Measured:
         slice_spacing_mm=spacing_mm[0],
         pixel_spacing_mm=max(spacing_mm[1:]),
         volume_mm3=roi.volume_mm3,
-        equivalent_diameter_mm=(6 * roi.volume_mm3 / math.pi) ** (1 / 3),
+        equivalent_diameter_mm=roi.equivalent_diameter_mm,
         in_plane_mm=min(sides_mm[1:]),
         hu_low=float(roi.image.min()),
         hu_high=float(roi.image.max()),

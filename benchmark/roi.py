@@ -7,10 +7,11 @@ another order convert once, when they read.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,6 +141,11 @@ class Roi:
         """Mask voxels times voxel volume, mm^3 (IBSI: approximate volume, YEKZ)."""
         return float(np.count_nonzero(self.mask) * np.prod(self.spacing_mm))
 
+    @property
+    def equivalent_diameter_mm(self) -> float:
+        """Of the ball with the mask's volume, (6 V / pi)^(1/3), mm."""
+        return float((6 * self.volume_mm3 / math.pi) ** (1 / 3))
+
     def content_hash(self) -> str:
         """SHA-256 over voxels, mask and spacing: equal exactly where the content is."""
         digest = hashlib.sha256()
@@ -189,15 +195,3 @@ class RoiDataset:
         """``"synthetic"`` as soon as one ROI is."""
         synthetic = any(r.intensities == "synthetic" for r in self.records)
         return "synthetic" if synthetic else "acquired"
-
-    def metadata(self) -> list[dict[str, Any]]:
-        """The records as plain rows, in order of ``roi_id``."""
-        return [
-            {
-                "roi_id": r.roi_id,
-                "patient_id": r.patient_id,
-                "label": r.label,
-                "malignancy_ratings": list(r.malignancy_ratings),
-            }
-            for r in sorted(self.records, key=lambda r: r.roi_id)
-        ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from benchmark.roi import Roi
 
 PLANAR = "diameter2d"
@@ -19,8 +17,7 @@ def extract(roi: Roi) -> dict[str, float]:
         ``equivalent_diameter_mm``, of the ball with the mask's volume, (6 V / pi)^(1/3);
         ``volume_mm3``, voxels times voxel volume (IBSI: approximate volume, YEKZ).
     """
-    volume = roi.volume_mm3
     return {
-        "equivalent_diameter_mm": (6 * volume / math.pi) ** (1 / 3),
-        "volume_mm3": volume,
+        "equivalent_diameter_mm": roi.equivalent_diameter_mm,
+        "volume_mm3": roi.volume_mm3,
     }

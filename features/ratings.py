@@ -6,7 +6,6 @@ these is not a competitor: it shows how far the ratings explain each other.
 
 from __future__ import annotations
 
-import math
 from statistics import fmean
 
 from benchmark.roi import Roi, UnavailableError
@@ -30,7 +29,7 @@ def extract(roi: Roi) -> dict[str, float]:
     Returns
     -------
     dict
-        ``CHARACTERISTICS``, on LIDC-IDRI's scales; ``equivalent_diameter_mm``, (6 V / pi)^(1/3).
+        ``CHARACTERISTICS``, on LIDC-IDRI's scales; ``equivalent_diameter_mm``.
 
     Raises
     ------
@@ -43,5 +42,5 @@ def extract(roi: Roi) -> dict[str, float]:
         if not ratings:
             raise UnavailableError(f"the dataset has no readers' ratings of {name}")
         features[name] = fmean(map(float, ratings))
-    features["equivalent_diameter_mm"] = (6 * roi.volume_mm3 / math.pi) ** (1 / 3)
+    features["equivalent_diameter_mm"] = roi.equivalent_diameter_mm
     return features
