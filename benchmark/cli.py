@@ -180,7 +180,7 @@ def run(
     from benchmark import config as configuration
     from benchmark import pipeline, registry, terminal
     from benchmark.cores import available_cores
-    from benchmark.report.tables import main_table
+    from benchmark.report.document import report_tables
 
     suited = getattr(registry.dataset(dataset or ""), "PROFILE", "quick")
     config = configuration.load(profile or suited, settings)
@@ -195,7 +195,7 @@ def run(
             config, arms, folder, jobs=jobs or available_cores(), require_gpu=require_gpu,
             progress=progress,
         )  # fmt: skip
-    terminal.show_table(main_table(finished))
+    terminal.show_table(report_tables(finished)[0])
     for failure in finished.failures:
         click.echo(_describe(failure), err=True)
     click.echo(f"\nRun folder: {folder}")
@@ -208,7 +208,7 @@ def run(
 def report(run_dir: Path, formats: str) -> None:
     """Write a run's tables again, from what the run stored."""
     from benchmark.records import read_run
-    from benchmark.report.tables import write_tables
+    from benchmark.report.document import write_tables
 
     for path in write_tables(read_run(run_dir), _names(formats) or []):
         click.echo(str(path))

@@ -129,6 +129,36 @@ def compare(
     return table
 
 
+def lift(
+    predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int, metric: str = "auc"
+) -> dict[Arm, tuple[float, Interval]]:
+    """Every arm's metric less that of ``size_only``, on the rows that both have.
+
+    The value and interval that :func:`compare` gives for those pairs, without the rest.
+
+    Returns
+    -------
+    dict of (model, features) to (float, Interval)
+        Without ``size_only`` itself and arms that share no row with it; empty where it is
+        missing.
+    """
+    arms = _arms(predictions)
+    baseline = next((arm for arm in arms if arm[0] == BASELINE), None)
+    if baseline is None:
+        return {}
+    lifts = {}
+    for arm in arms.keys() - {baseline}:
+        common = arms[arm].index.intersection(arms[baseline].index)
+        if len(common):
+            one, other = (
+                resample(cases(_aligned(arms[each], common)), bootstrap, seed, [metric])[metric]
+                for each in (arm, baseline)
+            )
+            difference, _, ends = _subtract(one, other, bootstrap)
+            lifts[arm] = difference, ends
+    return lifts
+
+
 def rank_stability(
     predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int, metric: str = "auc"
 ) -> pd.DataFrame:
@@ -254,14 +284,20 @@ def _bootstrapped(
     a: dict[str, Resampled], b: dict[str, Resampled], bootstrap: Bootstrap
 ) -> Iterator[Comparison]:
     for metric in METRICS:
-        one, other = a[metric], b[metric]
-        difference, samples = one.value - other.value, one.samples - other.samples
-        left = None
-        if one.jackknife is not None and other.jackknife is not None:
-            left = one.jackknife - other.jackknife
-        ends = interval(samples, difference, left, bootstrap.method, LEVEL)
+        difference, samples, ends = _subtract(a[metric], b[metric], bootstrap)
         p = bootstrap_p(samples) if np.isfinite(difference) else np.nan
         yield metric, PATIENT_BOOTSTRAP, difference, ends, p
+
+
+def _subtract(
+    one: Resampled, other: Resampled, bootstrap: Bootstrap
+) -> tuple[float, Floats, Interval]:
+    """The difference of two metrics on the same resamples: value, samples, interval."""
+    difference, samples = one.value - other.value, one.samples - other.samples
+    left = None
+    if one.jackknife is not None and other.jackknife is not None:
+        left = one.jackknife - other.jackknife
+    return difference, samples, interval(samples, difference, left, bootstrap.method, LEVEL)
 
 
 def _auc_tests(a: Cases, b: Cases) -> Iterator[Comparison]:

@@ -7,7 +7,7 @@ of the clock; reading files, importing and writing results are outside.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -79,6 +79,7 @@ class Results:
     predictions: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
+    training: list[dict[str, Any]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -91,10 +92,30 @@ class FeatureTable:
     rows : dict of str to int
         ROI id -> row of ``values``; ROIs that failed are absent.
     values : ndarray, shape (n, p) float64 or (n, rows, columns, channels) float32
+    columns : tuple of str
+        Names of the columns; empty for images.
     """
 
     rows: dict[str, int]
     values: NDArray[Any]
+    columns: tuple[str, ...] = ()
+
+    def joined(self, other: FeatureTable) -> FeatureTable:
+        """This table with the ROIs of another one below.
+
+        Raises
+        ------
+        ValueError
+            Where the two have other columns or shapes, or share a ROI.
+        """
+        if self.columns != other.columns or self.values.shape[1:] != other.values.shape[1:]:
+            raise ValueError("a feature set gave other columns for other ROIs of one dataset")
+        shared = self.rows.keys() & other.rows.keys()
+        if shared:
+            raise ValueError(f"roi_id '{min(shared)}' is in both feature tables")
+        below = {roi_id: len(self.values) + row for roi_id, row in other.rows.items()}
+        values = np.concatenate([self.values, other.values])
+        return FeatureTable(self.rows | below, values, self.columns)
 
 
 def run(
@@ -115,11 +136,54 @@ def run(
     Whatever fails is recorded and the rest goes on.
     """
     results = Results()
+    tables = extract(
+        dataset, cohort.records, arms, extractors, jobs=jobs, progress=progress, results=results
+    )
+    fit_and_test(
+        tables, cohort, splits, arms, build,
+        seed=seed, threshold=threshold, progress=progress, results=results,
+    )  # fmt: skip
+    return results
+
+
+def extract(
+    dataset: RoiDataset,
+    records: Sequence[RoiRecord],
+    arms: Sequence[Arm],
+    extractors: dict[str, Extract],
+    *,
+    jobs: int,
+    progress: Progress,
+    results: Results,
+) -> dict[str, FeatureTable]:
+    """The feature sets that the arms are fed, each extracted once a ROI.
+
+    Returns
+    -------
+    dict of str to FeatureTable
+        Without the sets that gave nothing; ``results`` takes the reasons and the timings.
+    """
     tables: dict[str, FeatureTable] = {}
     for name in dict.fromkeys(arm.features for arm in arms):
-        table = _extract_all(dataset, cohort, name, extractors[name], jobs, progress, results)
+        table = _extract_all(dataset, records, name, extractors[name], jobs, progress, results)
         if table is not None:
             tables[name] = table
+    return tables
+
+
+def fit_and_test(
+    tables: Mapping[str, FeatureTable],
+    cohort: Cohort,
+    splits: Sequence[Split],
+    arms: Sequence[Arm],
+    build: Build,
+    *,
+    seed: int,
+    threshold: float | str,
+    progress: Progress,
+    results: Results,
+) -> None:
+    """Fit and test every arm whose features there are on every split; fill ``results``."""
     runnable = [arm for arm in arms if arm.features in tables]
     total = len(runnable) * len(splits)
     task = "Training"
@@ -129,24 +193,23 @@ def run(
             progress.update(task, started + done / epochs, total)
 
         progress.update(task, number, total)
+        table = tables[arm.features]
         try:
-            _fit_and_test(
-                arm, split, tables[arm.features], cohort, build, seed, threshold, on_epoch, results
-            )
+            fitted = fit(arm, split, table, cohort, build, seed, on_epoch)
+            predict(fitted, split, table, cohort, threshold, results)
         except Exception as error:  # any model may raise anything; the record says what
             results.failures.append(
                 Failure(
-                    "failed", "fit", _reason(error), arm.model, arm.features,
+                    "failed", "fit", describe_error(error), arm.model, arm.features,
                     repeat=split.repeat, fold=split.fold,
                 )
             )  # fmt: skip
         progress.update(task, number + 1, total)
-    return results
 
 
 def _extract_all(
     dataset: RoiDataset,
-    cohort: Cohort,
+    records: Sequence[RoiRecord],
     name: str,
     extract: Extract,
     jobs: int,
@@ -154,9 +217,9 @@ def _extract_all(
     results: Results,
 ) -> FeatureTable | None:
     task = f"Extracting {name}"
-    total = len(cohort.records)
+    total = len(records)
     outcomes: list[_Outcome] = []
-    for outcome in _outcomes(dataset, cohort.records, extract, jobs):
+    for outcome in _outcomes(dataset, records, extract, jobs):
         outcomes.append(outcome)
         progress.update(task, len(outcomes), total)
     outcomes.sort(key=lambda o: o.roi_id)
@@ -186,7 +249,9 @@ def _extract_all(
     except ValueError as error:
         results.failures.append(Failure("failed", "extract", str(error), features=name))
         return None
-    return FeatureTable({o.roi_id: i for i, o in enumerate(good)}, values)
+    first = good[0].value
+    columns = () if isinstance(first, np.ndarray) else tuple(cast("dict[str, float]", first))
+    return FeatureTable({o.roi_id: i for i, o in enumerate(good)}, values, columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +296,7 @@ def _extract_one(roi: Roi, extract: Extract) -> _Outcome:
     except UnavailableError as error:
         return _Outcome(roi_id, 0.0, unavailable=str(error))
     except Exception as error:  # an extractor may raise anything; the record says what
-        return _Outcome(roi_id, 0.0, error=_reason(error))
+        return _Outcome(roi_id, 0.0, error=describe_error(error))
     return _Outcome(roi_id, seconds, value)
 
 
@@ -252,49 +317,87 @@ def _stack(name: str, outcomes: Sequence[_Outcome]) -> NDArray[Any]:
     return np.array(rows, dtype=np.float64)
 
 
-def _fit_and_test(
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A trained model.
+
+    Attributes
+    ----------
+    arm : Arm
+    model : Model
+    seconds : float
+        That training took.
+    n_rois : int
+        Trained on.
+    """
+
+    arm: Arm
+    model: Model
+    seconds: float
+    n_rois: int
+
+
+def fit_seed(arm: Arm, split: Split, seed: int) -> int:
+    """The seed of an arm's model on a split, from the run's."""
+    return derive_seed(seed, arm.model, arm.features, split.scheme, split.repeat, split.fold)
+
+
+def fit(
     arm: Arm,
     split: Split,
     table: FeatureTable,
     cohort: Cohort,
     build: Build,
     seed: int,
-    threshold: float | str,
     on_epoch: Callable[[int, int], None],
-    results: Results,
-) -> None:
-    position = {roi_id: i for i, roi_id in enumerate(cohort.roi_ids.tolist())}
-
-    def side(ids: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-        present = [i for i in ids if i in table.rows]
-        values = table.values[[table.rows[i] for i in present]]
-        return values, np.array([position[i] for i in present], dtype=np.intp)
-
-    X_train, train = side(split.train)
-    X_test, test = side(split.test)
-    model = build(
-        arm, derive_seed(seed, arm.model, arm.features, split.scheme, split.repeat, split.fold)
-    )
+) -> Fitted:
+    """Train an arm on a split's training ROIs; what the model raises is passed on."""
+    X, train = _side(split.train, table, cohort)
+    model = build(arm, fit_seed(arm, split, seed))
     if isinstance(model, ReportsEpochs):
         model.on_epoch = on_epoch
+    start = time.perf_counter()
+    model.fit(X, cohort.labels[train], cohort.patients[train])
+    return Fitted(arm, model, time.perf_counter() - start, len(train))
 
+
+def predict(
+    fitted: Fitted,
+    split: Split,
+    table: FeatureTable,
+    cohort: Cohort,
+    threshold: float | str,
+    results: Results,
+) -> None:
+    """Predict a split's test ROIs; ``results`` takes predictions, timings and history.
+
+    Untimed, the training ROIs are predicted too: their AUC is kept for the train-test gap.
+
+    Raises
+    ------
+    ValueError
+        Where predictions are not finite or of another shape; ``results`` then stays as it was.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    model = fitted.model
+    X, tested = _side(split.test, table, cohort)
     start = time.perf_counter()
-    model.fit(X_train, cohort.labels[train], cohort.patients[train])
-    fit_s = time.perf_counter() - start
-    start = time.perf_counter()
-    probabilities = model.predict_proba(X_test)
+    probabilities = model.predict_proba(X)
     predict_s = time.perf_counter() - start
+    X_train, trained = _side(split.train, table, cohort)
+    on_training = model.predict_proba(X_train)[:, 1]
 
-    if probabilities.shape != (len(test), 2) or not np.isfinite(probabilities).all():
+    if probabilities.shape != (len(tested), 2) or not np.isfinite(probabilities).all():
         raise ValueError(
             f"predict_proba gave shape {probabilities.shape} with "
             f"{int((~np.isfinite(probabilities)).sum())} values that are not finite; "
-            f"({len(test)}, 2) finite ones are needed"
+            f"({len(tested)}, 2) finite ones are needed"
         )
-    where = {"model": arm.model, "features": arm.features}
+    where = {"model": fitted.arm.model, "features": fitted.arm.features}
     place = {"repeat": split.repeat, "fold": split.fold}
     cut = model.threshold_ if threshold == "train" else float(threshold)
-    for row, index in enumerate(test):
+    for row, index in enumerate(tested):
         results.predictions.append(
             {
                 "roi_id": cohort.records[index].roi_id,
@@ -305,8 +408,11 @@ def _fit_and_test(
                 "threshold": cut,
             }
         )  # fmt: skip
+    auc = float(roc_auc_score(cohort.labels[trained], on_training))
+    results.training.append({**where, **place, "auc": auc, "n_rois": len(trained)})
     device = getattr(model, "device_", "cpu")
-    for stage, seconds, n in (("fit", fit_s, len(train)), ("predict", predict_s, len(test))):
+    calls = (("fit", fitted.seconds, fitted.n_rois), ("predict", predict_s, len(tested)))
+    for stage, seconds, n in calls:
         results.timings.append(
             {**where, "stage": stage, **place, "seconds": seconds, "n_rois": n, "device": device}
         )
@@ -314,5 +420,16 @@ def _fit_and_test(
         results.history += [{**where, **place, **epoch} for epoch in model.history_]
 
 
-def _reason(error: Exception) -> str:
+def _side(
+    ids: Sequence[str], table: FeatureTable, cohort: Cohort
+) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Features of those ROIs that have them, and their places in the cohort."""
+    position = {roi_id: i for i, roi_id in enumerate(cohort.roi_ids.tolist())}
+    present = [i for i in ids if i in table.rows]
+    values = table.values[[table.rows[i] for i in present]]
+    return values, np.array([position[i] for i in present], dtype=np.intp)
+
+
+def describe_error(error: Exception) -> str:
+    """An exception's type and message on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import external, registry
+import pandas as pd
+
+from benchmark import characteristics, external, registry
 from benchmark.cohort import Cohort, assemble
 from benchmark.config import Config
 from benchmark.datasets import manifest
@@ -24,6 +26,8 @@ class Material:
     Attributes
     ----------
     dataset, cohort, splits
+    rois : DataFrame
+        One row a ROI, as ``benchmark.characteristics`` makes them.
     single_slice : bool
         Every ROI is one slice thick.
     protocol : str
@@ -36,6 +40,7 @@ class Material:
     dataset: RoiDataset
     cohort: Cohort
     splits: list[Split]
+    rois: pd.DataFrame
     single_slice: bool
     protocol: str
     environment: dict[str, dict[str, Any]]
@@ -85,7 +90,8 @@ def prepare(config: Config, jobs: int, progress: Progress) -> Material:
     if config.splits.scheme != "given" and all(r.given_split for r in cohort.records):
         protocol += "; the dataset's own split goes unused (splits.scheme = given)"
     environment = {"dataset": _describe(dataset, cohort, checked.fingerprint)}
-    return Material(dataset, cohort, splits, checked.single_slice, protocol, environment)
+    rois = characteristics.table(cohort, checked.measured)
+    return Material(dataset, cohort, splits, rois, checked.single_slice, protocol, environment)
 
 
 def _external(
@@ -112,6 +118,7 @@ def _external(
         joined.dataset,
         joined.cohort,
         [joined.split],
+        characteristics.table(joined.cohort, [m for c in checked for m in c.measured]),
         all(c.single_slice for c in checked),
         external.describe(training[0], test[0]),
         environment,
@@ -141,10 +148,13 @@ class Checked:
         SHA-256 over ids, patients, labels and voxels.
     single_slice : bool
         Every ROI is one slice thick.
+    measured : tuple of Measured
+        In the order of the cohort's records.
     """
 
     fingerprint: str
     single_slice: bool
+    measured: tuple[characteristics.Measured, ...]
 
 
 def check_voxels(dataset: RoiDataset, cohort: Cohort, jobs: int, progress: Progress) -> Checked:
@@ -161,14 +171,18 @@ def check_voxels(dataset: RoiDataset, cohort: Cohort, jobs: int, progress: Progr
     contents = parallel(delayed(_content)(dataset.read, r) for r in cohort.records)
     digest = hashlib.sha256()
     single_slice = True
+    measured = []
     rows = zip(cohort.records, cohort.labels.tolist(), contents, strict=True)
-    for number, (record, label, (content, n_slices)) in enumerate(rows, start=1):
+    for number, (record, label, (content, n_slices, voxels)) in enumerate(rows, start=1):
         digest.update(f"{record.roi_id}\t{record.patient_id}\t{label}\t{content}\n".encode())
         single_slice &= n_slices == 1
+        measured.append(voxels)
         progress.update(f"Checking {dataset.name}", number, len(cohort.records))
-    return Checked(digest.hexdigest(), single_slice)
+    return Checked(digest.hexdigest(), single_slice, tuple(measured))
 
 
-def _content(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> tuple[str, int]:
+def _content(
+    read: Callable[[RoiRecord], Roi], record: RoiRecord
+) -> tuple[str, int, characteristics.Measured]:
     roi = read(record)
-    return roi.content_hash(), roi.image.shape[0]
+    return roi.content_hash(), roi.image.shape[0], characteristics.measure(roi)

@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark import comparisons, harness, records, registry, scoring
+from benchmark import comparisons, harness, records, registry, scoring, strata
 from benchmark.config import Arm, Config
 from benchmark.folders import check_new, new_folder
 from benchmark.material import Material, prepare
 from benchmark.progress import Progress
-from benchmark.report import write_tables
+from benchmark.report.document import write_tables
 from benchmark.roi import RoiDataset
 
 
@@ -65,6 +65,8 @@ def execute(
             predictions, config.bootstrap, config.seed, material.splits
         ),
         "ranks": comparisons.rank_stability(predictions, config.bootstrap, config.seed),
+        "rois": material.rois,
+        "strata": strata.stratify(predictions, material.rois, config.bootstrap, config.seed),
     }
     if len(material.splits) > 1:
         tables["split_metrics"] = scoring.score_splits(predictions, material.splits)

@@ -12,6 +12,9 @@ ranks.csv              how often each arm takes each rank by AUC over resamples 
 split_metrics.csv      where there are several splits: means over them, corrected for overlap
 timings.csv            one row a timed call; see ``TIMING_COLUMNS``
 history.csv            one row a training epoch, for models that have epochs
+training.csv           AUC of each fit on the ROIs that it was fitted on, for the train-test gap
+rois.csv               one row a ROI: size, slice thickness, ratings; ``benchmark.characteristics``
+strata.csv             the metrics within strata; ``benchmark.strata.COLUMNS``
 =====================  ==============================================================
 
 Each table ends with a column ``intensities``: ``acquired``, or ``synthetic`` where voxel
@@ -37,7 +40,7 @@ import tomli_w
 from benchmark.config import Config, as_toml_tree
 from benchmark.harness import Failure, Results
 from benchmark.registry import ROOT
-from benchmark.splits import Split, write_splits
+from benchmark.splits import Split, read_splits, write_splits
 
 PREDICTION_COLUMNS = [
     "roi_id", "patient_id", "model", "features", "scheme", "repeat", "fold",
@@ -46,6 +49,7 @@ PREDICTION_COLUMNS = [
 TIMING_COLUMNS = [
     "model", "features", "stage", "repeat", "fold", "seconds", "n_rois", "device", "intensities",
 ]  # fmt: skip
+TRAINING_COLUMNS = ["model", "features", "repeat", "fold", "auc", "n_rois", "intensities"]
 PACKAGES = (
     "keras", "numpy", "pandas", "pylidc", "pyradiomics", "scikit-learn", "scipy",
     "SimpleITK", "tensorflow", "jax", "torch", "xgboost",
@@ -59,10 +63,14 @@ class RunFolder:
     path: Path
     config: Mapping[str, Any]
     environment: Mapping[str, Any]
+    splits: tuple[Split, ...]
     predictions: pd.DataFrame
     metrics: pd.DataFrame
     comparisons: pd.DataFrame
     timings: pd.DataFrame
+    training: pd.DataFrame
+    rois: pd.DataFrame
+    strata: pd.DataFrame
     failures: tuple[Failure, ...]
 
     @property
@@ -87,10 +95,14 @@ def read_run(path: Path) -> RunFolder:
             path=path,
             config=tomllib.loads((path / "config.toml").read_text()),
             environment=json.loads((path / "environment.json").read_text()),
+            splits=tuple(read_splits(path / "splits.json")),
             predictions=pd.read_parquet(path / "predictions.parquet"),
             metrics=_read_csv(path / "metrics.csv"),
             comparisons=_read_csv(path / "comparisons.csv"),
             timings=_read_csv(path / "timings.csv"),
+            training=_read_csv(path / "training.csv"),
+            rois=_read_csv(path / "rois.csv"),
+            strata=_read_csv(path / "strata.csv"),
             failures=tuple(Failure(**failure) for failure in failures),
         )
     except FileNotFoundError as error:
@@ -124,7 +136,9 @@ def write_run(
     )
     timings = pd.DataFrame(results.timings, columns=TIMING_COLUMNS[:-1])
     history = {"history": pd.DataFrame(results.history)} if results.history else {}
-    for name, table in {**tables, "timings": timings, **history}.items():
+    training = pd.DataFrame(results.training, columns=TRAINING_COLUMNS[:-1])
+    tables = {**tables, "timings": timings, "training": training, **history}
+    for name, table in tables.items():
         table.assign(intensities=intensities).to_csv(path / f"{name}.csv", index=False)
 
 

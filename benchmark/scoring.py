@@ -170,7 +170,7 @@ def score(predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int) -> pd.Data
         Columns ``COLUMNS``; arms in the order in which they first appear. The interval
         is NaN where too many resamples leave the metric undefined.
     """
-    method = f"{bootstrap.method} bootstrap of patients, {bootstrap.samples} resamples"
+    method = describe_bootstrap(bootstrap)
     rows = []
     for (model, features), frame in predictions.groupby(["model", "features"], sort=False):
         arm = cases(frame)
@@ -186,6 +186,11 @@ def score(predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int) -> pd.Data
                 )
             )  # fmt: skip
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def describe_bootstrap(bootstrap: Bootstrap) -> str:
+    """The column ``method`` of an interval that comes from resamples of patients."""
+    return f"{bootstrap.method} bootstrap of patients, {bootstrap.samples} resamples"
 
 
 def _wilson_intervals(arm: Cases) -> dict[str, Interval]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -216,6 +216,16 @@ def check_splits(splits: Sequence[Split], cohort: Cohort, *, leaky: bool) -> Non
                 f"{where}: patient '{min(shared)}' and {len(shared) - 1} others are on both "
                 "sides; only splits.group=none declares a leaky scheme"
             )
+
+
+def leaked(splits: Sequence[Split], patient_of: Mapping[str, str]) -> tuple[int, int]:
+    """ROIs tested, over all splits, and those of a patient whose other ROIs were trained on."""
+    tested = with_patient = 0
+    for split in splits:
+        trained = {patient_of[roi_id] for roi_id in split.train}
+        tested += len(split.test)
+        with_patient += sum(patient_of[roi_id] in trained for roi_id in split.test)
+    return tested, with_patient
 
 
 def write_splits(path: Path, splits: Sequence[Split]) -> None:

@@ -55,6 +55,8 @@ def show_table(table: Table) -> None:
     for row in table.rows:
         shown.add_row(*map(Text, row))
     console.print(shown)
+    for warning in table.warnings:
+        console.print(Text(f"Method warning: {warning}", style="bold yellow"))
     for note in table.notes:
         console.print(Text(note))
 

@@ -53,7 +53,8 @@ def test_a_run_from_a_manifest(
     names = {path.name for path in out.iterdir()}
     assert names == {
         "config.toml", "environment.json", "splits.json", "failures.json", "predictions.parquet",
-        "metrics.csv", "comparisons.csv", "ranks.csv", "timings.csv", "report.md", "report.tex",
+        "metrics.csv", "comparisons.csv", "ranks.csv", "strata.csv", "rois.csv", "timings.csv",
+        "training.csv", "report.md", "report.tex",
     }  # fmt: skip
     run = records.read_run(out)
     assert list(run.predictions.columns) == records.PREDICTION_COLUMNS

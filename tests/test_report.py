@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from benchmark.report.document import FORMATS
 from benchmark.report.tables import (
-    FORMATS,
     SYNTHETIC,
     Table,
     as_csv,
@@ -53,7 +53,7 @@ def test_durations(seconds: float, shown: str) -> None:
 
 @pytest.mark.parametrize("render", FORMATS.values(), ids=FORMATS)
 def test_synthetic_intensities_are_in_every_format(render) -> None:
-    assert "SYNTHETIC INTENSITIES" in render(TABLE)
+    assert "SYNTHETIC INTENSITIES" in render([TABLE])
 
 
 def test_markdown() -> None:

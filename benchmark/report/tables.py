@@ -1,6 +1,6 @@
-"""The main table, as rows of text and as Markdown, LaTeX and CSV.
+"""The main table, and tables as Markdown, LaTeX and CSV.
 
-Every rounded number comes out of :func:`with_interval` or :func:`duration`.
+Every rounded number comes out of :func:`with_interval`, :func:`percent` or :func:`duration`.
 """
 
 from __future__ import annotations
@@ -8,9 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -42,12 +40,15 @@ class Table:
     rows : list of tuple of str
     notes : list of str
         What a reader must know; synthetic intensities come first.
+    warnings : list of str
+        Of the method; they stand before everything else.
     """
 
     title: str
     header: tuple[str, ...]
     rows: list[tuple[str, ...]]
     notes: list[str]
+    warnings: list[str] = field(default_factory=list)
 
 
 def main_table(run: RunFolder) -> Table:
@@ -69,15 +70,10 @@ def main_table(run: RunFolder) -> Table:
                 duration(_total(run.timings, model, features, "predict")),
             )
         )
-    lack = "" if BASELINE in set(run.metrics.model) else (
-        "No size-only row: nodule volume alone reaches a high AUC on this task, and without "
-        "that row a model's own contribution cannot be read off."
-    )  # fmt: skip
     shown = run.metrics[run.metrics.metric.isin(HEADLINE)]
     methods = "; ".join(shown.method.unique()) if len(shown) else "no arm finished"
     notes = [
         SYNTHETIC if run.synthetic else "",
-        lack,
         f"Dataset {dataset['name']}: {dataset['cohort']}.",
         protocol["label"],
         protocol["split"],
@@ -95,7 +91,7 @@ def main_table(run: RunFolder) -> Table:
             "AUC - size", "fit s", "predict s",
         ),
         rows=rows,
-        notes=[_sentence(note) for note in notes if note],
+        notes=[sentence(note) for note in notes if note],
     )  # fmt: skip
 
 
@@ -105,6 +101,11 @@ def with_interval(value: float, low: float, high: float, *, sign: bool = False) 
     return shown if math.isnan(low) else f"{shown} [{', '.join(ends)}]"
 
 
+def percent(share: float) -> str:
+    """``51 %``."""
+    return f"{100 * share:.0f} %"
+
+
 def duration(seconds: float) -> str:
     """Seconds to two significant digits, whole from 10 on."""
     if math.isnan(seconds):
@@ -112,43 +113,32 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
 
 
-def write_tables(run: RunFolder, formats: Sequence[str]) -> list[Path]:
-    """Write ``report.md`` and the like into the run folder.
-
-    Raises
-    ------
-    ValueError
-        For an unknown format.
-    """
-    table = main_table(run)
-    written = []
-    for name in formats:
-        if name not in FORMATS:
-            raise ValueError(f"unknown format '{name}'. There are: {', '.join(FORMATS)}")
-        path = run.path / f"report.{name}"
-        path.write_text(FORMATS[name](table), encoding="utf-8")
-        written.append(path)
-    return written
-
-
-def as_markdown(table: Table) -> str:
-    """A pipe table under a heading, the notes as a list."""
-    lines = [f"# {_escape_markdown(table.title)}", ""]
+def as_markdown(table: Table, level: int = 1) -> str:
+    """A pipe table under a heading of a level, warnings before it, the notes as a list."""
+    lines = [f"{'#' * level} {_escape_markdown(table.title)}", ""]
     if table.notes and table.notes[0] == SYNTHETIC:
         lines += [f"**{SYNTHETIC}**", ""]
+    if table.warnings:
+        lines += ["**Method warnings**", ""]
+        lines += [*(f"- {_escape_markdown(warning)}" for warning in table.warnings), ""]
     lines.append(f"| {' | '.join(table.header)} |")
     lines.append(f"|{'|'.join('---' if i < 2 else '---:' for i in range(len(table.header)))}|")
     lines += [f"| {' | '.join(map(_escape_markdown, row))} |" for row in table.rows]
-    lines += ["", *(f"- {_escape_markdown(n)}" for n in table.notes if n != SYNTHETIC), ""]
+    notes = [f"- {_escape_markdown(n)}" for n in table.notes if n != SYNTHETIC]
+    lines += ["", *notes, ""] if notes else [""]
     return "\n".join(lines)
 
 
 def as_latex(table: Table) -> str:
-    """A booktabs ``table`` environment; needs ``\\usepackage{booktabs}``."""
+    """A booktabs ``table`` environment; needs ``\\usepackage{booktabs}``.
+
+    Warnings are comments: they are for the author, who answers them in the text.
+    """
     columns = "ll" + "r" * (len(table.header) - 2)
     body = [" & ".join(map(_escape_latex, row)) + r" \\" for row in table.rows]
     lines = [
         r"% needs \usepackage{booktabs}",
+        *(f"% Method warning: {warning}" for warning in table.warnings),
         r"\begin{table}",
         r"\centering\small",
         rf"\caption{{{_escape_latex(table.title)}. {_escape_latex(' '.join(table.notes))}}}",
@@ -166,20 +156,14 @@ def as_latex(table: Table) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """The rows as shown; the title and the notes follow as comment lines (#)."""
+    """The rows as shown; title, notes and warnings follow as comment lines (#)."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table.header)
     writer.writerows(table.rows)
-    out.writelines(f"# {line}\n" for line in (table.title, *table.notes))
+    warnings = [f"Method warning: {warning}" for warning in table.warnings]
+    out.writelines(f"# {line}\n" for line in (table.title, *table.notes, *warnings))
     return out.getvalue()
-
-
-FORMATS: dict[str, Callable[[Table], str]] = {
-    "md": as_markdown,
-    "tex": as_latex,
-    "csv": as_csv,
-}
 
 
 def _total(timings: pd.DataFrame, model: str, features: str, stage: str) -> float:
@@ -217,7 +201,8 @@ def _decimal(value: float, sign: bool) -> str:
     return f"{value:+.3f}" if sign else f"{value:.3f}"
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """The text with a capital and a full stop."""
     text = text[0].upper() + text[1:]
     return text if text.endswith(".") else f"{text}."
 

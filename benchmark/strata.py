@@ -1,0 +1,207 @@
+"""The metrics within strata: by size, texture, the readers' disagreement, slice thickness.
+
+A model may owe its overall AUC to size: within a stratum of size, and on malignant and benign
+nodules matched by size, it has to get by with less of it. In a stratum, too, ROIs are compared
+within their fold only, and resamples are of patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.comparisons import lift
+from benchmark.config import Bootstrap
+from benchmark.inference import Interval, interval
+from benchmark.scoring import LEVEL, Cases, cases, describe_bootstrap, evaluate, resample
+
+COLUMNS = [
+    "stratum", "level", "model", "features", "metric", "value", "ci_low", "ci_high",
+    "n_rois", "n_malignant", "n_patients", "method",
+]  # fmt: skip
+
+LIFT = "auc_lift"
+"""Name of the row that holds the paired difference in AUC to ``size_only``."""
+
+MIN_PATIENTS = 20
+"""Patients with a malignant and with a benign ROI, of each, below which no interval is given.
+
+With fewer, one patient moves the metric by more than its interval is wide, and resamples without
+a class pile up. Percentile intervals are short already at 100 patients (``results/statistics.md``).
+"""
+
+MATCHED_RATIO = 1.1
+"""Largest ratio of the diameters of a size-matched pair."""
+
+_NONE = Interval(np.nan, np.nan)
+_WITHHELD = f"interval withheld: under {MIN_PATIENTS} patients with a malignant or a benign ROI"
+
+Floats = NDArray[np.float64]
+Level = Callable[[Floats], NDArray[np.bool_]]
+
+STRATA: dict[str, tuple[str, dict[str, Level]]] = {
+    "size": (
+        "equivalent_diameter_mm",
+        {
+            "< 8 mm": lambda d: d < 8,
+            "8-15 mm": lambda d: (d >= 8) & (d <= 15),
+            "> 15 mm": lambda d: d > 15,
+        },
+    ),
+    "texture": (
+        "texture",
+        {
+            "non-solid (1 to 2)": lambda t: t <= 2,
+            "part-solid (2 to 4)": lambda t: (t > 2) & (t < 4),
+            "solid (4 to 5)": lambda t: t >= 4,
+        },
+    ),
+    "readers' disagreement": (
+        "malignancy_range",
+        {
+            "ratings 0 or 1 apart": lambda r: r <= 1,
+            "ratings 2 or more apart": lambda r: r >= 2,
+        },
+    ),
+    "slice thickness": (
+        "slice_thickness_mm",
+        {
+            "<= 1.25 mm": lambda t: t <= 1.25,
+            "1.25 to 2.5 mm": lambda t: (t > 1.25) & (t <= 2.5),
+            "> 2.5 mm": lambda t: t > 2.5,
+        },
+    ),
+}
+"""Stratum -> column of ``rois.csv`` and its levels; a ROI without the value is in none.
+
+Sizes are equivalent diameters, cut at 8 and 15 mm as Lung-RADS does for solid nodules (categories
+4A and 4B), though by volume and not by calipers. Texture is the mean of the readers' ratings,
+1 non-solid to 5 solid.
+"""
+
+MATCHED = "size-matched"
+_MATCHED_LEVEL = f"pairs within {MATCHED_RATIO - 1:.0%} of diameter"
+
+
+def stratify(
+    predictions: pd.DataFrame, rois: pd.DataFrame, bootstrap: Bootstrap, seed: int
+) -> pd.DataFrame:
+    """Every metric of every arm within every stratum, and the lift over size.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As in ``predictions.parquet``.
+    rois : DataFrame
+        As in ``rois.csv``.
+    bootstrap : Bootstrap
+    seed : int
+        The run's.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``COLUMNS``. Levels in which no ROI was tested, and metrics that are undefined
+        there, are left out; the interval is NaN where it is withheld (``MIN_PATIENTS``).
+    """
+    parts = [
+        _level(stratum, level, frame, bootstrap, seed)
+        for stratum, level, frame in _levels(predictions, rois)
+        if len(frame)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+
+
+def match_by_size(diameter_mm: Floats, y_true: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which ROIs belong to disjoint pairs of a malignant and a benign one of nearly one size.
+
+    There are as many pairs as can be; of such choices it is the one with the smallest sum of
+    differences in log diameter (an assignment problem). No pair's ratio exceeds
+    ``MATCHED_RATIO``.
+
+    Parameters
+    ----------
+    diameter_mm : ndarray, shape (n,)
+        NaN where unknown: in no pair.
+    y_true : ndarray, shape (n,)
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    known = np.isfinite(diameter_mm)
+    malignant, benign = (np.flatnonzero(known & (y_true == label)) for label in (1, 0))
+    distance = np.abs(
+        np.subtract.outer(np.log(diameter_mm[malignant]), np.log(diameter_mm[benign]))
+    )
+    allowed = distance <= np.log(MATCHED_RATIO)
+    # Dearer than all allowed pairs together, so that as few as can be of these are taken.
+    forbidden = np.log(MATCHED_RATIO) * (1 + min(distance.shape))
+    rows, columns = linear_sum_assignment(np.where(allowed, distance, forbidden))
+    paired = allowed[rows, columns]
+    matched = np.zeros(len(y_true), dtype=np.bool_)
+    matched[malignant[rows[paired]]] = matched[benign[columns[paired]]] = True
+    return matched
+
+
+def _levels(
+    predictions: pd.DataFrame, rois: pd.DataFrame
+) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    for stratum, (column, levels) in STRATA.items():
+        values = rois[column].to_numpy(np.float64)
+        for level, belongs in levels.items():
+            members = rois["roi_id"][belongs(values)]
+            yield stratum, level, predictions[predictions["roi_id"].isin(members)]
+    yield MATCHED, _MATCHED_LEVEL, _matched(predictions, rois)
+
+
+def _matched(predictions: pd.DataFrame, rois: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ROIs that have a partner of their size among those tested in their fold."""
+    ordered = rois.sort_values("roi_id")  # of equal choices, the order decides
+    keep = pd.Series(False, index=predictions.index)
+    for _, fold in predictions.groupby(["repeat", "fold"], sort=False):
+        tested = ordered[ordered["roi_id"].isin(fold["roi_id"])]
+        paired = match_by_size(
+            tested["equivalent_diameter_mm"].to_numpy(np.float64),
+            tested["y_true"].to_numpy(np.int64),
+        )
+        keep[fold.index] = fold["roi_id"].isin(tested["roi_id"][paired])
+    return predictions[keep]
+
+
+def _level(
+    stratum: str, level: str, frame: pd.DataFrame, bootstrap: Bootstrap, seed: int
+) -> pd.DataFrame:
+    lifts = lift(frame, bootstrap, seed)
+    rows = []
+    for (model, features), own in frame.groupby(["model", "features"], sort=False):
+        arm = cases(own)
+        found: dict[str, tuple[float, Interval]] = {}
+        if _enough(arm):
+            method = describe_bootstrap(bootstrap)
+            for name, each in resample(arm, bootstrap, seed).items():
+                ends = interval(each.samples, each.value, each.jackknife, bootstrap.method, LEVEL)
+                found[name] = each.value, ends
+        else:
+            method = _WITHHELD
+            for name, values in evaluate(arm, np.ones((1, arm.n_patients))).items():
+                found[name] = float(values[0]), _NONE
+        if (own_lift := lifts.get((str(model), str(features)))) is not None:
+            found[LIFT] = own_lift if _enough(arm) else (own_lift[0], _NONE)
+        counts = arm.n_rois, len(np.unique(arm.roi[arm.y_true == 1])), arm.n_patients
+        rows += [
+            (stratum, level, model, features, name, value, ends.low, ends.high, *counts, method)
+            for name, (value, ends) in found.items()
+            if np.isfinite(value)
+        ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _enough(arm: Cases) -> bool:
+    of_each = [len(np.unique(arm.patient[arm.y_true == label])) for label in (0, 1)]
+    return min(of_each) >= MIN_PATIENTS
