@@ -160,6 +160,9 @@ def build_phantom(out: Path, n: int, seed: int, jobs: int | None) -> None:
 @click.option("--models", metavar="A,B", help="Only these models.")
 @click.option("--features", metavar="A,B", help="Only models fed by these feature sets.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a key.")
+@click.option(
+    "--multiverse", is_flag=True, help="Train and test under every label rule and split as well."
+)
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
 @click.option("--out", type=click.Path(path_type=Path), help="New run folder.")
 @click.option("--require-gpu", is_flag=True, help="Fail where the CNN finds no GPU.")
@@ -170,6 +173,7 @@ def run(
     models: str | None,
     features: str | None,
     settings: tuple[str, ...],
+    multiverse: bool,
     jobs: int | None,
     out: Path | None,
     require_gpu: bool,
@@ -193,7 +197,7 @@ def run(
     with terminal.progress() as progress:
         finished = pipeline.execute(
             config, arms, folder, jobs=jobs or available_cores(), require_gpu=require_gpu,
-            progress=progress,
+            explore=multiverse, progress=progress,
         )  # fmt: skip
     terminal.show_table(report_tables(finished)[0])
     for failure in finished.failures:

@@ -34,6 +34,27 @@ class Bootstrap:
             raise ValueError(f"bootstrap.samples is {self.samples}; it must be at least 100")
 
 
+@dataclass(frozen=True)
+class Multiverse:
+    """What ``--multiverse`` spans: every combination, and the run's own protocol.
+
+    Attributes
+    ----------
+    aggregation, min_readers, indeterminate : tuple
+        Values of the label rule's keys of these names.
+    scheme, group : tuple
+        Values of the keys of ``splits``; its other keys stay the run's.
+    """
+
+    aggregation: tuple[Literal["median", "mean"], ...] = ("median", "mean")
+    min_readers: tuple[int, ...] = (1, 3, 4)
+    indeterminate: tuple[Literal["drop", "benign", "malignant"], ...] = (
+        "drop", "benign", "malignant",
+    )  # fmt: skip
+    scheme: tuple[Literal["holdout", "kfold"], ...] = ("holdout", "kfold")
+    group: tuple[Literal["patient", "none"], ...] = ("patient",)
+
+
 @dataclass(frozen=True, order=True)
 class Arm:
     """A model with the feature set that it is fed."""
@@ -61,8 +82,8 @@ class Config:
         ``model`` (with its default feature set) or ``model:features``.
     threshold : float or "train"
         On P(malignant); ``train`` lets each model choose its own on training patients.
-    label, splits, bootstrap
-        See :class:`LabelRule`, :class:`SplitRule` and :class:`Bootstrap`.
+    label, splits, bootstrap, multiverse
+        See :class:`LabelRule`, :class:`SplitRule`, :class:`Bootstrap` and :class:`Multiverse`.
     models : dict
         Settings of models by name, those that the model's ``build`` takes.
     """
@@ -76,6 +97,7 @@ class Config:
     label: LabelRule = field(default_factory=LabelRule)
     splits: SplitRule = field(default_factory=SplitRule)
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
+    multiverse: Multiverse = field(default_factory=Multiverse)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,24 +165,47 @@ def check_voxels(dataset: RoiDataset, cohort: Cohort, jobs: int, progress: Progr
     ValueError
         For the first ROI, in order of ``roi_id``, that breaks the contract.
     """
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(n_jobs=jobs, return_as="generator", batch_size=16)
-    contents = parallel(delayed(_content)(dataset.read, r) for r in cohort.records)
     digest = hashlib.sha256()
     single_slice = True
     measured = []
+    contents = read_all(dataset, cohort.records, jobs, progress)
     rows = zip(cohort.records, cohort.labels.tolist(), contents, strict=True)
-    for number, (record, label, (content, n_slices, voxels)) in enumerate(rows, start=1):
-        digest.update(f"{record.roi_id}\t{record.patient_id}\t{label}\t{content}\n".encode())
-        single_slice &= n_slices == 1
-        measured.append(voxels)
-        progress.update(f"Checking {dataset.name}", number, len(cohort.records))
+    for record, label, content in rows:
+        identity = f"{record.roi_id}\t{record.patient_id}\t{label}\t{content.digest}\n"
+        digest.update(identity.encode())
+        single_slice &= content.n_slices == 1
+        measured.append(content.measured)
     return Checked(digest.hexdigest(), single_slice, tuple(measured))
 
 
-def _content(
-    read: Callable[[RoiRecord], Roi], record: RoiRecord
-) -> tuple[str, int, characteristics.Measured]:
+@dataclass(frozen=True)
+class Content:
+    """What reading one ROI told."""
+
+    digest: str
+    n_slices: int
+    measured: characteristics.Measured
+
+
+def read_all(
+    dataset: RoiDataset, records: Sequence[RoiRecord], jobs: int, progress: Progress
+) -> Iterator[Content]:
+    """Read ROIs in their order, which checks them.
+
+    Raises
+    ------
+    ValueError
+        For the first ROI that breaks the contract.
+    """
+    from joblib import Parallel, delayed
+
+    parallel = Parallel(n_jobs=jobs, return_as="generator", batch_size=16)
+    contents = parallel(delayed(_content)(dataset.read, record) for record in records)
+    for number, content in enumerate(contents, start=1):
+        yield content
+        progress.update(f"Checking {dataset.name}", number, len(records))
+
+
+def _content(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> Content:
     roi = read(record)
-    return roi.content_hash(), roi.image.shape[0], characteristics.measure(roi)
+    return Content(roi.content_hash(), roi.image.shape[0], characteristics.measure(roi))

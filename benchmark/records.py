@@ -15,6 +15,8 @@ history.csv            one row a training epoch, for models that have epochs
 training.csv           AUC of each fit on the ROIs that it was fitted on, for the train-test gap
 rois.csv               one row a ROI: size, slice thickness, ratings; ``benchmark.characteristics``
 strata.csv             the metrics within strata; ``benchmark.strata.COLUMNS``
+multiverse.csv         with ``--multiverse``: one row a (universe, arm); ``multiverse.COLUMNS``
+multiverse.parquet     the predictions that it is made from
 =====================  ==============================================================
 
 Each table ends with a column ``intensities``: ``acquired``, or ``synthetic`` where voxel
@@ -50,6 +52,7 @@ TIMING_COLUMNS = [
     "model", "features", "stage", "repeat", "fold", "seconds", "n_rois", "device", "intensities",
 ]  # fmt: skip
 TRAINING_COLUMNS = ["model", "features", "repeat", "fold", "auc", "n_rois", "intensities"]
+MULTIVERSE = "multiverse.csv"
 PACKAGES = (
     "keras", "numpy", "pandas", "pylidc", "pyradiomics", "scikit-learn", "scipy",
     "SimpleITK", "tensorflow", "jax", "torch", "xgboost",
@@ -72,6 +75,7 @@ class RunFolder:
     rois: pd.DataFrame
     strata: pd.DataFrame
     failures: tuple[Failure, ...]
+    multiverse: pd.DataFrame | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -104,6 +108,7 @@ def read_run(path: Path) -> RunFolder:
             rois=_read_csv(path / "rois.csv"),
             strata=_read_csv(path / "strata.csv"),
             failures=tuple(Failure(**failure) for failure in failures),
+            multiverse=_read_csv(path / MULTIVERSE) if (path / MULTIVERSE).is_file() else None,
         )
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
@@ -121,19 +126,23 @@ def write_run(
     environment: Mapping[str, Any],
     splits: Sequence[Split],
     results: Results,
-    predictions: pd.DataFrame,
+    predictions: Mapping[str, pd.DataFrame],
     tables: Mapping[str, pd.DataFrame],
 ) -> None:
-    """Write all of a run's files into the folder ``path``; ``tables`` are CSV files by name."""
+    """Write all of a run's files into the folder ``path``.
+
+    ``predictions`` are Parquet files by name, ``tables`` CSV files.
+    """
     intensities = environment["dataset"]["intensities"]
     (path / "config.toml").write_text(tomli_w.dumps(as_toml_tree(config)))
     (path / "environment.json").write_text(json.dumps(environment, indent=1) + "\n")
     write_splits(path / "splits.json", splits)
     failures = [asdict(failure) for failure in results.failures]
     (path / "failures.json").write_text(json.dumps(failures, indent=1) + "\n")
-    predictions.assign(intensities=intensities).to_parquet(
-        path / "predictions.parquet", index=False, compression="zstd"
-    )
+    for name, rows in predictions.items():
+        rows.assign(intensities=intensities).to_parquet(
+            path / f"{name}.parquet", index=False, compression="zstd"
+        )
     timings = pd.DataFrame(results.timings, columns=TIMING_COLUMNS[:-1])
     history = {"history": pd.DataFrame(results.history)} if results.history else {}
     training = pd.DataFrame(results.training, columns=TRAINING_COLUMNS[:-1])
