@@ -90,8 +90,6 @@ def run(path: Path, out: Path, jobs: int, progress: Progress) -> dict[str, Any]:
     from joblib import Parallel, delayed
 
     check_new(out)
-    if (path / "predictions.parquet").is_file():
-        raise ValueError(f"'{path}' is a run folder; audit takes a folder of ROIs or a manifest")
     dataset = manifest.open_dataset(path)
     ordered = sorted(dataset.records, key=lambda r: r.roi_id)
     measured: list[Measured] = []

@@ -219,17 +219,29 @@ def report(run_dir: Path, formats: str) -> None:
 
 
 @cli.command()
-@click.argument("roi_dir", type=click.Path(path_type=Path), metavar="ROI_DIR|manifest.csv")
+@click.argument("path", type=click.Path(path_type=Path), metavar="RUN_DIR|ROI_DIR|manifest.csv")
 @click.option("--out", type=click.Path(path_type=Path), help="New folder for what is written.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
-def audit(roi_dir: Path, out: Path | None, jobs: int | None) -> int:
-    """Look at a ROI dataset: counts, sizes, labels, duplicates, and a sheet of pictures."""
-    from benchmark import audit, terminal
+def audit(path: Path, out: Path | None, jobs: int | None) -> int:
+    """Look at a ROI dataset, or measure what a leaky split adds to a run.
+
+    Of ROIs: counts, sizes, labels, duplicates, and a sheet of pictures. Of a run: its models are
+    trained again with patients on both sides of the split and on one side only, and compared.
+    """
+    from benchmark import audit, audit_run, terminal
     from benchmark.cores import available_cores
 
-    folder = out or _default_folder("audit", str(roi_dir.resolve()))
+    folder = out or _default_folder("audit", str(path.resolve()))
+    if (path / "predictions.parquet").is_file():
+        with terminal.progress() as progress:
+            table, failures = audit_run.run(path, folder, jobs or available_cores(), progress)
+        terminal.show_table(table)
+        for failure in failures:
+            click.echo(_describe(failure), err=True)
+        click.echo(f"\nFolder: {folder}")
+        return int(any(failure.status == "failed" for failure in failures))
     with terminal.progress() as progress:
-        findings = audit.run(roi_dir, folder, jobs or available_cores(), progress)
+        findings = audit.run(path, folder, jobs or available_cores(), progress)
     for table in audit.tables(findings):
         terminal.show_table(table)
     click.echo(f"\n{folder / audit.JSON_NAME}\n{folder / audit.SHEET_NAME}")

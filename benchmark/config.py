@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -80,6 +80,9 @@ class Config:
     seed : int
     arms : tuple of str
         ``model`` (with its default feature set) or ``model:features``.
+    slices : int
+        0 takes ROIs as they are; otherwise each gives up to as many single slices, each a case
+        of its own (``benchmark.slices``).
     threshold : float or "train"
         On P(malignant); ``train`` lets each model choose its own on training patients.
     label, splits, bootstrap, multiverse
@@ -93,6 +96,7 @@ class Config:
     test_dataset: str = ""
     seed: int = 0
     arms: tuple[str, ...] = ()
+    slices: int = 0
     threshold: float | Literal["train"] = "train"
     label: LabelRule = field(default_factory=LabelRule)
     splits: SplitRule = field(default_factory=SplitRule)
@@ -101,6 +105,8 @@ class Config:
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.slices < 0:
+            raise ValueError(f"slices is {self.slices}; it must be at least 0")
         if self.threshold != "train" and not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold is {self.threshold}; it must be from 0 to 1, or 'train'")
 
@@ -182,8 +188,7 @@ def arms(
 
 def as_toml_tree(config: Config) -> dict[str, Any]:
     """The configuration as nested plain values, ready to be written as TOML."""
-    tree = asdict(config)
-    tree["arms"] = list(config.arms)
+    tree: dict[str, Any] = TypeAdapter(Config).dump_python(config, mode="json")
     return tree
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark import characteristics, external, registry
+from benchmark import characteristics, external, registry, slices
 from benchmark.cohort import Cohort, assemble
 from benchmark.config import Config
 from benchmark.datasets import manifest
@@ -78,10 +78,15 @@ def prepare(config: Config, jobs: int, progress: Progress) -> Material:
     ValueError
         For unusable input.
     """
-    dataset = open_dataset(config.dataset, jobs, progress)
+
+    def opened(name: str) -> RoiDataset:
+        dataset = open_dataset(name, jobs, progress)
+        return slices.cut(dataset, config.slices, jobs, progress) if config.slices else dataset
+
+    dataset = opened(config.dataset)
     cohort = assemble(dataset, config.label)
     if config.test_dataset:
-        test = open_dataset(config.test_dataset, jobs, progress)
+        test = opened(config.test_dataset)
         return _external((dataset, cohort), (test, assemble(test, config.label)), jobs, progress)
     splits = make_splits(cohort, config.splits, config.seed)
     check_splits(splits, cohort, leaky=config.splits.leaky)

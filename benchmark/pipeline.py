@@ -12,6 +12,7 @@ from benchmark import comparisons, harness, multiverse, records, registry, scori
 from benchmark.config import Arm, Config
 from benchmark.folders import check_new, new_folder
 from benchmark.material import Material, prepare, read_all
+from benchmark.plugins import builder, extractors
 from benchmark.progress import Progress
 from benchmark.report.document import write_tables
 from benchmark.roi import RoiDataset
@@ -53,17 +54,12 @@ def execute(
     for _ in read_all(material.dataset, further, jobs, progress):
         pass  # reading checks them
 
-    def build(arm: Arm, seed: int) -> harness.Model:
-        model: harness.Model = registry.load("models", arm.model).build(
-            seed, jobs=jobs, **config.models.get(arm.model, {})
-        )
-        return model
-
+    build = builder(config, jobs)
     features = harness.extract(
         material.dataset,
         [*material.cohort.records, *further],
         arms,
-        {arm.features: registry.load("features", arm.features).extract for arm in arms},
+        extractors(arms),
         jobs=jobs,
         progress=progress,
         results=results,

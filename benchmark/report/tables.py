@@ -1,6 +1,7 @@
 """The main table, and tables as Markdown, LaTeX and CSV.
 
-Every rounded number comes out of :func:`decimal`, :func:`percent` or :func:`duration`.
+Every rounded number comes out of :func:`decimal`, :func:`p_value`, :func:`percent` or
+:func:`duration`.
 """
 
 from __future__ import annotations
@@ -116,6 +117,11 @@ def decimal(value: float, sign: bool = False) -> str:
 def percent(share: float) -> str:
     """``51 %``."""
     return f"{100 * share:.0f} %"
+
+
+def p_value(p: float) -> str:
+    """Three decimals; ``< 0.001`` below."""
+    return "< 0.001" if p < 0.001 else decimal(p)
 
 
 def duration(seconds: float) -> str:
