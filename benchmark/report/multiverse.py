@@ -69,7 +69,7 @@ def _by_level(trained: pd.DataFrame) -> Table:
     """Mean AUC over the universes of each level of each factor."""
     arms, rows = _arms(trained), []
     for factor, name in _FACTORS.items():
-        levels = list(dict.fromkeys(trained[factor]))
+        levels = sorted(set(trained[factor]), key=str)
         if len(levels) > 1:
             for level in levels:
                 of_level = trained[trained[factor] == level]
