@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmark import near_duplicates
 from benchmark.cohort import LabelRule, assemble
 from benchmark.contact_sheet import draw
 from benchmark.datasets import manifest
@@ -43,6 +44,7 @@ class Measured:
     touches_along_z: bool = False
     image_hash: str = ""
     content_hash: str = ""
+    thumbnail: near_duplicates.Descriptor | None = None
 
 
 DISTRIBUTIONS = {
@@ -59,7 +61,8 @@ DISTRIBUTIONS = {
 
 _LISTS = (
     "single_slice", "mask_touches_in_plane_border", "mask_touches_first_or_last_slice",
-    "same_content", "same_image_other_mask", "same_image_in_several_patients",
+    "same_content", "same_image_other_mask", "same_image_in_several_patients", "near_duplicates",
+    "near_duplicates_in_several_patients",
     "patients_with_several_scans", "unreadable",
 )  # fmt: skip
 
@@ -129,6 +132,7 @@ def measure(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> Measured:
         touches_along_z=bool(edges[0]),
         image_hash=image_hash.hexdigest(),
         content_hash=roi.content_hash(),
+        thumbnail=near_duplicates.descriptor(roi),
     )
 
 
@@ -141,6 +145,13 @@ def find(dataset: RoiDataset, measured: Sequence[Measured]) -> dict[str, Any]:
     for record in dataset.records:
         scans[record.patient_id].add(record.attributes.get("series_instance_uid", ""))
     nodules = Counter(patient_of.values())
+    similar = [
+        [pair.roi_a, pair.roi_b]
+        for pair in near_duplicates.find(
+            [m.roi_id for m in readable],
+            [m.thumbnail for m in readable if m.thumbnail is not None],
+        )
+    ]
     readers = Counter(len(r.malignancy_ratings) for r in dataset.records if r.label is None)
     return {
         "n_rois": len(measured),
@@ -159,6 +170,10 @@ def find(dataset: RoiDataset, measured: Sequence[Measured]) -> dict[str, Any]:
         "same_image_other_mask": [g for g in by_image if g not in by_content],
         "same_image_in_several_patients": [
             group for group in by_image if len({patient_of[i] for i in group}) > 1
+        ],
+        "near_duplicates": similar,
+        "near_duplicates_in_several_patients": [
+            pair for pair in similar if len({patient_of[i] for i in pair}) > 1
         ],
         "patients_with_several_scans": sorted(p for p, s in scans.items() if len(s) > 1),
         "unreadable": {m.roi_id: m.error for m in measured if m.error},

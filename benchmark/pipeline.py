@@ -78,6 +78,7 @@ def execute(
         ),
         "ranks": comparisons.rank_stability(predictions, config.bootstrap, config.seed),
         "rois": material.rois,
+        "near_duplicates": material.near_duplicates,
         "strata": strata.stratify(predictions, material.rois, config.bootstrap, config.seed),
     }
     if len(material.splits) > 1:

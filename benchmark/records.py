@@ -14,6 +14,7 @@ timings.csv            one row a timed call; see ``TIMING_COLUMNS``
 history.csv            one row a training epoch, for models that have epochs
 training.csv           AUC of each fit on the ROIs that it was fitted on, for the train-test gap
 rois.csv               one row a ROI: size, slice thickness, ratings; ``benchmark.characteristics``
+near_duplicates.csv    pairs of ROIs that are made of the same pixels
 strata.csv             the metrics within strata; ``benchmark.strata.COLUMNS``
 multiverse.csv         with ``--multiverse``: one row a (universe, arm); ``multiverse.COLUMNS``
 multiverse.parquet     the predictions that it is made from
@@ -41,6 +42,7 @@ import tomli_w
 
 from benchmark.config import Config, as_toml_tree
 from benchmark.harness import Failure, Results
+from benchmark.near_duplicates import Pair
 from benchmark.registry import ROOT
 from benchmark.splits import Split, read_splits, write_splits
 
@@ -74,6 +76,7 @@ class RunFolder:
     training: pd.DataFrame
     rois: pd.DataFrame
     strata: pd.DataFrame
+    near_duplicates: tuple[Pair, ...]
     failures: tuple[Failure, ...]
     multiverse: pd.DataFrame | None = None
 
@@ -107,12 +110,19 @@ def read_run(path: Path) -> RunFolder:
             training=_read_csv(path / "training.csv"),
             rois=_read_csv(path / "rois.csv"),
             strata=_read_csv(path / "strata.csv"),
+            near_duplicates=_read_pairs(path / "near_duplicates.csv"),
             failures=tuple(Failure(**failure) for failure in failures),
             multiverse=_read_csv(path / MULTIVERSE) if (path / MULTIVERSE).is_file() else None,
         )
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         raise ValueError(f"'{path}' is not a run folder: no {missing} in it") from error
+
+
+def _read_pairs(path: Path) -> tuple[Pair, ...]:
+    table = pd.read_csv(path, dtype={"roi_a": str, "roi_b": str})
+    rows = zip(table.roi_a, table.roi_b, table.similarity, strict=True)
+    return tuple(Pair(str(a), str(b), float(similarity)) for a, b, similarity in rows)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

@@ -9,8 +9,9 @@ import pandas as pd
 
 from benchmark.comparisons import BASELINE, PATIENT_BOOTSTRAP
 from benchmark.metrics import IDEAL
+from benchmark.near_duplicates import across
 from benchmark.records import RunFolder
-from benchmark.report.tables import percent, with_interval
+from benchmark.report.tables import decimal, percent, with_interval
 from benchmark.splits import leaked
 
 ENOUGH_CASES = 100
@@ -34,6 +35,7 @@ def cautions(run: RunFolder) -> list[str]:
     rated = _rated_arms(run)
     return [
         *_leaky(run),
+        *_near_duplicates(run),
         *_threshold_on_test(run, rated),
         *_no_baseline(run),
         *_few_cases(run),
@@ -61,6 +63,16 @@ def _leaky(run: RunFolder) -> Iterator[str]:
             f"({percent(with_patient / tested)}) are of patients whose other ROIs were trained "
             "on, and every figure is optimistic for new patients. 'audit RUN_DIR' measures by how "
             "much"
+        )
+
+
+def _near_duplicates(run: RunFolder) -> Iterator[str]:
+    tested, pairs = across(run.splits, run.near_duplicates)
+    if tested:
+        first = f"{pairs[0].roi_a} and {pairs[0].roi_b}, similarity {decimal(pairs[0].similarity)}"
+        yield (
+            f"Near-duplicates: of {tested} tested ROIs, another made of the same pixels was "
+            f"trained on ({len(pairs)} pairs, first {first}); near_duplicates.csv names them"
         )
 
 
