@@ -138,18 +138,21 @@ def _detail(thumbnails: Descriptor) -> tuple[Floats, Floats]:
     shown = (thumbnails > 0).astype(np.float32)
     low, high = _RANGE_HU
     hu = (thumbnails.astype(np.float32) - 1) * np.float32((high - low) / 254) * shown
-    fine: Floats = (
-        hu - _smooth(hu, _COARSE_MM) / np.maximum(_smooth(shown, _COARSE_MM), _TINY)
-    ) * shown
-    variance = _smooth(fine * fine, _LOCAL_MM) / np.maximum(_smooth(shown, _LOCAL_MM), _TINY)
-    return fine / (np.sqrt(variance) + np.float32(_FLOOR_HU)), shown
+    fine = (hu - _average(hu, shown, _COARSE_MM)) * shown
+    variance = _average(fine * fine, shown, _LOCAL_MM)
+    even = fine / (np.sqrt(variance) + np.float32(_FLOOR_HU))
+    return np.asarray(even, np.float32), shown
 
 
-def _smooth(stack: Floats, sigma_mm: float) -> Floats:
+def _average(stack: Floats, shown: Floats, sigma_mm: float) -> Floats:
+    """Gaussian average of what is shown around each pixel."""
     from scipy.ndimage import gaussian_filter
 
-    smoothed: Floats = gaussian_filter(stack, (0, sigma_mm, sigma_mm), mode="constant", truncate=3)
-    return smoothed
+    total, weight = (
+        gaussian_filter(each, (0, sigma_mm, sigma_mm), mode="constant", truncate=3)
+        for each in (stack, shown)
+    )
+    return np.asarray(total / np.maximum(weight, _TINY), np.float32)
 
 
 def _shift(stack: Floats, dy: int, dx: int) -> Floats:
