@@ -218,18 +218,27 @@ def report(run_dir: Path, formats: str) -> None:
 @click.argument("roi_dir", type=click.Path(path_type=Path), metavar="ROI_DIR|manifest.csv")
 @click.option("--out", type=click.Path(path_type=Path), help="New folder for what is written.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
-def audit(roi_dir: Path, out: Path | None, jobs: int | None) -> int:
+@click.option("--stability", is_flag=True, help="Also: ICC of features over changed masks.")
+@click.option("--features", metavar="NAME", help="Whose stability; default: radiomics.")
+def audit(
+    roi_dir: Path, out: Path | None, jobs: int | None, stability: bool, features: str | None
+) -> int:
     """Look at a ROI dataset: counts, sizes, labels, duplicates, and a sheet of pictures."""
     from benchmark import audit, terminal
     from benchmark.cores import available_cores
 
+    if features and not stability:
+        raise ValueError(f"--features {features} goes with --stability, which is not there")
+    measured = (features or "radiomics") if stability else None
     folder = out or _default_folder("audit", str(roi_dir.resolve()))
     with terminal.progress() as progress:
-        findings = audit.run(roi_dir, folder, jobs or available_cores(), progress)
-    for table in audit.tables(findings):
+        findings, tables = audit.run(roi_dir, folder, jobs or available_cores(), progress, measured)
+    for table in tables:
         terminal.show_table(table)
     click.echo(f"\n{folder / audit.JSON_NAME}\n{folder / audit.SHEET_NAME}")
-    return int(bool(findings["unreadable"]))
+    if stability:
+        click.echo(folder / audit.STABILITY_NAME)
+    return int(bool(findings["unreadable"] or findings.get("stability", {}).get("failed")))
 
 
 def _describe(failure: Failure) -> str:
