@@ -1,8 +1,9 @@
 """Other masks in place of a ROI's own: one reader's, or its own grown, shrunk or moved by 1 mm.
 
-1 mm is one or two pixels of a chest CT, and one voxel of the grid that the radiomics are computed
-on. Grids are coarser than that, so each change is the nearest that whole pixels allow, and at
-least one pixel.
+1 mm is one or two pixels of a chest CT, one voxel of the grid that the radiomics are computed on,
+and a little more than LIDC-IDRI's readers differ: their edges lie a median of 0.27 mm from the
+consensus's, 95 % of them within 0.81 mm (``scripts/add_reader_masks.py`` on 1,166 nodules of two
+readers or more). Each change is the nearest to it that whole pixels allow, and at least one pixel.
 
 All changes are within slices, as readers draw. Slices lie up to 5 mm apart: along z, 1 mm would be
 nothing or a whole slice. So a crop without margin along z loses nothing; in the plane, an image
