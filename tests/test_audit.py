@@ -272,6 +272,24 @@ def test_stability_of_single_slices_uses_the_planar_features(
     assert len((out / "stability.csv").read_text().splitlines()) == 1 + 102
 
 
+def test_stability_of_too_few_readers_is_left_out_and_of_too_few_rois_refused(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = with_readers(write_manifest, 2, drawn=1), tmp_path / "audit"
+    arguments = ("audit", root, "--out", out, "--jobs", "1", "--stability")
+    assert invoke(*arguments) == 0
+    assert "1 ROIs, too few to compare" in capsys.readouterr().out
+    assert len((out / "stability.csv").read_text().splitlines()) == 1 + 107
+
+    single = np.zeros((7, 16, 16), np.uint8)
+    single[3, 8, 8] = 1
+    write_volume(root / "masks/r1.nii.gz", single)
+    shutil.rmtree(out)
+    message = refused(capsys, *arguments)
+    assert "1 of 2 ROIs have features from all of own, dilated, eroded, shifted; 2" in message
+    assert "(r1: " in message
+
+
 def test_stability_refusals(
     write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
