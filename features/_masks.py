@@ -38,8 +38,8 @@ _ROUNDING_MM = 1e-6
 def one_reader(roi: Roi) -> Roi:
     """The ROI with one reader's mask in place of its own.
 
-    Which reader is drawn from ``roi_id``: readers are listed in the order of a database, and its
-    first ones may be the same people again and again.
+    Which reader is drawn from ``roi_id``, as the order in which a dataset lists them need not be
+    random.
 
     Raises
     ------
