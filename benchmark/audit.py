@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark import near_duplicates
+from benchmark import near_duplicates, registry, stability
 from benchmark.cohort import LabelRule, assemble
 from benchmark.contact_sheet import draw
 from benchmark.datasets import manifest
@@ -23,6 +23,7 @@ from benchmark.roi import Roi, RoiDataset, RoiRecord
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 JSON_NAME, SHEET_NAME = "audit.json", "contact_sheet.png"
+STABILITY_NAME = "stability.csv"
 _EXAMPLES = 3  # ROIs named on the terminal; audit.json names all
 
 
@@ -67,7 +68,9 @@ _LISTS = (
 )  # fmt: skip
 
 
-def run(path: Path, out: Path, jobs: int, progress: Progress) -> dict[str, Any]:
+def run(
+    path: Path, out: Path, jobs: int, progress: Progress, features: str | None = None
+) -> tuple[dict[str, Any], list[Table]]:
     """Audit a manifest or its folder, and write ``audit.json`` and ``contact_sheet.png``.
 
     Parameters
@@ -78,11 +81,16 @@ def run(path: Path, out: Path, jobs: int, progress: Progress) -> dict[str, Any]:
         New folder.
     jobs : int
     progress : Progress
+    features : str, optional
+        Feature set whose stability over masks is measured too, into ``stability.csv``; takes
+        minutes.
 
     Returns
     -------
-    dict
+    findings : dict
         What ``audit.json`` holds.
+    tables : list of Table
+        The same for a terminal.
 
     Raises
     ------
@@ -93,6 +101,8 @@ def run(path: Path, out: Path, jobs: int, progress: Progress) -> dict[str, Any]:
     from joblib import Parallel, delayed
 
     check_new(out)
+    if features is not None:
+        _extractors(features)
     dataset = manifest.open_dataset(path)
     ordered = sorted(dataset.records, key=lambda r: r.roi_id)
     measured: list[Measured] = []
@@ -101,10 +111,21 @@ def run(path: Path, out: Path, jobs: int, progress: Progress) -> dict[str, Any]:
         measured.append(one)
         progress.update("Reading ROIs", len(measured), len(ordered))
     findings = {"dataset": dataset.name, "manifest": str(path), **find(dataset, measured)}
+    shown = tables(findings)
+    agreement = None
+    if features is not None:
+        readable = [r for r in ordered if r.roi_id not in findings["unreadable"]]
+        if len(findings["single_slice"]) == len(readable):
+            features = getattr(registry.load("features", features), "PLANAR", features)
+        agreement, more = stability.run(dataset, readable, _extractors(features), jobs, progress)
+        findings["stability"] = {"features": features, **more}
+        shown += stability.tables(agreement, more)
     with new_folder(out) as draft:
         (draft / JSON_NAME).write_text(json.dumps(findings, indent=1) + "\n", encoding="utf-8")
         draw(dataset, _by_size(dataset, measured), draft / SHEET_NAME)
-    return findings
+        if agreement is not None:
+            agreement.to_csv(draft / STABILITY_NAME, index=False)
+    return findings, shown
 
 
 def measure(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> Measured:
@@ -209,6 +230,26 @@ def tables(findings: dict[str, Any]) -> list[Table]:
         Table(title, ("what", "which", "number"), rows, []),
         Table("Distributions, of readable ROIs", ("measure", "unit", *shares), spread, notes),
     ]
+
+
+def _extractors(features: str) -> dict[str, stability.Extract]:
+    """A feature set and its counterparts from perturbed masks.
+
+    Raises
+    ------
+    ValueError
+        Where it has none.
+    """
+    names = {stability.OWN: features}
+    names |= {change: f"{features}_{change}" for change in stability.PERTURBATIONS}
+    known = registry.names("features")
+    missing = [name for name in list(names.values())[1:] if name not in known]
+    if missing and features in known:
+        raise ValueError(
+            f"feature set '{features}' has no counterpart '{missing[0]}'; its stability over "
+            "masks needs one a perturbation, as radiomics has"
+        )
+    return {mask: registry.load("features", name).extract for mask, name in names.items()}
 
 
 def _labels(dataset: RoiDataset) -> dict[str, Any]:

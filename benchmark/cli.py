@@ -222,7 +222,11 @@ def report(run_dir: Path, formats: str) -> None:
 @click.argument("path", type=click.Path(path_type=Path), metavar="RUN_DIR|ROI_DIR|manifest.csv")
 @click.option("--out", type=click.Path(path_type=Path), help="New folder for what is written.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
-def audit(path: Path, out: Path | None, jobs: int | None) -> int:
+@click.option("--stability", is_flag=True, help="Of ROIs: ICC of features over changed masks.")
+@click.option("--features", metavar="NAME", help="Whose stability; default: radiomics.")
+def audit(
+    path: Path, out: Path | None, jobs: int | None, stability: bool, features: str | None
+) -> int:
     """Look at a ROI dataset, or measure what a leaky split adds to a run.
 
     Of ROIs: counts, sizes, labels, duplicates, and a sheet of pictures. Of a run: its models are
@@ -231,8 +235,13 @@ def audit(path: Path, out: Path | None, jobs: int | None) -> int:
     from benchmark import audit, audit_run, terminal
     from benchmark.cores import available_cores
 
+    if features and not stability:
+        raise ValueError(f"--features {features} goes with --stability, which is not there")
+    measured = (features or "radiomics") if stability else None
     folder = out or _default_folder("audit", str(path.resolve()))
     if (path / "predictions.parquet").is_file():
+        if stability:
+            raise ValueError(f"--stability is of ROIs, and '{path}' is a run folder")
         with terminal.progress() as progress:
             table, failures = audit_run.run(path, folder, jobs or available_cores(), progress)
         terminal.show_table(table)
@@ -241,11 +250,13 @@ def audit(path: Path, out: Path | None, jobs: int | None) -> int:
         click.echo(f"\nFolder: {folder}")
         return int(any(failure.status == "failed" for failure in failures))
     with terminal.progress() as progress:
-        findings = audit.run(path, folder, jobs or available_cores(), progress)
-    for table in audit.tables(findings):
+        findings, tables = audit.run(path, folder, jobs or available_cores(), progress, measured)
+    for table in tables:
         terminal.show_table(table)
     click.echo(f"\n{folder / audit.JSON_NAME}\n{folder / audit.SHEET_NAME}")
-    return int(bool(findings["unreadable"]))
+    if stability:
+        click.echo(folder / audit.STABILITY_NAME)
+    return int(bool(findings["unreadable"] or findings.get("stability", {}).get("failed")))
 
 
 def _describe(failure: Failure) -> str:

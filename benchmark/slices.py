@@ -33,7 +33,8 @@ class SliceReader:
         index = int(record.attributes[_INDEX])
         plane = slice(index, index + 1)
         outline = None if roi.outline is None else roi.outline[plane]
-        return Roi(record, roi.image[plane], outline, roi.spacing_mm)
+        readers = tuple(mask[plane] for mask in roi.reader_outlines if mask[plane].any())
+        return Roi(record, roi.image[plane], outline, roi.spacing_mm, readers)
 
 
 def cut(dataset: RoiDataset, per_roi: int, jobs: int, progress: Progress) -> RoiDataset:

@@ -173,7 +173,8 @@ def test_slices_are_cases_of_their_nodules_patient(write_manifest: WriteManifest
         mask[{"a": slice(2, 7), "b": slice(4, 5), "c": slice(0, 9)}[record.roi_id], 2, 2] = True
         image = np.arange(9, dtype=np.float32)[:, None, None] * np.ones((1, 5, 5), np.float32)
         outline = None if record.roi_id == "c" else mask
-        return Roi(record, image, outline, (2.5, 1.0, 1.0))
+        readers = (mask, np.roll(mask, 4, axis=0)) if record.roi_id == "a" else ()
+        return Roi(record, image, outline, (2.5, 1.0, 1.0), readers)
 
     cut = slices.cut(RoiDataset("d", records, read), 3, 1, Silent())
     assert [r.roi_id for r in cut.records] == [
@@ -185,6 +186,7 @@ def test_slices_are_cases_of_their_nodules_patient(write_manifest: WriteManifest
     assert one.image[0, 0, 0] == 4
     assert one.mask.sum() == 1
     assert one.spacing_mm == (2.5, 1.0, 1.0)
+    assert len(one.reader_outlines) == 1  # the other reader drew nothing there
     assert slices.cut(RoiDataset("d", records, read), 1, 1, Silent()).records[0].roi_id == "a@004"
 
 
