@@ -61,7 +61,7 @@ def _leaky(run: RunFolder) -> Iterator[str]:
         yield (
             f"Leaky split: {with_patient} of {tested} tested ROIs "
             f"({percent(with_patient / tested)}) are of patients whose other ROIs were trained "
-            "on, and every figure is optimistic for new patients. 'audit RUN_DIR' measures by how "
+            "on, and figures may be optimistic for new patients. 'audit RUN_DIR' measures by how "
             "much"
         )
 
