@@ -103,9 +103,10 @@ def icc_2_1(values: Floats, confidence: float = 0.95) -> Agreement:
     icc = _ratio(subjects - residual, subjects + (k - 1) * residual + k * (raters - residual) / n)
 
     # Satterthwaite's degrees of freedom, both sides multiplied by the residual's square, which
-    # may be 0.
-    of_raters = k * icc * raters
-    of_residual = (n * (1 + (k - 1) * icc) - k * icc) * residual
+    # may be 0. A negative ICC counts as 0: with weights of both signs they could vanish.
+    share = np.maximum(icc, 0)
+    of_raters = k * share * raters
+    of_residual = (n * (1 + (k - 1) * share) - k * share) * residual
     degrees = _ratio(
         (k - 1) * (n - 1) * (of_raters + of_residual) ** 2,
         (n - 1) * of_raters**2 + of_residual**2,

@@ -98,6 +98,18 @@ def test_a_constant_offset_of_one_rater_lowers_it() -> None:
     assert icc_2_1(moved).icc[0] < 0.9
 
 
+def test_intervals_are_whole_where_raters_disagree_more_than_subjects_differ() -> None:
+    """Negative estimates: Satterthwaite's degrees of freedom would vanish at some of them."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 0.5, (3, 6, 5000)) + rng.normal(0, 1, (1, 6, 5000))
+    with np.errstate(divide="raise", over="raise", invalid="raise"):
+        agreement = icc_2_1(values)
+    assert (agreement.icc < 0).mean() > 0.3
+    assert np.isfinite(agreement.low).all()
+    assert (agreement.low <= agreement.icc).all()
+    assert (agreement.icc <= agreement.high).all()
+
+
 def test_the_interval_covers() -> None:
     """True ICC 0.6; of 400 intervals, 95 % hold it within three standard errors (.033)."""
     rng = np.random.default_rng(0)
