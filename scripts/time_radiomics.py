@@ -5,8 +5,9 @@
 Two commands take turns, each over the image and mask files of the first N ROIs, with two
 workers and the same settings: ``pyradiomics input.csv --param FILE --jobs 2``, and this script
 with ``--write FILE``, which reads the manifest, extracts, and writes a CSV too. Wall time is of
-the whole command; ``without start`` takes off that of the same command over two ROIs. Processor
-time is of the command and its workers. Then values are compared with pyradiomics'
+the whole command; ``without start`` takes off that of the same command for the 107 features of two
+ROIs. Processor time is of the command and its workers, which includes the batch command's parent:
+it waits by spinning. Then values are compared with pyradiomics'
 ``RadiomicsFeatureExtractor.execute`` on ``--checked`` of the ROIs, evenly spread and padded alike.
 """
 
@@ -93,19 +94,19 @@ def timed(command: Sequence[str]) -> tuple[float, float]:
 
 
 def race(arguments: argparse.Namespace, work: Path) -> None:
-    (work / "parameters.yaml").write_text(json.dumps(parameters(arguments.features)))
     batch_command = shutil.which("pyradiomics", path=str(Path(sys.executable).parent))
     if batch_command is None:
         raise ValueError(f"no command 'pyradiomics' beside {sys.executable}; install it there")
 
-    def batch(n: int) -> list[str]:
+    def batch(features: str, n: int) -> list[str]:
         write_batch(arguments.dataset, n, work / f"{n}.csv")
-        options = ["--param", str(work / "parameters.yaml"), "--jobs", str(JOBS)]
+        (work / f"{features}.yaml").write_text(json.dumps(parameters(features)))
+        options = ["--param", str(work / f"{features}.yaml"), "--jobs", str(JOBS)]
         out = ["--out", str(work / f"batch{n}.csv"), "--format", "csv"]
         return [batch_command, str(work / f"{n}.csv"), *options, *out]
 
-    def ours(n: int) -> list[str]:
-        options = ["--features", arguments.features, "--rois", str(n)]
+    def ours(features: str, n: int) -> list[str]:
+        options = ["--features", features, "--rois", str(n)]
         out = ["--write", str(work / "ours.csv")]
         return [sys.executable, __file__, str(arguments.dataset.resolve()), *options, *out]
 
@@ -113,8 +114,8 @@ def race(arguments: argparse.Namespace, work: Path) -> None:
     n, taken = arguments.rois, {side: [] for side in sides}
     for _ in range(arguments.turns):
         for side, command in sides.items():
-            start, _ = timed(command(JOBS))
-            wall, processor = timed(command(n))
+            start, _ = timed(command("radiomics", JOBS))
+            wall, processor = timed(command(arguments.features, n))
             taken[side].append((wall, wall - start, processor))
     theirs, own = (np.array(taken[side]) for side in sides)
     for label, column in (("whole command", 0), ("without start", 1), ("processor time", 2)):
