@@ -81,8 +81,9 @@ def test_blocks_give_what_one_block_gives(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_small_and_maskless_rois_have_a_descriptor() -> None:
     roi = nodule(0)
+    middle = replace(roi, outline=roi.mask & (np.arange(5) == 2)[:, None, None])
     without = replace(roi, outline=None)
-    assert similarity(without, roi) >= near_duplicates.THRESHOLD  # the ball is in the middle
+    assert similarity(without, middle) >= near_duplicates.THRESHOLD
     tiny = Roi(roi.record, roi.image[:1, :3, :3], np.ones((1, 3, 3), bool), (2.0, 0.7, 0.7))
     assert np.count_nonzero(descriptor(tiny)) <= 9
     assert similarity(tiny, tiny) == -1  # it shows too little to tell
