@@ -31,7 +31,7 @@ def cautions(run: RunFolder) -> list[str]:
 
     Arms that predict one constant (``prior``) are left out: they are there to be worse.
     """
-    rated = _rated_arms(run)
+    rated = rated_arms(run)
     return [
         *_leaky(run),
         *_threshold_on_test(run, rated),
@@ -43,7 +43,7 @@ def cautions(run: RunFolder) -> list[str]:
     ]
 
 
-def _rated_arms(run: RunFolder) -> list[tuple[str, str]]:
+def rated_arms(run: RunFolder) -> list[tuple[str, str]]:
     """Arms whose probabilities differ within some fold."""
     varies = run.predictions.groupby(["model", "features", "repeat", "fold"], sort=False)[
         "y_prob"
