@@ -32,6 +32,7 @@ FOLDER = "anonymised"
 
 _COLUMNS = ("roi_id", "patient_id")
 _TABLES = (".csv", ".parquet")
+_PLACES = ("universe", "models", "model", "features", "repeat", "fold")
 
 
 @dataclass(frozen=True)
@@ -63,20 +64,16 @@ class Key:
         for column in table.columns:
             if column in _COLUMNS:
                 new = self.rois if column == "roi_id" else self.patients
-                table[column] = [new[str(old)] for old in table[column]]
-            elif pd.api.types.is_string_dtype(table[column]) or table[column].dtype == object:
-                table[column] = [
-                    self.text(value) if isinstance(value, str) else value
-                    for value in table[column]
-                ]
+                table[column] = [new[old] for old in table[column]]
+            elif pd.api.types.is_string_dtype(table[column]):
+                changed = {old: self.text(old) for old in table[column].dropna().unique()}
+                table[column] = table[column].replace(changed)
         if "roi_id" in table:
-            places = [name for name in ("universe", "models", "model", "features", "repeat", "fold")
-                      if name in table]  # fmt: skip
             # Arms keep the order in which they first appear: the tables of a report are in it.
-            order = {name: pd.factorize(table[name])[0] for name in places}
-            table = table.assign(**{f"_{n}": codes for n, codes in order.items()})
-            table = table.sort_values([*(f"_{n}" for n in places), "roi_id"], kind="stable")
-            table = table.drop(columns=[f"_{n}" for n in places])
+            places = [name for name in _PLACES if name in table]
+            place = table.groupby(places, sort=False).ngroup() if places else 0
+            table = table.assign(place=place).sort_values(["place", "roi_id"], kind="stable")
+            table = table.drop(columns="place")
         return table.reset_index(drop=True)
 
     @cached_property
@@ -100,11 +97,9 @@ def draw_key(run: RunFolder) -> Key:
     """New ids for all that a run names, from the operating system's randomness."""
     roi_ids = {str(roi) for split in run.splits for roi in (*split.train, *split.test)}
     patients: set[str] = set()
-    for path in sorted(run.path.iterdir()):
-        if path.suffix in _TABLES:
-            table = _read(path)
-            roi_ids |= set(table["roi_id"].astype(str)) if "roi_id" in table else set()
-            patients |= set(table["patient_id"].astype(str)) if "patient_id" in table else set()
+    for table in _tables(run.path).values():
+        roi_ids |= set(table["roi_id"]) if "roi_id" in table else set()
+        patients |= set(table["patient_id"]) if "patient_id" in table else set()
     roi_ids |= {failure.roi_id for failure in run.failures if failure.roi_id}
     return Key(_numbered(roi_ids, "roi"), _numbered(patients, "patient"))
 
@@ -115,7 +110,7 @@ def anonymise(
     """Write the anonymised run folder ``RUN_DIR/anonymised``, in place of an earlier one.
 
     It is a run folder like any other, which the report is then written into; files that are
-    neither tables nor among the run's own are not copied.
+    not among the run's own are not copied.
 
     Returns
     -------
@@ -128,20 +123,21 @@ def anonymise(
     out = run.path / FOLDER
     remove(out)
     with new_folder(out) as draft:
-        for path in sorted(run.path.iterdir()):
-            # The tables of a report are written anew.
-            if path.suffix not in _TABLES or (path.with_suffix(".md")).exists():
-                continue
-            table = key.table(_read(path))
-            if path.suffix == ".csv":
-                table.to_csv(draft / path.name, index=False)
+        for name, table in _tables(run.path).items():
+            anonymous = key.table(table)
+            if name.endswith(".csv"):
+                anonymous.to_csv(draft / name, index=False)
             else:
-                table.to_parquet(draft / path.name, index=False, compression="zstd")
+                anonymous.to_parquet(draft / name, index=False, compression="zstd")
         _write_json(draft / "splits.json", _splits(run, key))
         failures = json.loads((run.path / "failures.json").read_text())
         _write_json(draft / "failures.json", [_failure(failure, key) for failure in failures])
-        _write_json(draft / "environment.json", _environment(run.environment, key))
+        command = [_without_folders(word) for word in run.environment["command"]]
+        environment = {**run.environment, "command": command}
+        _write_json(draft / "environment.json", _walk(environment, key))
         config = tomllib.loads((run.path / "config.toml").read_text())
+        for name in ("dataset", "test_dataset"):
+            config[name] = _without_folders(config[name])
         (draft / "config.toml").write_text(tomli_w.dumps(_walk(config, key)))
     items = [
         replace(
@@ -163,14 +159,20 @@ def _numbered(ids: set[str], kind: str) -> dict[str, str]:
     return {old: f"{kind}-{number:0{width}}" for number, old in enumerate(shuffled, start=1)}
 
 
-def _read(path: Path) -> pd.DataFrame:
-    if path.suffix == ".parquet":
-        return pd.read_parquet(path)
-    ids = dict.fromkeys(_COLUMNS, "str")
-    try:
-        return pd.read_csv(path, dtype=ids, keep_default_na=False, na_values={})  # type: ignore[arg-type]
-    except pd.errors.ParserError:
-        return pd.DataFrame()
+def _tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """The run's own tables by file name: those with its last column, ``intensities``."""
+    tables = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        elif path.suffix == ".csv" and "intensities" in path.read_text("utf-8").partition("\n")[0]:
+            # As text: what is written is what was read.
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        else:
+            continue
+        if "intensities" in table:
+            tables[path.name] = table.astype({n: str for n in _COLUMNS if n in table})
+    return tables
 
 
 def _splits(run: RunFolder, key: Key) -> list[dict[str, Any]]:
@@ -191,22 +193,17 @@ def _failure(failure: dict[str, Any], key: Key) -> dict[str, Any]:
     return {**failure, "roi_id": roi_id, "reason": key.reason(failure["reason"])}
 
 
-def _environment(environment: Mapping[str, Any], key: Key) -> Any:
-    return _walk(dict(environment), key)
-
-
 def _walk(value: Any, key: Key) -> Any:
-    """Nested plain values, every text without old ids and every path without its folders."""
+    """Nested plain values, every text without old ids."""
     if isinstance(value, dict):
         return {name: _walk(each, key) for name, each in value.items()}
     if isinstance(value, list):
         return [_walk(each, key) for each in value]
-    return key.text(_without_folders(value)) if isinstance(value, str) else value
+    return key.text(value) if isinstance(value, str) else value
 
 
 def _without_folders(text: str) -> str:
-    is_path = "/" in text and " " not in text and "://" not in text
-    return Path(text).name if is_path else text
+    return re.split(r"[/\\]", text.rstrip("/\\"))[-1]
 
 
 def _write_json(path: Path, content: Any) -> None:

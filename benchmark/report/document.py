@@ -94,7 +94,7 @@ def write_report(
                 folder.mkdir(exist_ok=True)
                 for drawing in drawings:
                     written.append(folder / f"{drawing.name}.{kind}")
-                    written[-1].write_bytes(drawing.png() if kind == "png" else drawing.svg())
+                    written[-1].write_bytes(drawing.png if kind == "png" else drawing.svg)
         if "html" in formats:
             from benchmark.report.html import Section, render
 

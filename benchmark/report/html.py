@@ -69,7 +69,7 @@ def render(
         summary=[sentence for sentence in summary(run) if sentence != SYNTHETIC],
         sections=sections,
         figures=[
-            (drawing, "data:image/svg+xml;base64," + _base64(drawing.svg())) for drawing in drawings
+            (drawing, "data:image/svg+xml;base64," + _base64(drawing.svg)) for drawing in drawings
         ],
         gallery=[
             (kind, [(item, _pictures(item)) for item in items])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ _SPECIAL = {
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
 }  # fmt: skip
+_HEADING_WIDTH = 22
 _ACCENTS = "\u0300\u0301\u0302\u0303\u0308\u030a\u0327\u030c"
 """Grave, acute, circumflex, tilde, diaeresis, ring, cedilla, caron: what LaTeX composes."""
 
@@ -48,7 +50,7 @@ def _float(table: Table) -> list[str]:
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{'l' * table.n_names}{'r' * (len(table.header) - table.n_names)}}}",
         r"\toprule",
-        _row(table.header),
+        " & ".join(map(_heading, table.header)) + r" \\",
         r"\midrule",
         *map(_row, table.rows),
         r"\bottomrule",
@@ -64,7 +66,7 @@ def _long(table: Table) -> list[str]:
         for share in table.widths
     )
     return [
-        r"{\small",
+        r"{\small\setlength{\LTcapwidth}{\linewidth}",
         rf"\begin{{longtable}}{{{columns}}}",
         rf"{_caption(table)}\\",
         r"\toprule",
@@ -79,6 +81,12 @@ def _long(table: Table) -> list[str]:
 
 def _caption(table: Table) -> str:
     return rf"\caption{{{escape(table.title)}. {escape(' '.join(table.notes))}}}"
+
+
+def _heading(text: str) -> str:
+    """A long heading on several lines, so that it does not widen its column."""
+    lines = [escape(line) for line in textwrap.wrap(text, _HEADING_WIDTH)]
+    return lines[0] if len(lines) == 1 else r"\shortstack[r]{" + r" \\ ".join(lines) + "}"
 
 
 def _row(cells: Sequence[str]) -> str:

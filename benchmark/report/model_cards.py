@@ -67,7 +67,9 @@ def _rows(
     yield "Intended use", f"Comparing methods on these data. {NO_CLINICAL_USE}"
     yield "Not for", "Finding nodules, screening, or decisions about patients."
     named = [sentence(text) for text in cautions(run) if f"{model}:{features}" in text]
-    limits = [] if known["external"].startswith("Yes") else ["Not tested on data of another source."]
+    limits = (
+        [] if known["external"].startswith("Yes") else ["Not tested on data of another source."]
+    )
     yield "Limits", " ".join([*limits, *named])
 
 
@@ -81,9 +83,7 @@ def _listed(own: dict[str, object], metrics: tuple[str, ...]) -> str:
 
 
 def _strata(strata: pd.DataFrame, model: str, features: str) -> str:
-    own = strata[
-        (strata.model == model) & (strata.features == features) & (strata.metric == "auc")
-    ]
+    own = strata[(strata.model == model) & (strata.features == features) & (strata.metric == "auc")]
     return "; ".join(
         f"{row['stratum']} {row['level']} "
         f"{with_interval(row['value'], row['ci_low'], row['ci_high'])}"

@@ -63,17 +63,17 @@ def _against_size(run: RunFolder) -> Iterator[str]:
         if lift is not None:
             shown = with_interval(lift.difference, lift.low, lift.high, sign=True)
             decided = verdict(lift.difference, lift.low, lift.high, lift.p_holm)
-            found[decided].append(f"{_name(arm)} by {shown}")
+            found[decided].append(f"{_name(arm)} {shown}")
     n = len(auc_pairs(run))
     corrected = f"corrected for {n} comparisons" if n > 1 else "a single comparison"
-    if found[1]:
-        yield f"Ranks these nodules better than size alone ({corrected}): {'; '.join(found[1])}."
-    if found[-1]:
-        yield f"Ranks these nodules worse than size alone ({corrected}): {'; '.join(found[-1])}."
+    for decided, how in ((1, "better"), (-1, "worse")):
+        if found[decided]:
+            listed = "; ".join(found[decided])
+            yield f"Ranks these nodules {how} than size alone, AUC - size ({corrected}): {listed}."
     if found[0]:
         yield (
-            f"That they differ from size alone is not shown ({corrected}): "
-            f"{'; '.join(found[0])}. That does not make them equal to it."
+            f"No difference from size alone is shown, AUC - size ({corrected}): "
+            f"{'; '.join(found[0])}. That does not make them equal."
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from benchmark.records import RunFolder
-from benchmark.report.figures.canvas import Drawing, PlottedArm, plotted_arms, style
+from benchmark.report.figures.canvas import Drawing, PlottedArm, plotted_arms, settle, style
 from benchmark.report.figures.confusion import confusion_figure
 from benchmark.report.figures.cost import cost_figure
 from benchmark.report.figures.discrimination import precision_recall_figure, roc_figure
@@ -42,6 +42,8 @@ def draw(run: RunFolder) -> list[Drawing]:
         if not arms:
             return []
         made = [drawing for figure in FIGURES if (drawing := figure(run, arms)) is not None]
+        for drawing in made:
+            settle(drawing)
     drawn = {(arm.model, arm.features) for arm in arms}
     every = dict.fromkeys(zip(run.predictions.model, run.predictions.features, strict=True))
     left_out = ", ".join(":".join(arm) for arm in every if arm not in drawn)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from benchmark.comparisons import BASELINE
@@ -95,10 +96,12 @@ class Drawing:
     alt: str
     figure: Any
 
+    @cached_property
     def svg(self) -> bytes:
-        """The same bytes for the same figure: fixed ids, no date."""
+        """The same bytes for the same run: fixed ids, no date."""
         return self._save("svg", {"Date": None, "Creator": None})
 
+    @cached_property
     def png(self) -> bytes:
         """At 200 dots an inch."""
         return self._save("png", {"Software": None}, dpi=200)
@@ -108,6 +111,12 @@ class Drawing:
         with style():
             self.figure.savefig(out, format=kind, metadata=metadata, **options)
         return out.getvalue()
+
+
+def settle(drawing: Drawing) -> None:
+    """Lay the figure out once and for all, so that no format that is saved moves the next."""
+    drawing.figure.draw_without_rendering()
+    drawing.figure.set_layout_engine("none")
 
 
 @contextmanager

@@ -64,7 +64,7 @@
     box.before(tools);
   };
 
-  for (const box of document.querySelectorAll(".scroll")) {
+  for (const box of document.querySelectorAll(".scroll:has(table)")) {
     const table = box.querySelector("table");
     if (table.tBodies[0].rows.length < 3) continue;
     if (table.tHead.rows[0].cells.length < 3) continue; // a model card
