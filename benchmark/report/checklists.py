@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.records import RunFolder
-from benchmark.report.facts import facts
 from benchmark.report.tables import Table
 
 FILES = ("claim_2024.toml", "metrics_2024.toml")
@@ -63,9 +61,8 @@ def read_checklist(file: str) -> Checklist:
     return Checklist(tree["name"], tree["citation"], items)
 
 
-def checklist_tables(run: RunFolder) -> list[Table]:
-    """Each checklist with the status of its items, counted in the title."""
-    known = facts(run)
+def checklist_tables(known: Mapping[str, str]) -> list[Table]:
+    """Each checklist with the status of its items, counted in the title; ``known`` are facts."""
     tables = []
     for checklist in map(read_checklist, FILES):
         filled = [(item, *item.fill(known)) for item in checklist.items]

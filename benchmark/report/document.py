@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.folders import write_text
@@ -11,6 +11,7 @@ from benchmark.records import RunFolder
 from benchmark.report.cautions import cautions
 from benchmark.report.checklists import checklist_tables
 from benchmark.report.classification import classification_tables, metrics_table, paper_table
+from benchmark.report.facts import facts
 from benchmark.report.gallery import GalleryItem
 from benchmark.report.latex import latex_document
 from benchmark.report.model_cards import model_cards
@@ -23,9 +24,30 @@ SUFFIX = " [SYNTHETIC INTENSITIES]"
 """Of every title of a run whose voxels are simulated."""
 
 
-def report_tables(run: RunFolder) -> list[Table]:
+@dataclass(frozen=True)
+class Documents:
+    """The tables of a report, by the document that they stand in."""
+
+    report: list[Table]
+    checklists: list[Table]
+    model_cards: list[Table]
+
+
+def make_documents(run: RunFolder) -> Documents:
+    """All tables of a run; its warnings are looked for once, which takes longest."""
+    warnings = cautions(run)
+    known = facts(run, warnings)
+    return Documents(
+        report_tables(run, warnings),
+        _marked(run, checklist_tables(known)),
+        _marked(run, model_cards(run, known, warnings)),
+    )
+
+
+def report_tables(run: RunFolder, warnings: list[str] | None = None) -> list[Table]:
     """The main table, under the method's warnings, and the tables that belong to it."""
-    main = replace(main_table(run), warnings=cautions(run))
+    found = cautions(run) if warnings is None else warnings
+    main = replace(main_table(run), warnings=found)
     tables = [
         main,
         pairwise_table(run),
@@ -47,17 +69,7 @@ def write_tables(run: RunFolder, formats: Sequence[str]) -> list[Path]:
     formats : sequence of str
         Some of ``TABLE_FORMATS``.
     """
-    documents = {
-        "report": report_tables(run),
-        "checklists": _marked(run, checklist_tables(run)),
-        "model_cards": _marked(run, model_cards(run)),
-    }
-    written = []
-    for name in formats:
-        for document, tables in documents.items():
-            written.append(run.path / f"{document}.{name}")
-            write_text(written[-1], TABLE_FORMATS[name](tables))
-    return written
+    return _write_tables(run, make_documents(run), formats)
 
 
 def write_report(
@@ -83,7 +95,8 @@ def write_report(
         For an unknown format.
     """
     check_formats(formats)
-    written = write_tables(run, [name for name in formats if name in TABLE_FORMATS])
+    documents = make_documents(run)
+    written = _write_tables(run, documents, [name for name in formats if name in TABLE_FORMATS])
     if any(name not in TABLE_FORMATS for name in formats):
         from benchmark.report.figures import draw
 
@@ -98,12 +111,11 @@ def write_report(
         if "html" in formats:
             from benchmark.report.html import Section, render
 
-            main, *tables = report_tables(run)
             sections = [
-                Section("Results", [main, *tables[:2]]),
-                Section("Further tables", tables[2:]),
-                Section("Model cards", _marked(run, model_cards(run)), folded=True),
-                Section("Checklists", _marked(run, checklist_tables(run)), folded=True),
+                Section("Results", documents.report[:3]),
+                Section("Further tables", documents.report[3:]),
+                Section("Model cards", documents.model_cards, folded=True),
+                Section("Checklists", documents.checklists, folded=True),
             ]
             written.append(run.path / "report.html")
             write_text(written[-1], render(run, sections, drawings, gallery))
@@ -115,6 +127,15 @@ def check_formats(formats: Sequence[str]) -> None:
     for name in formats:
         if name not in FORMATS:
             raise ValueError(f"unknown format '{name}'. There are: {', '.join(FORMATS)}")
+
+
+def _write_tables(run: RunFolder, documents: Documents, formats: Sequence[str]) -> list[Path]:
+    written = []
+    for name in formats:
+        for document, tables in vars(documents).items():
+            written.append(run.path / f"{document}.{name}")
+            write_text(written[-1], TABLE_FORMATS[name](tables))
+    return written
 
 
 def _marked(run: RunFolder, tables: Sequence[Table]) -> list[Table]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -9,7 +11,6 @@ from benchmark.comparisons import BASELINE
 from benchmark.metrics import METRICS
 from benchmark.records import RunFolder
 from benchmark.registry import describe, names
-from benchmark.report.cautions import cautions
 from benchmark.report.tables import (
     arm_rows,
     duration,
@@ -24,8 +25,11 @@ from benchmark.splits import leaked
 _PACKAGES_OF_RADIOMICS = "pyradiomics"
 
 
-def facts(run: RunFolder) -> dict[str, str]:
-    """Facts by name, each a text that is empty where the run does not know."""
+def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
+    """Facts by name, each a text that is empty where the run does not know.
+
+    ``warnings`` are the run's (``cautions``).
+    """
     environment, protocol = run.environment, run.environment["protocol"]
     dataset, packages = environment["dataset"], environment["packages"]
     arms = arm_names(run)
@@ -68,7 +72,7 @@ def facts(run: RunFolder) -> dict[str, str]:
         "explanations": "",
         "internal": _internal(run),
         "external": _external(run),
-        "warnings": " ".join(map(sentence, cautions(run))),
+        "warnings": " ".join(map(sentence, warnings)),
         "radiomics_software": _radiomics_software(run),
         "confounders": (
             "Size: a size-only model is tested beside all others, the lift over it is reported, "

@@ -62,7 +62,7 @@ def render(
     templates.filters["decimal"] = decimal
     style, script = ((_TEMPLATES / name).read_text("utf-8") for name in ("page.css", "page.js"))
     main = sections[0].tables[0]
-    return templates.get_template("page.html.j2").render(
+    page: str = templates.get_template("page.html.j2").render(
         title=main.title,
         synthetic=SYNTHETIC if run.synthetic else "",
         warnings=main.warnings,
@@ -85,6 +85,7 @@ def render(
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
+    return page
 
 
 def slug(title: str) -> str:

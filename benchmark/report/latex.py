@@ -107,7 +107,7 @@ def _character(character: str) -> str:
         return _SPECIAL[character]
     if character.isascii():
         return character if character.isprintable() else ""
-    base, *marks = unicodedata.normalize("NFD", character)
-    if len(marks) == 1 and base.isascii() and base.isalpha() and marks[0] in _ACCENTS:
+    parts = unicodedata.normalize("NFD", character)
+    if len(parts) == 2 and parts[0].isascii() and parts[0].isalpha() and parts[1] in _ACCENTS:
         return character
     return f"[U+{ord(character):04X}]"

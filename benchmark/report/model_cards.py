@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from benchmark.records import RunFolder
-from benchmark.report.cautions import cautions
-from benchmark.report.facts import arm_names, described, facts, fit_seconds
+from benchmark.report.facts import arm_names, described, fit_seconds
 from benchmark.report.summary import NO_CLINICAL_USE
 from benchmark.report.tables import (
     Table,
@@ -23,14 +22,16 @@ _PERFORMANCE = ("auc", "accuracy", "sensitivity", "specificity", "precision")
 _CALIBRATION = ("calibration_slope", "calibration_intercept", "brier", "ece")
 
 
-def model_cards(run: RunFolder) -> list[Table]:
-    """One table of two columns an arm, after Mitchell et al. (2019)."""
-    known = facts(run)
+def model_cards(run: RunFolder, known: Mapping[str, str], warnings: Sequence[str]) -> list[Table]:
+    """One table of two columns an arm, after Mitchell et al. (2019).
+
+    ``known`` are the run's facts, ``warnings`` its cautions.
+    """
     return [
         Table(
             f"Model card: {model}:{features}",
             ("about", "what the run says"),
-            [(about, said) for about, said in _rows(run, known, model, features) if said],
+            [(about, said) for about, said in _rows(run, known, warnings, model, features) if said],
             [],
             widths=(0.2, 0.8),
         )
@@ -39,7 +40,7 @@ def model_cards(run: RunFolder) -> list[Table]:
 
 
 def _rows(
-    run: RunFolder, known: dict[str, str], model: str, features: str
+    run: RunFolder, known: Mapping[str, str], warnings: Sequence[str], model: str, features: str
 ) -> Iterator[tuple[str, str]]:
     own = arm_rows(run.metrics, model, features)
     settings = run.config.get("models", {}).get(model, {})
@@ -66,7 +67,7 @@ def _rows(
     yield "Version", f"source revision {known['revision']}; {known['software']}"
     yield "Intended use", f"Comparing methods on these data. {NO_CLINICAL_USE}"
     yield "Not for", "Finding nodules, screening, or decisions about patients."
-    named = [sentence(text) for text in cautions(run) if f"{model}:{features}" in text]
+    named = [sentence(text) for text in warnings if f"{model}:{features}" in text]
     limits = (
         [] if known["external"].startswith("Yes") else ["Not tested on data of another source."]
     )

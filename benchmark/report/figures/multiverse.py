@@ -47,8 +47,10 @@ def multiverse_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | N
     middle.invert_yaxis()
     bottom.set_xlabel(f"universe, ordered by the AUC of {_sorted_by(table)}")
     figure.legend(*top.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    firsts = table[table["rank"] == 1].value_counts(["model", "features"]).to_dict()
-    told = "; ".join(f"{model}:{features} in {n}" for (model, features), n in firsts.items())
+    firsts = [
+        ":".join(arm) for arm in table.loc[table["rank"] == 1, ["model", "features"]].to_numpy()
+    ]
+    told = "; ".join(f"{arm} in {firsts.count(arm)}" for arm in dict.fromkeys(firsts))
     return Drawing(
         "multiverse", "Multiverse",
         "Every universe is one choice of label rule and split (black dots); shaded: the run's own. "
