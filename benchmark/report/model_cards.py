@@ -68,10 +68,8 @@ def _rows(
     yield "Intended use", f"Comparing methods on these data. {NO_CLINICAL_USE}"
     yield "Not for", "Finding nodules, screening, or decisions about patients."
     named = [sentence(text) for text in warnings if f"{model}:{features}" in text]
-    limits = (
-        [] if known["external"].startswith("Yes") else ["Not tested on data of another source."]
-    )
-    yield "Limits", " ".join([*limits, *named])
+    yield "Tested elsewhere", known["external"]
+    yield "Limits", " ".join(named)
 
 
 def _listed(own: dict[str, object], metrics: tuple[str, ...]) -> str:
