@@ -208,13 +208,25 @@ def run(
 
 @cli.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--format", "formats", default="md,tex,csv", show_default=True, metavar="A,B")
-def report(run_dir: Path, formats: str) -> None:
-    """Write a run's tables again, from what the run stored."""
+@click.option(
+    "--format", "formats", default="md,tex,csv,html,png,svg", show_default=True, metavar="A,B"
+)
+@click.option(
+    "--anonymise", "anonymous", is_flag=True,
+    help="Copy the run to RUN_DIR/anonymised with other patient and ROI ids; report on the copy.",
+)  # fmt: skip
+def report(run_dir: Path, formats: str, anonymous: bool) -> None:
+    """Write a run's tables, figures and page, from what the run stored."""
     from benchmark.records import read_run
-    from benchmark.report.document import write_tables
+    from benchmark.report.anonymise import anonymise
+    from benchmark.report.document import check_formats, write_report
 
-    for path in write_tables(read_run(run_dir), _names(formats) or []):
+    chosen = _names(formats) or []
+    check_formats(chosen)
+    finished = read_run(run_dir)
+    if anonymous:
+        finished, _ = anonymise(finished)
+    for path in write_report(finished, chosen):
         click.echo(str(path))
 
 

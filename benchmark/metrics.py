@@ -197,9 +197,17 @@ def ece(s: Scores) -> Floats:
     return ratio(np.abs(s.weights @ excess).sum(axis=1), s.total)
 
 
-def _net_benefit(s: Scores, threshold: float) -> Floats:
+def benefit_of_calling(s: Scores, threshold: float) -> Floats:
+    """What each ROI adds to n times the net benefit, calling P(malignant) >= t; shape (n,).
+
+    A true positive counts 1, a false positive -t/(1 - t) (Vickers & Elkin 2006); t below 1.
+    """
     harm = threshold / (1 - threshold)
-    return s.mean(np.where(s.y_prob >= threshold, np.where(s.y_true == 1, 1.0, -harm), 0.0))
+    return np.where(s.y_prob >= threshold, np.where(s.y_true == 1, 1.0, -harm), 0.0)
+
+
+def _net_benefit(s: Scores, threshold: float) -> Floats:
+    return s.mean(benefit_of_calling(s, threshold))
 
 
 def net_benefit_at_10(s: Scores) -> Floats:

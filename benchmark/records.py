@@ -79,6 +79,7 @@ class RunFolder:
     near_duplicates: tuple[Pair, ...]
     failures: tuple[Failure, ...]
     multiverse: pd.DataFrame | None = None
+    history: pd.DataFrame | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -112,7 +113,8 @@ def read_run(path: Path) -> RunFolder:
             strata=_read_csv(path / "strata.csv"),
             near_duplicates=_read_pairs(path / "near_duplicates.csv"),
             failures=tuple(Failure(**failure) for failure in failures),
-            multiverse=_read_csv(path / MULTIVERSE) if (path / MULTIVERSE).is_file() else None,
+            multiverse=_read_if_there(path / MULTIVERSE),
+            history=_read_if_there(path / "history.csv"),
         )
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
@@ -128,6 +130,10 @@ def _read_pairs(path: Path) -> tuple[Pair, ...]:
 def _read_csv(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path)
     return table.fillna(dict.fromkeys(table.columns.intersection(["model", "features"]), ""))
+
+
+def _read_if_there(path: Path) -> pd.DataFrame | None:
+    return _read_csv(path) if path.is_file() else None
 
 
 def write_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import os
 from collections.abc import Callable, Mapping
@@ -10,7 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from made_run import HOSTILE, make_run
 
+from benchmark.records import RunFolder
+from benchmark.report.document import FORMATS, write_report
+from benchmark.report.gallery import GalleryItem
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
+)
 ROOT = Path(__file__).resolve().parent.parent
 # The projects's real nodules lie beside the checkout; a clone elsewhere names them.
 REAL_DATA = Path(os.environ.get("LUNG_NODULE_DATA", ROOT.parent / "shared" / "data"))
@@ -85,3 +94,22 @@ def write_manifest(tmp_path: Path) -> WriteManifest:
         return root
 
     return write
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run in which every name that data can bring is hostile, with its report in all formats."""
+    run = make_run(tmp_path_factory.mktemp("reported") / "run", synthetic=True, mark=f"-{HOSTILE}")
+    write_report(run, FORMATS, gallery(run))
+    return run
+
+
+def gallery(run: RunFolder) -> list[GalleryItem]:
+    """One nodule for the report's gallery, its text as hostile as its ids."""
+    first = run.rois.iloc[0]
+    notes = f"beside {run.rois.roi_id[1]}"
+    scores = {"logistic:radiomics": 0.91}
+    return [
+        GalleryItem(first.roi_id, first.patient_id, f"kind {HOSTILE}", "benign", (1, 2), scores,
+                    {f"picture {HOSTILE}": PIXEL}, notes)
+    ]  # fmt: skip

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, WriteManifest
+from made_run import make_run
 
 from benchmark import config as configuration
 from benchmark.cli import run as run_command
@@ -25,7 +26,8 @@ COMMANDS = [
     for line in block.strip().splitlines()
 ]
 PYTHON = ".tox/benchmark/bin/python -m benchmark "
-OFFLINE = [c for c in COMMANDS if c.startswith(PYTHON) and "DICOM" not in c]
+OFFLINE = [c for c in COMMANDS if c.startswith(PYTHON) and "DICOM" not in c and "RUN_DIR" not in c]
+REPORTS = [c for c in COMMANDS if c.startswith(PYTHON) and "RUN_DIR" in c]
 MAIN_JOB = "tox -e benchmark -- "
 
 
@@ -60,6 +62,19 @@ def test_commands_run(command: str, write_manifest: WriteManifest, tmp_path: Pat
         arguments += ["--out", str(tmp_path / "audit")]  # not into this checkout
     done = execute(arguments, tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", REPORTS)
+def test_reports_are_written(command: str, tmp_path: Path) -> None:
+    make_run(tmp_path / "RUN_DIR", n=80)
+    done = execute(shlex.split(command.removeprefix(PYTHON)), tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = [tmp_path / line for line in done.stdout.splitlines()]
+    assert {path.name for path in written} >= {"report.html", "report.tex", "roc.png", "roc.svg"}
+    assert all(path.is_file() for path in written)
+    assert ("--anonymise" in command) == all(
+        path.is_relative_to(tmp_path / "RUN_DIR" / "anonymised") for path in written
+    )
 
 
 def test_own_data_run(write_manifest: WriteManifest, tmp_path: Path) -> None:

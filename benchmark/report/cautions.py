@@ -32,7 +32,7 @@ def cautions(run: RunFolder) -> list[str]:
 
     Arms that predict one constant (``prior``) are left out: they are there to be worse.
     """
-    rated = _rated_arms(run)
+    rated = rated_arms(run)
     return [
         *_leaky(run),
         *_near_duplicates(run),
@@ -45,7 +45,7 @@ def cautions(run: RunFolder) -> list[str]:
     ]
 
 
-def _rated_arms(run: RunFolder) -> list[tuple[str, str]]:
+def rated_arms(run: RunFolder) -> list[tuple[str, str]]:
     """Arms whose probabilities differ within some fold."""
     varies = run.predictions.groupby(["model", "features", "repeat", "fold"], sort=False)[
         "y_prob"
@@ -118,7 +118,12 @@ def _youden(fold: pd.DataFrame, threshold: float) -> float:
 
 
 def _best_youden(fold: pd.DataFrame) -> float:
-    return max(_youden(fold, threshold) for threshold in fold["y_prob"].unique())
+    """The largest J of any threshold, from the scores in descending order."""
+    order = np.argsort(-fold["y_prob"].to_numpy(), kind="stable")
+    score, malignant = fold["y_prob"].to_numpy()[order], (fold["y_true"] == 1).to_numpy()[order]
+    gained = np.cumsum(malignant) / malignant.sum() - np.cumsum(~malignant) / (~malignant).sum()
+    last = np.r_[np.diff(score) != 0, True]  # of the ROIs that tie
+    return float(gained[last].max())
 
 
 def _few_cases(run: RunFolder) -> Iterator[str]:

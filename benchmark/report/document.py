@@ -1,58 +1,168 @@
-"""A run's report as files: its tables, one after the other, in each format."""
+"""A run's report as files: tables and figures in each format, and one page that has them all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmark.folders import write_text
 from benchmark.records import RunFolder
 from benchmark.report.cautions import cautions
+from benchmark.report.checklists import checklist_tables
+from benchmark.report.classification import classification_tables, metrics_table, paper_table
+from benchmark.report.facts import facts
+from benchmark.report.gallery import GalleryItem
+from benchmark.report.latex import latex_document
+from benchmark.report.model_cards import model_cards
 from benchmark.report.multiverse import multiverse_tables
+from benchmark.report.pairwise import pairwise_table
 from benchmark.report.strata import strata_tables
-from benchmark.report.tables import Table, as_csv, as_latex, as_markdown, main_table
+from benchmark.report.tables import SYNTHETIC, Table, as_csv, as_markdown, main_table
+
+SUFFIX = " [SYNTHETIC INTENSITIES]"
+"""Of every title of a run whose voxels are simulated."""
 
 
-def report_tables(run: RunFolder) -> list[Table]:
+@dataclass(frozen=True)
+class Documents:
+    """The tables of a report, by the document that they stand in."""
+
+    report: list[Table]
+    checklists: list[Table]
+    model_cards: list[Table]
+
+
+def make_documents(run: RunFolder) -> Documents:
+    """All tables of a run; its warnings are looked for once, which takes longest."""
+    warnings = cautions(run)
+    known = facts(run, warnings)
+    return Documents(
+        report_tables(run, warnings),
+        _marked(run, checklist_tables(known)),
+        _marked(run, model_cards(run, known, warnings)),
+    )
+
+
+def report_tables(run: RunFolder, warnings: list[str] | None = None) -> list[Table]:
     """The main table, under the method's warnings, and the tables that belong to it."""
-    main = replace(main_table(run), warnings=cautions(run))
-    return [main, *multiverse_tables(run), *strata_tables(run)]
+    found = cautions(run) if warnings is None else warnings
+    main = replace(main_table(run), warnings=found)
+    tables = [
+        main,
+        pairwise_table(run),
+        paper_table(run),
+        *classification_tables(run),
+        metrics_table(run),
+        *multiverse_tables(run),
+        *strata_tables(run),
+    ]
+    return _marked(run, tables)
 
 
 def write_tables(run: RunFolder, formats: Sequence[str]) -> list[Path]:
-    """Write ``report.md`` and the like into the run folder.
+    """Write the report, the checklists and the model cards into the run folder.
+
+    Parameters
+    ----------
+    run : RunFolder
+    formats : sequence of str
+        Some of ``TABLE_FORMATS``.
+    """
+    return _write_tables(run, make_documents(run), formats)
+
+
+def write_report(
+    run: RunFolder, formats: Sequence[str], gallery: Sequence[GalleryItem] = ()
+) -> list[Path]:
+    """Write a run's report in the formats asked for, from what the run stored.
+
+    Parameters
+    ----------
+    run : RunFolder
+    formats : sequence of str
+        Of ``FORMATS``: ``png`` and ``svg`` are the figures, ``html`` has everything.
+    gallery : sequence of GalleryItem
+
+    Returns
+    -------
+    list of Path
+        The files written.
 
     Raises
     ------
     ValueError
         For an unknown format.
     """
+    check_formats(formats)
+    documents = make_documents(run)
+    written = _write_tables(run, documents, [name for name in formats if name in TABLE_FORMATS])
+    if any(name not in TABLE_FORMATS for name in formats):
+        from benchmark.report.figures import draw
+
+        drawings = draw(run)
+        folder = run.path / "figures"
+        for kind in ("png", "svg"):
+            if kind in formats:
+                folder.mkdir(exist_ok=True)
+                for drawing in drawings:
+                    written.append(folder / f"{drawing.name}.{kind}")
+                    written[-1].write_bytes(drawing.png if kind == "png" else drawing.svg)
+        if "html" in formats:
+            from benchmark.report.html import Section, render
+
+            sections = [
+                Section("Results", documents.report[:3]),
+                Section("Further tables", documents.report[3:]),
+                Section("Model cards", documents.model_cards, folded=True),
+                Section("Checklists", documents.checklists, folded=True),
+            ]
+            written.append(run.path / "report.html")
+            write_text(written[-1], render(run, sections, drawings, gallery))
+    return written
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuse an unknown format by its name."""
     for name in formats:
         if name not in FORMATS:
             raise ValueError(f"unknown format '{name}'. There are: {', '.join(FORMATS)}")
-    tables = report_tables(run)
+
+
+def _write_tables(run: RunFolder, documents: Documents, formats: Sequence[str]) -> list[Path]:
     written = []
     for name in formats:
-        path = run.path / f"report.{name}"
-        path.write_text(FORMATS[name](tables), encoding="utf-8")
-        written.append(path)
+        for document, tables in vars(documents).items():
+            written.append(run.path / f"{document}.{name}")
+            write_text(written[-1], TABLE_FORMATS[name](tables))
     return written
+
+
+def _marked(run: RunFolder, tables: Sequence[Table]) -> list[Table]:
+    """The tables, those of synthetic intensities with the mark in title and notes."""
+    if not run.synthetic:
+        return list(tables)
+    return [
+        replace(
+            table,
+            title=table.title.removesuffix(SUFFIX) + SUFFIX,
+            notes=[SYNTHETIC, *(note for note in table.notes if note != SYNTHETIC)],
+        )
+        for table in tables
+    ]
 
 
 def _markdown(tables: Sequence[Table]) -> str:
     return "\n".join(as_markdown(table, min(number, 2)) for number, table in enumerate(tables, 1))
 
 
-def _latex(tables: Sequence[Table]) -> str:
-    return "\n".join(map(as_latex, tables))
-
-
 def _csv(tables: Sequence[Table]) -> str:
     return "\n".join(map(as_csv, tables))
 
 
-FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
+TABLE_FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
     "md": _markdown,
-    "tex": _latex,
+    "tex": latex_document,
     "csv": _csv,
 }
+FORMATS = (*TABLE_FORMATS, "html", "png", "svg")

@@ -8,7 +8,7 @@ from benchmark.multiverse import RESCORED, TRAINED
 from benchmark.records import RunFolder
 from benchmark.report.tables import SYNTHETIC, Table, decimal, with_range
 
-_FACTORS = {
+FACTORS = {
     "aggregation": "aggregation",
     "min_readers": "min readers",
     "indeterminate": "3 as",
@@ -68,7 +68,7 @@ def _summary(trained: pd.DataFrame) -> Table:
 def _by_level(trained: pd.DataFrame) -> Table:
     """Mean AUC over the universes of each level of each factor."""
     arms, rows = _arms(trained), []
-    for factor, name in _FACTORS.items():
+    for factor, name in FACTORS.items():
         levels = sorted(set(trained[factor]), key=str)
         if len(levels) > 1:
             for level in levels:
@@ -88,12 +88,12 @@ def _by_universe(table: pd.DataFrame, models: str) -> Table:
         rows.append(
             (
                 f"{number}{' (this run)' if first.own else ''}",
-                *(str(first[factor]) for factor in _FACTORS),
+                *(str(first[factor]) for factor in FACTORS),
                 f"{universe.n_rois.max()} ({universe.n_malignant.max()})",
                 *(decimal(auc.get(arm, float("nan"))) for arm in arms),
             )
         )
-    header = ("universe", *_FACTORS.values(), "n tested (malignant)", *map(":".join, arms))
+    header = ("universe", *FACTORS.values(), "n tested (malignant)", *map(":".join, arms))
     return Table(f"Multiverse: AUC by universe, {models}", header, rows, [])
 
 

@@ -1,4 +1,4 @@
-"""The main table, and tables as Markdown, LaTeX and CSV.
+"""The main table, and tables as Markdown and CSV; ``latex.py`` has LaTeX.
 
 Every rounded number comes out of :func:`decimal`, :func:`p_value`, :func:`percent` or
 :func:`duration`.
@@ -10,6 +10,7 @@ import csv
 import io
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -43,6 +44,9 @@ class Table:
         What a reader must know; synthetic intensities come first.
     warnings : list of str
         Of the method; they stand before everything else.
+    widths : tuple of float
+        Of a table of sentences, the columns' shares of the line; empty for figures, whose first
+        two columns are names.
     """
 
     title: str
@@ -50,6 +54,12 @@ class Table:
     rows: list[tuple[str, ...]]
     notes: list[str]
     warnings: list[str] = field(default_factory=list)
+    widths: tuple[float, ...] = ()
+
+    @property
+    def n_names(self) -> int:
+        """Leading columns that are text; the others are figures, set flush right."""
+        return len(self.header) if self.widths else 2
 
 
 def main_table(run: RunFolder) -> Table:
@@ -57,8 +67,7 @@ def main_table(run: RunFolder) -> Table:
     dataset, protocol = run.environment["dataset"], run.environment["protocol"]
     rows = []
     for model, features in dict.fromkeys(zip(run.metrics.model, run.metrics.features, strict=True)):
-        arm = run.metrics[(run.metrics.model == model) & (run.metrics.features == features)]
-        by_name = {row.metric: row for row in arm.itertuples()}
+        by_name = arm_rows(run.metrics, model, features)
         cells = [by_name[name] for name in HEADLINE]
         rows.append(
             (
@@ -66,7 +75,7 @@ def main_table(run: RunFolder) -> Table:
                 features,
                 str(cells[0].n_rois),
                 *(with_interval(c.value, c.ci_low, c.ci_high) for c in cells),
-                _lift_over_size(run.comparisons, model, features),
+                _shown_lift(run, model, features),
                 duration(_total(run.timings, model, features, "fit")),
                 duration(_total(run.timings, model, features, "predict")),
             )
@@ -81,7 +90,7 @@ def main_table(run: RunFolder) -> Table:
         protocol["threshold"],
         f"Brackets: 95 % interval, {methods}. n: ROIs tested. AUC - size: paired difference to "
         "size_only on the same resamples. Fit and predict: seconds in all, summed over the splits.",
-        _GIVEN if "as given by the dataset" in protocol["label"] else _SUSPICION,
+        label_note(run),
         _failure_note(run),
     ]
     suffix = " [SYNTHETIC INTENSITIES]" if run.synthetic else ""
@@ -139,37 +148,12 @@ def as_markdown(table: Table, level: int = 1) -> str:
     if table.warnings:
         lines += ["**Method warnings**", ""]
         lines += [*(f"- {_escape_markdown(warning)}" for warning in table.warnings), ""]
-    lines.append(f"| {' | '.join(table.header)} |")
-    lines.append(f"|{'|'.join('---' if i < 2 else '---:' for i in range(len(table.header)))}|")
+    names, figures = table.n_names, len(table.header) - table.n_names
+    lines.append(f"| {' | '.join(map(_escape_markdown, table.header))} |")
+    lines.append(f"|{'|'.join(['---'] * names + ['---:'] * figures)}|")
     lines += [f"| {' | '.join(map(_escape_markdown, row))} |" for row in table.rows]
     notes = [f"- {_escape_markdown(n)}" for n in table.notes if n != SYNTHETIC]
     lines += ["", *notes, ""] if notes else [""]
-    return "\n".join(lines)
-
-
-def as_latex(table: Table) -> str:
-    """A booktabs ``table`` environment; needs ``\\usepackage{booktabs}``.
-
-    Warnings are comments: they are for the author, who answers them in the text.
-    """
-    columns = "ll" + "r" * (len(table.header) - 2)
-    body = [" & ".join(map(_escape_latex, row)) + r" \\" for row in table.rows]
-    lines = [
-        r"% needs \usepackage{booktabs}",
-        *(f"% Method warning: {warning}" for warning in table.warnings),
-        r"\begin{table}",
-        r"\centering\small",
-        rf"\caption{{{_escape_latex(table.title)}. {_escape_latex(' '.join(table.notes))}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        " & ".join(map(_escape_latex, table.header)) + r" \\",
-        r"\midrule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-        "",
-    ]
     return "\n".join(lines)
 
 
@@ -191,7 +175,30 @@ def _total(timings: pd.DataFrame, model: str, features: str, stage: str) -> floa
     return float(chosen.seconds.sum()) if len(chosen) else math.nan
 
 
-def _lift_over_size(comparisons: pd.DataFrame, model: str, features: str) -> str:
+def arm_rows(metrics: pd.DataFrame, model: str, features: str) -> dict[str, Any]:
+    """An arm's rows of ``metrics.csv`` by the metric's name."""
+    arm = metrics[(metrics.model == model) & (metrics.features == features)]
+    return {str(row.metric): row for row in arm.itertuples()}
+
+
+def label_note(run: RunFolder) -> str:
+    """What the labels stand for."""
+    given = "as given by the dataset" in run.environment["protocol"]["label"]
+    return _GIVEN if given else _SUSPICION
+
+
+@dataclass(frozen=True)
+class Lift:
+    """AUC less that of ``size_only``: paired difference, 95 % interval, Holm's p."""
+
+    difference: float
+    low: float
+    high: float
+    p_holm: float
+
+
+def lift_over_size(comparisons: pd.DataFrame, model: str, features: str) -> Lift | None:
+    """None for ``size_only`` itself and where there is no such row."""
     row = comparisons[
         (comparisons.model_a == model)
         & (comparisons.features_a == features)
@@ -200,9 +207,16 @@ def _lift_over_size(comparisons: pd.DataFrame, model: str, features: str) -> str
         & (comparisons.test == PATIENT_BOOTSTRAP)
     ]
     if len(row) != 1:
+        return None
+    found = row.iloc[0]
+    return Lift(*(float(found[name]) for name in ("difference", "ci_low", "ci_high", "p_holm")))
+
+
+def _shown_lift(run: RunFolder, model: str, features: str) -> str:
+    lift = lift_over_size(run.comparisons, model, features)
+    if lift is None:
         return "-"
-    difference = row.iloc[0]
-    return with_interval(difference.difference, difference.ci_low, difference.ci_high, sign=True)
+    return with_interval(lift.difference, lift.low, lift.high, sign=True)
 
 
 def _failure_note(run: RunFolder) -> str:
@@ -220,15 +234,7 @@ def sentence(text: str) -> str:
 
 
 def _escape_markdown(text: str) -> str:
+    text = " ".join(text.split())
     for character in "\\|*_<>`":
         text = text.replace(character, f"\\{character}")
     return text
-
-
-def _escape_latex(text: str) -> str:
-    special = {
-        "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-        "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-        "<": r"\textless{}", ">": r"\textgreater{}",
-    }  # fmt: skip
-    return "".join(special.get(character, character) for character in text)

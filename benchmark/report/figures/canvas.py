@@ -1,0 +1,202 @@
+"""What the figures share: arms with their colours, panels, titles, and PNG and SVG from them."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from benchmark.comparisons import BASELINE
+from benchmark.config import Bootstrap
+from benchmark.curves import patient_draws
+from benchmark.records import RunFolder
+from benchmark.report.tables import with_interval
+from benchmark.scores import Floats
+from benchmark.scoring import Cases, cases
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's colours, told apart by the colour-blind; their yellow is too pale for print."""
+
+MARKERS = "osD^vPX*<>"
+GREY = "#6b6b6b"
+BENIGN, MALIGNANT = PALETTE[0], PALETTE[1]
+WIDTH_INCHES = 7.2
+"""Two columns of a journal."""
+
+_COLUMNS = 4
+_STYLE: Any = {
+    "svg.hashsalt": "lung-nodule-benchmark",
+    "font.size": 8,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "savefig.facecolor": "white",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class PlottedArm:
+    """An arm as figures show it.
+
+    Attributes
+    ----------
+    label : str
+        ``model:features``.
+    cases : Cases
+    draws : ndarray, shape (n_samples, n_patients)
+        Resamples that bands are made from.
+    metrics : mapping of str to (value, low, high)
+    colour, marker : str
+    """
+
+    model: str
+    features: str
+    cases: Cases
+    draws: Floats
+    metrics: Mapping[str, tuple[float, float, float]]
+    colour: str
+    marker: str
+
+    @property
+    def label(self) -> str:
+        """``model:features``."""
+        return f"{self.model}:{self.features}"
+
+    def shown(self, metric: str) -> str:
+        """The metric with its interval, rounded."""
+        return with_interval(*self.metrics[metric])
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A finished figure and what is said of it.
+
+    Attributes
+    ----------
+    name : str
+        File name without its ending.
+    title, caption, alt : str
+        ``alt`` tells a reader who cannot see the figure what is in it.
+    figure : matplotlib.figure.Figure
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    figure: Any
+
+    @cached_property
+    def svg(self) -> bytes:
+        """The same bytes for the same run: fixed ids, no date."""
+        return self._save("svg", {"Date": None, "Creator": None})
+
+    @cached_property
+    def png(self) -> bytes:
+        """At 200 dots an inch."""
+        return self._save("png", {"Software": None}, dpi=200)
+
+    def _save(self, kind: str, metadata: dict[str, None], **options: Any) -> bytes:
+        out = io.BytesIO()
+        with style():
+            self.figure.savefig(out, format=kind, metadata=metadata, **options)
+        return out.getvalue()
+
+
+def settle(drawing: Drawing) -> None:
+    """Lay the figure out once and for all, so that no format that is saved moves the next."""
+    drawing.figure.draw_without_rendering()
+    drawing.figure.set_layout_engine("none")
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib's settings for the figures, while they are drawn and while they are saved."""
+    from matplotlib import rc_context
+
+    with rc_context(_STYLE):
+        yield
+
+
+def plotted_arms(run: RunFolder) -> list[PlottedArm]:
+    """Every arm whose scores differ within some split, in the order of the main table."""
+    bootstrap, seed = Bootstrap(**run.config["bootstrap"]), int(run.config["seed"])
+    metrics: dict[tuple[str, str], dict[str, tuple[float, float, float]]] = {}
+    for row in run.metrics.to_dict("records"):
+        ends = (row["value"], row["ci_low"], row["ci_high"])
+        metrics.setdefault((row["model"], row["features"]), {})[row["metric"]] = ends
+    arms: list[PlottedArm] = []
+    for (model, features), frame in run.predictions.groupby(["model", "features"], sort=False):
+        if frame.groupby(["repeat", "fold"]).y_prob.nunique().max() < 2:
+            continue
+        number, own = len(arms), cases(frame)
+        arms.append(
+            PlottedArm(
+                str(model), str(features), own, patient_draws(own, bootstrap, seed),
+                metrics[str(model), str(features)],
+                PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)],
+            )
+        )  # fmt: skip
+    return arms
+
+
+def baseline(arms: Sequence[PlottedArm]) -> PlottedArm | None:
+    """``size_only``, where the run has it."""
+    return next((arm for arm in arms if arm.model == BASELINE), None)
+
+
+def new_figure(run: RunFolder, title: str, height: float, below: str = "") -> Any:
+    """An empty figure under its title and the cohort's counts; synthetic intensities say so."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    heading = f"{title}{' - SYNTHETIC INTENSITIES' if run.synthetic else ''}"
+    figure.suptitle(f"{heading}\n{counts(run)}{below}", fontsize=9)
+    return figure
+
+
+def counts(run: RunFolder) -> str:
+    """What was tested: ``lidc_crops: 751 ROIs of 411 patients, 308 malignant``."""
+    tested = run.predictions.drop_duplicates("roi_id")
+    return (
+        f"{run.environment['dataset']['name']}: n = {len(tested)} ROIs of "
+        f"{tested.patient_id.nunique()} patients tested, {int(tested.y_true.sum())} malignant"
+    )
+
+
+def arm_panels(
+    run: RunFolder, arms: Sequence[PlottedArm], title: str, x: str, y: str, *, height: float = 1.9
+) -> tuple[Any, list[Any]]:
+    """A figure with a panel for each arm, axes shared, the arm's name above its panel."""
+    rows = math.ceil(len(arms) / _COLUMNS)
+    columns = math.ceil(len(arms) / rows)
+    figure = new_figure(run, title, rows * height + 0.9)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    grid = grid.flatten().tolist()
+    for axis, arm in zip(grid, arms, strict=False):
+        axis.set_title(arm.label.replace(":", "\n", 1))
+    for spare in grid[len(arms) :]:
+        spare.set_axis_off()
+    for axis in grid[max(0, len(arms) - columns) : len(arms)]:
+        axis.tick_params(labelbottom=True)
+    figure.supxlabel(x, fontsize=8)
+    figure.supylabel(y, fontsize=8)
+    return figure, grid[: len(arms)]
+
+
+def note(axis: Any, text: str, x: float, y: float, **options: Any) -> None:
+    """Small text inside a panel, at a position in its own units of 0 to 1."""
+    settings = {"ha": "right", "va": "bottom", **options}
+    axis.text(x, y, text, transform=axis.transAxes, fontsize=6, linespacing=1.3, **settings)

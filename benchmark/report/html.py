@@ -1,0 +1,126 @@
+"""The report as one HTML file that needs nothing else: styles, script and figures are inside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from benchmark.records import RunFolder
+from benchmark.report.figures.canvas import Drawing
+from benchmark.report.gallery import GalleryItem
+from benchmark.report.summary import summary
+from benchmark.report.tables import SYNTHETIC, Table, decimal, duration
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading of the page with the tables under it.
+
+    ``folded`` tables are behind a heading that opens them.
+    """
+
+    title: str
+    tables: Sequence[Table]
+    folded: bool = False
+
+
+def render(
+    run: RunFolder,
+    sections: Sequence[Section],
+    drawings: Sequence[Drawing],
+    gallery: Sequence[GalleryItem] = (),
+) -> str:
+    """The page. Its policy lets it load nothing but the pictures that it carries.
+
+    Parameters
+    ----------
+    run : RunFolder
+    sections : sequence of Section
+        The first one's first table is the main table, whose warnings stand at the top.
+    drawings : sequence of Drawing
+    gallery : sequence of GalleryItem
+        The section is absent where there are none.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    templates = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    templates.filters["slug"] = slug
+    templates.filters["decimal"] = decimal
+    style, script = ((_TEMPLATES / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    main = sections[0].tables[0]
+    page: str = templates.get_template("page.html.j2").render(
+        title=main.title,
+        synthetic=SYNTHETIC if run.synthetic else "",
+        warnings=main.warnings,
+        summary=[sentence for sentence in summary(run) if sentence != SYNTHETIC],
+        sections=sections,
+        figures=[
+            (drawing, "data:image/svg+xml;base64," + _base64(drawing.svg)) for drawing in drawings
+        ],
+        gallery=[
+            (kind, [(item, _pictures(item)) for item in items])
+            for kind, items in groupby(sorted(gallery, key=lambda i: i.kind), lambda i: i.kind)
+        ],
+        failures=run.failures,
+        environment=_environment(run),
+        configuration=tomli_w.dumps(run.config),
+        command=shlex.join(run.environment["command"]),
+        revision=run.environment["revision"],
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+    )
+    return page
+
+
+def slug(title: str) -> str:
+    """A title as the id of its heading."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def _pictures(item: GalleryItem) -> list[tuple[str, str]]:
+    return [
+        (what, "data:image/png;base64," + _base64(picture))
+        for what, picture in item.pictures.items()
+    ]
+
+
+def _environment(run: RunFolder) -> list[tuple[str, str]]:
+    told: dict[str, Any] = dict(run.environment)
+    packages = ", ".join(f"{name} {version}" for name, version in told["packages"].items())
+    dataset = told["dataset"]
+    return [
+        ("started", str(told["started"])),
+        ("wall time", f"{duration(float(told['wall_s']))} s with {told['jobs']} workers"),
+        ("dataset", f"{dataset['name']}, {dataset['intensities']} intensities"),
+        ("fingerprint", str(dataset["fingerprint"])),
+        ("Python", str(told["python"])),
+        ("packages", packages),
+        ("platform", str(told["platform"])),
+        ("processor", f"{told['processor']}, {told['cores']} cores"),
+        ("source revision", str(told["revision"]) or "unknown"),
+    ]
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _hash(text: str) -> str:
+    """Of an inline element, as a content security policy names it."""
+    return "sha256-" + _base64(hashlib.sha256(text.encode("utf-8")).digest())
