@@ -153,7 +153,8 @@ def evenly_spaced(rows: Floats, most: int) -> Floats:
     """All rows, or as many of them, evenly spaced, as ``most``."""
     if len(rows) <= most:
         return rows
-    return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
+    chosen = np.linspace(0, len(rows) - 1, most).round().astype(int)
+    return np.asarray(rows[chosen])
 
 
 def _base(values: Any) -> float:
