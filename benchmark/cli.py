@@ -209,13 +209,34 @@ def run(
 @cli.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.option("--format", "formats", default="md,tex,csv", show_default=True, metavar="A,B")
-def report(run_dir: Path, formats: str) -> None:
-    """Write a run's tables again, from what the run stored."""
+@click.option(
+    "--gallery/--no-gallery", default=True, show_default=True,
+    help="Explain single nodules. Loads the run's stored models, which runs their code: "
+    "leave it out for a run folder that is not your own.",
+)  # fmt: skip
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
+def report(run_dir: Path, formats: str, gallery: bool, jobs: int | None) -> None:
+    """Write a run's tables again, and a gallery of nodules, from what the run stored."""
+    from benchmark import terminal
+    from benchmark.cores import available_cores
     from benchmark.records import read_run
+    from benchmark.report import gallery as galleries
     from benchmark.report.document import write_tables
 
-    for path in write_tables(read_run(run_dir), _names(formats) or []):
+    run = read_run(run_dir)
+    for path in write_tables(run, _names(formats) or []):
         click.echo(str(path))
+    if gallery:
+        try:
+            with terminal.progress() as progress:
+                shown = galleries.gallery(run, jobs or available_cores(), progress)
+        except ValueError as error:  # the tables need no dataset, and stand
+            click.echo(f"no gallery: {' '.join(str(error).split())}", err=True)
+            return
+        for note in shown.notes:
+            click.echo(note, err=True)
+        for path in galleries.write(shown, run):
+            click.echo(str(path))
 
 
 @cli.command()
