@@ -99,8 +99,9 @@ def bars(shown: Bars, title: str, *, synthetic: bool) -> bytes:
     _bar(axis, names, values, [_UP if v > 0 else _DOWN for v in values])
     axis.axvline(0, color="black", linewidth=0.6)
     axis.set_xlabel(f"SHAP value, {shown.unit}; red towards malignant", fontsize=7)
-    axis.set_title(
-        f"{title}: {shown.base:.2f} on average, {shown.output:.2f} here ({shown.unit})", fontsize=8
+    # Over the whole figure: names of features leave the axis half of its width.
+    figure.suptitle(
+        f"{title}\n{shown.unit}: {shown.base:.2f} on average, {shown.output:.2f} here", fontsize=8
     )
     return _png(figure, synthetic)
 
@@ -113,7 +114,7 @@ def summary(
     figure, (axis,) = _figure(6.4, 0.9 + 0.25 * len(features), 1)
     _bar(axis, features, sizes, [_DOWN] * len(features))
     axis.set_xlabel(f"mean |SHAP value|, {unit}", fontsize=7)
-    axis.set_title(title, fontsize=8)
+    figure.suptitle(title, fontsize=8)
     return _png(figure, synthetic)
 
 
