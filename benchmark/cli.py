@@ -215,18 +215,36 @@ def run(
     "--anonymise", "anonymous", is_flag=True,
     help="Copy the run to RUN_DIR/anonymised with other patient and ROI ids; report on the copy.",
 )  # fmt: skip
-def report(run_dir: Path, formats: str, anonymous: bool) -> None:
-    """Write a run's tables, figures and page, from what the run stored."""
+@click.option(
+    "--gallery/--no-gallery", default=True, show_default=True,
+    help="Explain single nodules. Loads the run's stored models, which runs their code: "
+    "leave it out for a run folder that is not your own.",
+)  # fmt: skip
+@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
+def report(run_dir: Path, formats: str, anonymous: bool, gallery: bool, jobs: int | None) -> None:
+    """Write a run's tables, figures, page and gallery, from what the run stored."""
+    from benchmark import terminal
+    from benchmark.cores import available_cores
     from benchmark.records import read_run
+    from benchmark.report import gallery as galleries
     from benchmark.report.anonymise import anonymise
     from benchmark.report.document import check_formats, write_report
 
     chosen = _names(formats) or []
     check_formats(chosen)
-    finished = read_run(run_dir)
+    finished, shown = read_run(run_dir), None
+    if gallery:
+        try:
+            with terminal.progress() as progress:
+                shown = galleries.gallery(finished, jobs or available_cores(), progress)
+        except ValueError as error:  # the tables need no dataset, and stand
+            click.echo(f"no gallery: {' '.join(str(error).split())}", err=True)
+        else:
+            for note in shown.notes:
+                click.echo(note, err=True)
     if anonymous:
-        finished, _ = anonymise(finished)
-    for path in write_report(finished, chosen):
+        finished, shown = anonymise(finished, shown)
+    for path in write_report(finished, chosen, shown):
         click.echo(str(path))
 
 

@@ -85,6 +85,9 @@ class Config:
         of its own (``benchmark.slices``).
     threshold : float or "train"
         On P(malignant); ``train`` lets each model choose its own on training patients.
+    keep_models : bool
+        Store the fitted models of the first repeat in the run folder, which ``report`` explains
+        (``benchmark.stored_models``).
     label, splits, bootstrap, multiverse
         See :class:`LabelRule`, :class:`SplitRule`, :class:`Bootstrap` and :class:`Multiverse`.
     models : dict
@@ -98,6 +101,7 @@ class Config:
     arms: tuple[str, ...] = ()
     slices: int = 0
     threshold: float | Literal["train"] = "train"
+    keep_models: bool = True
     label: LabelRule = field(default_factory=LabelRule)
     splits: SplitRule = field(default_factory=SplitRule)
     bootstrap: Bootstrap = field(default_factory=Bootstrap)

@@ -138,10 +138,12 @@ def fit_and_test(
     progress: Progress,
     results: Results,
     task: str = "Training",
+    keep: Callable[[Fitted, Split], None] | None = None,
 ) -> None:
     """Fit and test every arm whose features there are on every split; fill ``results``.
 
-    Whatever fails is recorded and the rest goes on. ``task`` names the work for ``progress``.
+    Whatever fails is recorded and the rest goes on. ``task`` names the work for ``progress``;
+    ``keep`` is handed every model that was tested.
     """
     runnable = [arm for arm in arms if arm.features in tables]
     total = len(runnable) * len(splits)
@@ -153,13 +155,17 @@ def fit_and_test(
 
         progress.update(task, number, total)
         table = tables[arm.features]
+        stage = "fit"
         try:
             fitted = fit(arm, split, table, cohort, build, seed, on_epoch)
             predict(fitted, split, table, cohort, threshold, results)
+            if keep is not None:
+                stage = "keep"
+                keep(fitted, split)
         except Exception as error:  # any model may raise anything; the record says what
             results.failures.append(
                 Failure(
-                    "failed", "fit", describe_error(error), arm.model, arm.features,
+                    "failed", stage, describe_error(error), arm.model, arm.features,
                     repeat=split.repeat, fold=split.fold,
                 )
             )  # fmt: skip

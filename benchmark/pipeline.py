@@ -16,6 +16,7 @@ from benchmark.plugins import builder, extractors
 from benchmark.progress import Progress
 from benchmark.report.document import write_tables
 from benchmark.roi import RoiDataset
+from benchmark.stored_models import ModelStore
 
 
 def execute(
@@ -64,9 +65,11 @@ def execute(
         progress=progress,
         results=results,
     )
+    store = ModelStore()
     harness.fit_and_test(
         features, material.cohort, material.splits, arms, build,
         seed=config.seed, threshold=config.threshold, progress=progress, results=results,
+        keep=store.keep if config.keep_models else None,
     )  # fmt: skip
     _refuse_nothing(results, material.dataset)
     predictions = records.prediction_table(results)
@@ -104,6 +107,7 @@ def execute(
     resolved = replace(config, arms=tuple(map(str, arms)))
     with new_folder(out) as draft:
         records.write_run(draft, resolved, environment, material.splits, results, stored, tables)
+        store.write(draft)
         write_tables(records.read_run(draft), ("md", "tex"))
     return records.read_run(out)
 

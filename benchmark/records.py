@@ -18,6 +18,10 @@ near_duplicates.csv    pairs of ROIs that are made of the same pixels
 strata.csv             the metrics within strata; ``benchmark.strata.COLUMNS``
 multiverse.csv         with ``--multiverse``: one row a (universe, arm); ``multiverse.COLUMNS``
 multiverse.parquet     the predictions that it is made from
+models/                fitted models of repeat 0 (``benchmark.stored_models``)
+gallery.md, .json      with ``report``: single nodules explained (``benchmark.report.gallery``)
+figures/               with ``report``: their pictures, mean |SHAP|, the check of the heat maps
+explanations.csv       with ``report``: mean |SHAP| of each feature of each classical arm
 =====================  ==============================================================
 
 Each table ends with a column ``intensities``: ``acquired``, or ``synthetic`` where voxel

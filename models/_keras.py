@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models import _gradcam
 from models._training import (
     Floats,
     Indices,
@@ -190,14 +191,7 @@ class KerasClassifier:
         # out certain and wrong has no gradient left and never learns.
         head = network.layers[-1]
         softmax, head.activation = head.activation, keras.activations.linear
-        network.compile(
-            optimizer=keras.optimizers.Adam(self.learning_rate),
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
-            # XLA gains nothing on TensorFlow; JAX needs it. Keras marks the augmentation layers
-            # as not compilable, so with them "auto" leaves JAX uncompiled, and slow.
-            jit_compile="auto" if keras.backend.backend() == "jax" else False,
-        )
+        self._compile(keras, network)
         one_hot = np.eye(2, dtype=np.float32)[y]
         images = X.astype(np.float32, copy=False)
         self.history_ = []
@@ -213,6 +207,16 @@ class KerasClassifier:
         )
         head.activation = softmax
         return network
+
+    def _compile(self, keras: Any, network: Any) -> None:
+        network.compile(
+            optimizer=keras.optimizers.Adam(self.learning_rate),
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+            # XLA gains nothing on TensorFlow; JAX needs it. Keras marks the augmentation layers
+            # as not compilable, so with them "auto" leaves JAX uncompiled, and slow.
+            jit_compile="auto" if keras.backend.backend() == "jax" else False,
+        )
 
     def _record(self, epoch: int, logs: Mapping[str, float]) -> None:
         row = {"epoch": float(epoch + 1)} | {name: float(value) for name, value in logs.items()}
@@ -236,10 +240,7 @@ class KerasClassifier:
         FloatingPointError
             Where the network's output is not finite.
         """
-        check_inputs(X, ndim=4)
-        if X.shape[1:] != self._shape:
-            raise ValueError(f"X has images of shape {X.shape[1:]}; fitted were {self._shape}")
-        images = X.astype(np.float32, copy=False)
+        images = self._images(X)
         output = np.asarray(
             self._network.predict(images, batch_size=self.batch_size, verbose=0), np.float64
         )
@@ -250,6 +251,85 @@ class KerasClassifier:
                 f"try a learning_rate below {self.learning_rate}"
             )
         return two_columns(output[:, 1] / output.sum(axis=1))
+
+    def heat_maps(self, X: NDArray[Any]) -> Floats:
+        """Grad-CAM: where in each image the network finds malignancy, by its last convolution.
+
+        Parameters
+        ----------
+        X : ndarray, shape (n, rows, columns, channels)
+
+        Returns
+        -------
+        ndarray, shape (n, rows, columns)
+            At least 0; all 0 where nothing speaks for malignancy. See ``_gradcam.heat_maps``.
+
+        Raises
+        ------
+        ValueError
+            For images of another shape than those fitted, or a network without convolution.
+        """
+        maps = _gradcam.heat_maps(load_keras(), self._network, self._images(X), self.batch_size)
+        return _gradcam.stretch(maps, X.shape[1:-1])
+
+    def randomised_rank_correlation(self, X: NDArray[Any], *, draws: int, seed: int) -> Floats:
+        """Whether heat maps come from what was learnt: their likeness to those of chance weights.
+
+        Adebayo et al. 2018: every trainable array is shuffled, batch normalisation is given the
+        shuffled network's own statistics of X, and the maps are compared by rank.
+
+        Parameters
+        ----------
+        X : ndarray, shape (n, rows, columns, channels)
+        draws : int
+            Shuffled networks to compare with.
+        seed : int
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            Spearman's correlation, mean over the draws; near 1 the map says nothing about what
+            the network has learnt. NaN for blank maps.
+        """
+        keras, images = load_keras(), self._images(X)
+        maps = _gradcam.heat_maps(keras, self._network, images, self.batch_size)
+        rng = np.random.default_rng(seed)
+        total = np.zeros(len(images))
+        for _ in range(draws):
+            shuffled = _gradcam.randomised(keras, self._network, rng)
+            use_population_statistics(keras, shuffled, images, self.batch_size)
+            others = _gradcam.heat_maps(keras, shuffled, images, self.batch_size)
+            total += _gradcam.rank_correlation(maps, others)
+        return total / draws
+
+    def _images(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        check_inputs(X, ndim=4)
+        if X.shape[1:] != self._shape:
+            raise ValueError(f"X has images of shape {X.shape[1:]}; fitted were {self._shape}")
+        return X.astype(np.float32, copy=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: settings, and the network as Keras' configuration and weights.
+
+        Without ``on_epoch``, which belongs to whoever watched the training, and without the
+        optimiser's state, twice as large as the weights.
+        """
+        state = self.__dict__ | {"on_epoch": None}
+        network = state.pop("_network", None)
+        if network is not None:
+            layers = load_keras().saving.serialize_keras_object(network)
+            state["_stored"] = layers, network.get_weights()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        stored = state.pop("_stored", None)
+        self.__dict__.update(state)
+        if stored is not None:
+            keras = load_keras()
+            layers, weights = stored
+            self._network = keras.saving.deserialize_keras_object(layers)
+            self._network.set_weights(weights)
+            self._compile(keras, self._network)
 
     def _check_settings(self) -> None:
         for name, number in (("epochs", self.epochs), ("batch_size", self.batch_size)):

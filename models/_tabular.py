@@ -20,6 +20,8 @@ from models._training import (
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
+    from models._shap import Contributions
+
 
 class TunedClassifier:
     """Grid search by ROC AUC over inner folds, a refit, and a threshold from the same folds.
@@ -124,13 +126,39 @@ class TunedClassifier:
         """Probabilities of benign and malignant, shape (n, 2), of rows of shape (n, p)."""
         from threadpoolctl import threadpool_limits
 
-        check_inputs(X, ndim=2)
-        if X.shape[1] != self._columns:
-            raise ValueError(f"X has {X.shape[1]} columns; the model was fitted on {self._columns}")
+        self._check_columns(X)
         with threadpool_limits(1):
             if self.platt:
                 return two_columns(apply_platt(self._fitted.decision_function(X), self._sigmoid))
             return two_columns(self._fitted.predict_proba(X)[:, 1])
+
+    def contributions(self, X: NDArray[Any], background: NDArray[Any]) -> Contributions:
+        """SHAP: what each column of X, shape (n, p), adds to each row's output.
+
+        Parameters
+        ----------
+        X : ndarray, shape (n, p)
+        background : ndarray, shape (m, p)
+            Training rows that stand for not knowing a column.
+
+        Raises
+        ------
+        ValueError
+            For another number of columns than fitted, and where values do not add up.
+        """
+        from threadpoolctl import threadpool_limits
+
+        from models import _shap
+
+        for rows in (X, background):
+            self._check_columns(rows)
+        with threadpool_limits(1):
+            return _shap.explain(self._fitted, X, background, self._sigmoid if self.platt else None)
+
+    def _check_columns(self, X: NDArray[Any]) -> None:
+        check_inputs(X, ndim=2)
+        if X.shape[1] != self._columns:
+            raise ValueError(f"X has {X.shape[1]} columns; the model was fitted on {self._columns}")
 
 
 def fit_platt(decision: Floats, y: NDArray[Any]) -> tuple[float, float]:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import SimpleITK as sitk
 from made_run import HOSTILE, make_run
 
 from benchmark.records import RunFolder
 from benchmark.report.document import FORMATS, write_report
-from benchmark.report.gallery import GalleryItem
+from benchmark.report.gallery import Gallery, GalleryItem
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
@@ -104,12 +105,11 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return run
 
 
-def gallery(run: RunFolder) -> list[GalleryItem]:
+def gallery(run: RunFolder) -> Gallery:
     """One nodule for the report's gallery, its text as hostile as its ids."""
     first = run.rois.iloc[0]
-    notes = f"beside {run.rois.roi_id[1]}"
+    notes = (f"beside {run.rois.roi_id[1]}",)
     scores = {"logistic:radiomics": 0.91}
-    return [
-        GalleryItem(first.roi_id, first.patient_id, f"kind {HOSTILE}", "benign", (1, 2), scores,
-                    {f"picture {HOSTILE}": PIXEL}, notes)
-    ]  # fmt: skip
+    item = GalleryItem(first.roi_id, first.patient_id, f"kind {HOSTILE}", 0, (1, 2), scores,
+                       {f"picture {HOSTILE}": PIXEL}, notes)  # fmt: skip
+    return Gallery([item], {}, pd.DataFrame(), {})

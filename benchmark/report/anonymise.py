@@ -14,7 +14,7 @@ import json
 import re
 import secrets
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ import tomli_w
 
 from benchmark.folders import new_folder, remove
 from benchmark.records import RunFolder, read_run
-from benchmark.report.gallery import GalleryItem
+from benchmark.report.gallery import Gallery
 
 FOLDER = "anonymised"
 """Inside the run folder."""
@@ -104,9 +104,7 @@ def draw_key(run: RunFolder) -> Key:
     return Key(_numbered(roi_ids, "roi"), _numbered(patients, "patient"))
 
 
-def anonymise(
-    run: RunFolder, gallery: Iterable[GalleryItem] = ()
-) -> tuple[RunFolder, list[GalleryItem]]:
+def anonymise(run: RunFolder, gallery: Gallery | None = None) -> tuple[RunFolder, Gallery | None]:
     """Write the anonymised run folder ``RUN_DIR/anonymised``, in place of an earlier one.
 
     It is a run folder like any other, which the report is then written into; files that are
@@ -116,7 +114,7 @@ def anonymise(
     -------
     RunFolder
         The copy.
-    list of GalleryItem
+    Gallery or None
         The gallery with new ids.
     """
     key = draw_key(run)
@@ -144,12 +142,12 @@ def anonymise(
             item,
             roi_id=key.rois.get(item.roi_id, "roi"),
             patient_id=key.patients.get(item.patient_id, "patient"),
-            notes=key.reason(item.notes),
+            notes=tuple(map(key.reason, item.notes)),
             pictures={key.text(what): picture for what, picture in item.pictures.items()},
         )
-        for item in gallery
+        for item in (gallery.items if gallery else ())
     ]
-    return read_run(out), items
+    return read_run(out), replace(gallery, items=items) if gallery else None
 
 
 def _numbered(ids: set[str], kind: str) -> dict[str, str]:

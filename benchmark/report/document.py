@@ -8,11 +8,11 @@ from pathlib import Path
 
 from benchmark.folders import write_text
 from benchmark.records import RunFolder
+from benchmark.report import gallery as galleries
 from benchmark.report.cautions import cautions
 from benchmark.report.checklists import checklist_tables
 from benchmark.report.classification import classification_tables, metrics_table, paper_table
 from benchmark.report.facts import facts
-from benchmark.report.gallery import GalleryItem
 from benchmark.report.latex import latex_document
 from benchmark.report.model_cards import model_cards
 from benchmark.report.multiverse import multiverse_tables
@@ -73,7 +73,7 @@ def write_tables(run: RunFolder, formats: Sequence[str]) -> list[Path]:
 
 
 def write_report(
-    run: RunFolder, formats: Sequence[str], gallery: Sequence[GalleryItem] = ()
+    run: RunFolder, formats: Sequence[str], gallery: galleries.Gallery | None = None
 ) -> list[Path]:
     """Write a run's report in the formats asked for, from what the run stored.
 
@@ -82,7 +82,8 @@ def write_report(
     run : RunFolder
     formats : sequence of str
         Of ``FORMATS``: ``png`` and ``svg`` are the figures, ``html`` has everything.
-    gallery : sequence of GalleryItem
+    gallery : Gallery or None
+        Written too, as files of its own and into the page.
 
     Returns
     -------
@@ -119,7 +120,7 @@ def write_report(
             ]
             written.append(run.path / "report.html")
             write_text(written[-1], render(run, sections, drawings, gallery))
-    return written
+    return written if gallery is None else written + galleries.write(gallery, run)
 
 
 def check_formats(formats: Sequence[str]) -> None:

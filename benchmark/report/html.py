@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,7 +16,8 @@ import tomli_w
 
 from benchmark.records import RunFolder
 from benchmark.report.figures.canvas import Drawing
-from benchmark.report.gallery import GalleryItem
+from benchmark.report.gallery import CLAIMS, Gallery, GalleryItem
+from benchmark.report.picks import RULE
 from benchmark.report.summary import summary
 from benchmark.report.tables import SYNTHETIC, Table, decimal, duration
 
@@ -39,7 +40,7 @@ def render(
     run: RunFolder,
     sections: Sequence[Section],
     drawings: Sequence[Drawing],
-    gallery: Sequence[GalleryItem] = (),
+    gallery: Gallery | None = None,
 ) -> str:
     """The page. Its policy lets it load nothing but the pictures that it carries.
 
@@ -49,7 +50,7 @@ def render(
     sections : sequence of Section
         The first one's first table is the main table, whose warnings stand at the top.
     drawings : sequence of Drawing
-    gallery : sequence of GalleryItem
+    gallery : Gallery or None
         The section is absent where there are none.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -71,10 +72,9 @@ def render(
         figures=[
             (drawing, "data:image/svg+xml;base64," + _base64(drawing.svg)) for drawing in drawings
         ],
-        gallery=[
-            (kind, [(item, _pictures(item)) for item in items])
-            for kind, items in groupby(sorted(gallery, key=lambda i: i.kind), lambda i: i.kind)
-        ],
+        gallery=_gallery(gallery) if gallery else [],
+        gallery_notes=[*gallery.notes, *CLAIMS, RULE] if gallery else [],
+        gallery_figures=_pictures(gallery.figures) if gallery else [],
         failures=run.failures,
         environment=_environment(run),
         configuration=tomli_w.dumps(run.config),
@@ -93,10 +93,14 @@ def slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def _pictures(item: GalleryItem) -> list[tuple[str, str]]:
+def _gallery(gallery: Gallery) -> list[tuple[str, list[tuple[GalleryItem, list[tuple[str, str]]]]]]:
+    by_kind = groupby(sorted(gallery.items, key=lambda i: i.kind), lambda i: i.kind)
+    return [(kind, [(item, _pictures(item.pictures)) for item in items]) for kind, items in by_kind]
+
+
+def _pictures(pictures: Mapping[str, bytes]) -> list[tuple[str, str]]:
     return [
-        (what, "data:image/png;base64," + _base64(picture))
-        for what, picture in item.pictures.items()
+        (what, "data:image/png;base64," + _base64(picture)) for what, picture in pictures.items()
     ]
 
 

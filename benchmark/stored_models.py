@@ -1,0 +1,83 @@
+"""Fitted models of a run, kept in its folder so that reports explain them without retraining.
+
+``RUN_DIR/models/MODEL-FEATURES-foldN.joblib``, one file an arm and fold of repeat 0; with
+``keep_models = false`` there are none. Five folds of 751 nodules take 29 MB, 5.3 MB a fold for the
+paper's network and .4 MB for a forest: little enough to be kept unless told otherwise.
+
+Reading one runs code that the file names: read those of your own runs, and report on a
+stranger's run folder with ``--no-gallery``.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+from benchmark.config import Arm
+from benchmark.harness import Fitted, Model
+from benchmark.splits import Split
+
+FOLDER = "models"
+
+_COMPRESSION = 3  # halves a forest at once; higher levels take longer and gain little
+
+
+class ModelStore:
+    """Keeps fitted models, packed while they are fresh, until there is a folder to write to.
+
+    Attributes
+    ----------
+    files : dict of str to bytes
+        Contents by file name.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
+    def keep(self, fitted: Fitted, split: Split) -> None:
+        """Pack a model of repeat 0; those of other repeats are let go."""
+        import joblib
+
+        if split.repeat == 0:
+            packed = BytesIO()
+            joblib.dump(fitted.model, packed, compress=_COMPRESSION)
+            self.files[_file_name(fitted.arm, split.fold)] = packed.getvalue()
+
+    def write(self, run_folder: Path) -> None:
+        """Write the files into ``run_folder``/models."""
+        if self.files:
+            (run_folder / FOLDER).mkdir()
+        for name, content in self.files.items():
+            (run_folder / FOLDER / name).write_bytes(content)
+
+
+def has_models(run_folder: Path) -> bool:
+    """Whether the run has kept any model."""
+    return any((run_folder / FOLDER).glob("*.joblib"))
+
+
+def load(run_folder: Path, arm: Arm, fold: int) -> Model | None:
+    """The model of an arm that fold ``fold`` of repeat 0 tested; None where it was not kept.
+
+    Raises
+    ------
+    ValueError
+        For a file that other versions of the packages wrote, or that is no model.
+    """
+    import joblib
+
+    path = run_folder / FOLDER / _file_name(arm, fold)
+    if not path.is_file():
+        return None
+    try:
+        model: Model = joblib.load(path)
+    except Exception as error:  # unpickling may raise anything
+        raise ValueError(
+            f"{path.name} cannot be read ({type(error).__name__}: {error}); it needs the package "
+            "versions in environment.json"
+        ) from error
+    return model
+
+
+def _file_name(arm: Arm, fold: int) -> str:
+    return f"{arm.model}-{arm.features}-fold{fold}.joblib"

@@ -1,0 +1,162 @@
+"""SHAP values of a fitted scikit-learn pipeline, a value for each of its input's columns.
+
+Source: Lundberg & Lee 2017, "A unified approach to interpreting model predictions"; for trees,
+Lundberg et al. 2020, "From local explanations to global understanding with explainable AI for
+trees". All are interventional: a column left out takes the values that it has in the background
+rows, whatever the other columns are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models._training import Floats
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+LOG_ODDS, PROBABILITY = "log-odds of malignancy", "P(malignant)"
+
+TREE_BACKGROUND = 100
+"""Background rows for trees, whose values are exact; their cost grows with the rows."""
+
+SAMPLED_BACKGROUND = 10
+"""Background rows for models without a formula: each row explained asks for predictions of
+columns x 2 x this many rows."""
+
+_TOLERANCE = 1e-4  # XGBoost adds up its trees in float32
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """What each column adds to a row's output, beside the mean output of the background.
+
+    Attributes
+    ----------
+    base : float
+        Mean output over the background rows.
+    values : ndarray, shape (n, p)
+        0 for columns that the model has dropped.
+    output : ndarray, shape (n,)
+        What is explained: ``base + values.sum(axis=1)``.
+    unit : str
+        Of all three: ``LOG_ODDS`` or ``PROBABILITY``.
+    """
+
+    base: float
+    values: Floats
+    output: Floats
+    unit: str
+
+
+def explain(
+    pipeline: Pipeline,
+    X: NDArray[Any],
+    background: NDArray[Any],
+    sigmoid: tuple[float, float] | None = None,
+) -> Contributions:
+    """Explain rows of X by the columns of X.
+
+    Linear models and XGBoost are explained on the log-odds, exactly; forests on the
+    probability that their trees vote for, exactly; anything else on the log-odds of Platt's
+    sigmoid, by walking once forwards and once backwards through a random order of the columns
+    (``shap.PermutationExplainer``), which samples.
+
+    Parameters
+    ----------
+    pipeline : sklearn.pipeline.Pipeline
+        Fitted; steps before the last keep columns as they stand or choose them (``kept_``).
+    X : ndarray, shape (n, p)
+    background : ndarray, shape (m, p)
+        Training rows. Evenly spaced ones are taken where they are more than is affordable.
+    sigmoid : tuple of two floats, optional
+        Slope and intercept that make log-odds of the decision values.
+
+    Raises
+    ------
+    ValueError
+        Where base and contributions do not add up to the model's output.
+    """
+    steps, model = pipeline[:-1], pipeline[-1]
+    columns = np.arange(X.shape[1])
+    for step in steps:
+        columns = columns[getattr(step, "kept_", slice(None))]
+    rows, others = steps.transform(X), steps.transform(background)
+    if hasattr(model, "coef_"):
+        base, values, output, unit = _linear(model, rows, others)
+    elif hasattr(model, "get_booster"):
+        base, values, output, unit = _boosted(model, rows, others)
+    elif hasattr(model, "estimators_"):
+        base, values, output, unit = _forest(model, rows, others)
+    else:
+        base, values, output, unit = _sampled(model, sigmoid or (1.0, 0.0), rows, others)
+    error = float(np.abs(base + values.sum(axis=1) - output).max())
+    if not error < _TOLERANCE:
+        raise ValueError(
+            f"base and SHAP values miss the output of {type(model).__name__} by up to {error:.3g}; "
+            f"they must add up to within {_TOLERANCE:g}"
+        )
+    spread = np.zeros(X.shape, dtype=np.float64)
+    spread[:, columns] = values
+    return Contributions(base, spread, output, unit)
+
+
+_Parts = tuple[float, Floats, Floats, str]
+
+
+def _linear(model: Any, rows: Floats, background: Floats) -> _Parts:
+    import shap
+
+    masker = shap.maskers.Independent(background, max_samples=len(background))
+    found = shap.LinearExplainer(model, masker)(rows)
+    return _base(found.base_values), found.values, model.decision_function(rows), LOG_ODDS
+
+
+def _boosted(model: Any, rows: Floats, background: Floats) -> _Parts:
+    import shap
+
+    explainer = shap.TreeExplainer(model, evenly_spaced(background, TREE_BACKGROUND))
+    found = explainer(rows, check_additivity=False)  # done above, for every kind of model
+    margin = model.predict(rows, output_margin=True).astype(np.float64)
+    return _base(found.base_values), found.values, margin, LOG_ODDS
+
+
+def _forest(model: Any, rows: Floats, background: Floats) -> _Parts:
+    import shap
+
+    explainer = shap.TreeExplainer(model, evenly_spaced(background, TREE_BACKGROUND))
+    found = explainer(rows, check_additivity=False)
+    malignant = model.predict_proba(rows)[:, 1]
+    return _base(found.base_values[..., 1]), found.values[..., 1], malignant, PROBABILITY
+
+
+def _sampled(model: Any, sigmoid: tuple[float, float], rows: Floats, background: Floats) -> _Parts:
+    import shap
+
+    slope, intercept = sigmoid
+
+    def log_odds(X: Floats) -> Floats:
+        return np.asarray(slope * model.decision_function(X) + intercept)
+
+    few = evenly_spaced(background, SAMPLED_BACKGROUND)
+    masker = shap.maskers.Independent(few, max_samples=len(few))
+    explainer = shap.PermutationExplainer(log_odds, masker, seed=0)
+    found = explainer(rows, max_evals=2 * rows.shape[1] + 1, silent=True)
+    return _base(found.base_values), found.values, log_odds(rows), LOG_ODDS
+
+
+def evenly_spaced(rows: Floats, most: int) -> Floats:
+    """All rows, or as many of them, evenly spaced, as ``most``."""
+    if len(rows) <= most:
+        return rows
+    chosen = np.linspace(0, len(rows) - 1, most).round().astype(int)
+    return np.asarray(rows[chosen])
+
+
+def _base(values: Any) -> float:
+    """The one base value, which shap repeats for every row."""
+    return float(np.ravel(values)[0])
