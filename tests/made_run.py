@@ -102,6 +102,7 @@ def make_run(
         "comparisons": comparisons.compare(predictions, config.bootstrap, 0, splits),
         "ranks": comparisons.rank_stability(predictions, config.bootstrap, 0),
         "rois": rois,
+        "near_duplicates": pd.DataFrame(columns=["roi_a", "roi_b", "similarity"]),
         "strata": strata.stratify(predictions, rois, config.bootstrap, 0),
     }
     path.mkdir(parents=True)
