@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark import comparisons, harness, records, registry, scoring, strata
+from benchmark import comparisons, harness, records, reference, registry, scoring, strata
 from benchmark.config import Arm, Config
 from benchmark.folders import check_new, new_folder
 from benchmark.material import Material, prepare
@@ -43,6 +43,7 @@ def execute(
     if material.single_slice:
         arms = _planar(arms, material)
 
+    reference_s = reference.measure()
     results = harness.run(
         material.dataset,
         material.cohort,
@@ -57,6 +58,7 @@ def execute(
         jobs=jobs,
         progress=progress,
     )
+    reference_s += reference.measure()
     _refuse_nothing(results, material.dataset)
     predictions = records.prediction_table(results)
     tables = {
@@ -74,6 +76,7 @@ def execute(
         "started": started.isoformat(timespec="seconds"),
         "wall_s": time.perf_counter() - clock,
         "jobs": jobs,
+        "reference_s": reference_s,
         **material.environment,
         "protocol": {
             "label": material.cohort.protocol,

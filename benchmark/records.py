@@ -6,6 +6,7 @@ environment.json       dataset, protocol, package versions, hardware, command li
 splits.json            training and test ROI ids of each repeat and fold
 failures.json          what failed or was skipped, and why
 predictions.parquet    one row a (ROI, split, arm); see ``PREDICTION_COLUMNS``
+features/NAME.parquet  one row a ROI: what the models were fed; see :func:`feature_frame`
 metrics.csv            one row a (arm, metric); see ``benchmark.scoring.COLUMNS``
 comparisons.csv        one row a (pair of arms, metric, test); ``benchmark.comparisons.COLUMNS``
 ranks.csv              how often each arm takes each rank by AUC over resamples of patients
@@ -34,11 +35,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import tomli_w
 
 from benchmark.config import Config, as_toml_tree
-from benchmark.harness import Failure, Results
+from benchmark.harness import Failure, FeatureTable, Results
 from benchmark.registry import ROOT
 from benchmark.splits import Split, read_splits, write_splits
 
@@ -134,12 +136,51 @@ def write_run(
     predictions.assign(intensities=intensities).to_parquet(
         path / "predictions.parquet", index=False, compression="zstd"
     )
+    (path / "features").mkdir()
+    for name, values in results.features.items():
+        feature_frame(values).assign(intensities=intensities).to_parquet(
+            path / "features" / f"{name}.parquet", index=False, compression="zstd"
+        )
     timings = pd.DataFrame(results.timings, columns=TIMING_COLUMNS[:-1])
     history = {"history": pd.DataFrame(results.history)} if results.history else {}
     training = pd.DataFrame(results.training, columns=TRAINING_COLUMNS[:-1])
     tables = {**tables, "timings": timings, "training": training, **history}
     for name, table in tables.items():
         table.assign(intensities=intensities).to_csv(path / f"{name}.csv", index=False)
+
+
+def feature_frame(table: FeatureTable) -> pd.DataFrame:
+    """A feature set as stored, float64, ``roi_id`` first.
+
+    Images are too large to store. Four numbers of each tell whether they are the same: mean,
+    standard deviation, and the mean of value times position along rows and columns (from -1 to
+    1), which a flip or an exchange of axes changes.
+    """
+    if table.columns:
+        values, columns = table.values, list(table.columns)
+    else:
+        images = table.values.astype(np.float64)
+        inner = tuple(range(1, images.ndim))
+        down, across = (np.linspace(-1, 1, side) for side in images.shape[1:3])
+        moments = [
+            images.mean(axis=inner),
+            images.std(axis=inner),
+            np.einsum("nrc...,r->n", images, down) / images[0].size,
+            np.einsum("nrc...,c->n", images, across) / images[0].size,
+        ]
+        values, columns = np.stack(moments, axis=1), ["mean", "sd", "mean_by_row", "mean_by_column"]
+    frame = pd.DataFrame(values, columns=columns)
+    frame.insert(0, "roi_id", list(table.rows))
+    return frame
+
+
+def read_features(path: Path) -> dict[str, pd.DataFrame]:
+    """The feature sets of a run folder by name; empty for runs that stored none."""
+    files = sorted((path / "features").glob("*.parquet"))
+    return {
+        file.stem: pd.read_parquet(file).drop(columns="intensities").set_index("roi_id")
+        for file in files
+    }
 
 
 def prediction_table(results: Results) -> pd.DataFrame:
