@@ -1,7 +1,7 @@
 """Command line: with ``terminal.py``, all that prints; the only module that exits.
 
-Exit status: 0 fine; 1 finished with recorded failures; 2 unusable input or arguments, with
-one line on stderr.
+Exit status: 0 fine; 1 finished with recorded failures, or drift; 2 unusable input or arguments,
+with one line on stderr; 3 not comparable (``drift`` only).
 """
 
 from __future__ import annotations
@@ -212,6 +212,49 @@ def report(run_dir: Path, formats: str) -> None:
 
     for path in write_tables(read_run(run_dir), _names(formats) or []):
         click.echo(str(path))
+
+
+@cli.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option(
+    "--baseline", type=click.Path(path_type=Path), help="Default: the committed one; or a run."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for drift.*; default RUN_DIR.")
+@click.option(
+    "--max-slowdown", type=click.FloatRange(min=1), metavar="FACTOR",
+    help="Fail where training or extraction takes this many times as long, machines allowed for.",
+)  # fmt: skip
+@click.option("--strict", is_flag=True, help="Fail where a loss beyond a margin is not excluded.")
+@click.option("--refresh", is_flag=True, help="Make RUN_DIR the baseline; needs --reason.")
+@click.option("--reason", default="", help="Why the baseline changes; goes into its CHANGES.md.")
+def drift(
+    run_dir: Path,
+    baseline: Path | None,
+    out: Path | None,
+    max_slowdown: float | None,
+    strict: bool,
+    refresh: bool,
+    reason: str,
+) -> int:
+    """Compare a run with the baseline: noise, regression, or other data; status 1 on drift."""
+    from benchmark import baseline as baselines
+    from benchmark import drift as gate
+    from benchmark import margins, snapshot, terminal
+    from benchmark.report import drift as outputs
+
+    against = baseline or baselines.FOLDER
+    if refresh:
+        click.echo(baselines.refresh(run_dir, against, reason))
+        return 0
+    found = gate.compare(
+        snapshot.read(against), snapshot.read(run_dir), margins.read(),
+        max_slowdown=max_slowdown, strict=strict,
+    )  # fmt: skip
+    for table in outputs.tables(found):
+        terminal.show_table(table)
+    for path in outputs.write(found, out or run_dir):
+        click.echo(path)
+    return found.status
 
 
 @cli.command()

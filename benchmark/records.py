@@ -99,12 +99,12 @@ def read_run(path: Path) -> RunFolder:
             environment=json.loads((path / "environment.json").read_text()),
             splits=tuple(read_splits(path / "splits.json")),
             predictions=pd.read_parquet(path / "predictions.parquet"),
-            metrics=_read_csv(path / "metrics.csv"),
-            comparisons=_read_csv(path / "comparisons.csv"),
-            timings=_read_csv(path / "timings.csv"),
-            training=_read_csv(path / "training.csv"),
-            rois=_read_csv(path / "rois.csv"),
-            strata=_read_csv(path / "strata.csv"),
+            metrics=read_csv(path / "metrics.csv"),
+            comparisons=read_csv(path / "comparisons.csv"),
+            timings=read_csv(path / "timings.csv"),
+            training=read_csv(path / "training.csv"),
+            rois=read_csv(path / "rois.csv"),
+            strata=read_csv(path / "strata.csv"),
             failures=tuple(Failure(**failure) for failure in failures),
         )
     except FileNotFoundError as error:
@@ -112,7 +112,8 @@ def read_run(path: Path) -> RunFolder:
         raise ValueError(f"'{path}' is not a run folder: no {missing} in it") from error
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> pd.DataFrame:
+    """A stored table; an arm's empty name (extraction, say) stays text."""
     table = pd.read_csv(path)
     return table.fillna(dict.fromkeys(table.columns.intersection(["model", "features"]), ""))
 
@@ -165,8 +166,8 @@ def feature_frame(table: FeatureTable) -> pd.DataFrame:
         moments = [
             images.mean(axis=inner),
             images.std(axis=inner),
-            np.einsum("nrc...,r->n", images, down) / images[0].size,
-            np.einsum("nrc...,c->n", images, across) / images[0].size,
+            images.mean(axis=inner[1:]) @ down / len(down),
+            images.mean(axis=(1, *inner[2:])) @ across / len(across),
         ]
         values, columns = np.stack(moments, axis=1), ["mean", "sd", "mean_by_row", "mean_by_column"]
     frame = pd.DataFrame(values, columns=columns)

@@ -1,0 +1,351 @@
+"""A run against a baseline: which differences of the metrics are noise, and which are loss.
+
+Both sides predicted the same ROIs in the same folds, so the difference is paired: row by row,
+on the same resamples of patients. A *gain* is how much better the run is, whatever the
+direction of the metric. From its resamples come a lower and an upper bound, and the verdict:
+
+===============  ============================================================================
+verdict          when
+===============  ============================================================================
+same             probabilities agree within the tolerance of another machine, and every
+                 decision is the same
+improvement      the lower bound is above 0
+noise            the lower bound is not below minus the margin: a loss as large as the margin
+                 is excluded (the run is non-inferior, even where a smaller loss is shown)
+regression       the upper bound is below 0, and a loss beyond the margin is not excluded
+noise, open      neither: the interval covers 0 and reaches beyond the margin. The cases are
+                 too few to tell. Calling it regression would fail a gate for being small, so
+                 the verdict is ``noise``, ``conclusive`` is False, and every output says so;
+                 ``strict`` lets it fail
+not comparable   the data or the protocol differ, rows are missing, or the metric is undefined
+missing, new     only the baseline, or only the run, has the arm
+===============  ============================================================================
+
+**One error for the whole run.** ``margins.toml`` names few gated metrics, and only these decide
+the exit status. Each end of the interval of a gated metric has a one-sided error of
+``family_error * share / arms``, where ``arms`` counts those whose predictions changed (an
+unchanged arm cannot raise an alarm). By Bonferroni's inequality, which asks nothing about how
+arms and metrics depend on each other, the chance that a run of equally good models is called a
+regression anywhere is at most ``family_error``. Other metrics have a plain 95 % interval and a
+verdict to read, not to fail on. ``results/drift.md`` holds the simulation.
+
+The bounds are percentiles of the paired bootstrap, with ``RESAMPLES`` resamples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from benchmark import comparability, shift, timing
+from benchmark.comparability import DRIFT, NOT_COMPARABLE, Finding
+from benchmark.config import Bootstrap
+from benchmark.inference import interval
+from benchmark.margins import Margins
+from benchmark.metrics import METRICS, goodness
+from benchmark.scoring import cases, resample
+from benchmark.snapshot import Snapshot
+
+RESAMPLES = 10_000
+"""The smallest one-sided error of a quick run, some 5 in 10,000, needs as many."""
+
+IMPROVEMENT, NOISE, REGRESSION = "improvement", "noise", "regression"
+SAME, MISSING, NEW = "same", "missing", "new"
+
+_ROW = ["roi_id", "repeat", "fold"]
+_SEED = 0
+
+Arm = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one metric of one arm did.
+
+    Attributes
+    ----------
+    model, features, metric : str
+        ``metric`` is empty where the arm as a whole is missing, new or not comparable.
+    verdict : str
+    gated : bool
+        Whether it decides the exit status.
+    baseline, run : float
+        The metric; NaN where there is none.
+    gain, low, high : float
+        Positive is better; the bounds are one-sided, see the module.
+    margin : float
+    conclusive : bool
+        False where noise could as well be a loss beyond the margin.
+    reason : str
+    """
+
+    model: str
+    features: str
+    metric: str
+    verdict: str
+    gated: bool
+    baseline: float = math.nan
+    run: float = math.nan
+    gain: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    margin: float = math.nan
+    conclusive: bool = True
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Drift:
+    """The comparison of a run with a baseline.
+
+    Attributes
+    ----------
+    baseline, run : Snapshot
+    findings : list of Finding
+        Data and protocol.
+    verdicts : list of Verdict
+    shift : DataFrame
+        As :func:`benchmark.shift.table` gives.
+    versions : dict of str to (str, str)
+        Package, interpreter or processor -> the baseline's and the run's, where they differ.
+    timings : list of Timing
+    strict : bool
+    """
+
+    baseline: Snapshot
+    run: Snapshot
+    findings: list[Finding]
+    verdicts: list[Verdict]
+    shift: pd.DataFrame
+    versions: dict[str, tuple[str, str]]
+    timings: list[timing.Timing]
+    strict: bool
+
+    @property
+    def comparable(self) -> bool:
+        """Whether metrics of the two speak about one task."""
+        return all(finding.status != NOT_COMPARABLE for finding in self.findings)
+
+    @property
+    def open(self) -> list[Verdict]:
+        """Gated verdicts of noise that could as well be a loss beyond the margin."""
+        return [v for v in self.verdicts if v.gated and not v.conclusive]
+
+    @property
+    def status(self) -> int:
+        """Exit status: 3 not comparable, 1 drift, 0 fine.
+
+        A run on other data or under another protocol is 3 whatever its metrics say. On the same
+        task, a loss found outranks an arm that cannot be compared.
+        """
+        gated = {v.verdict for v in self.verdicts if v.gated}
+        if not self.comparable:
+            return 3
+        drifted = any(finding.status == DRIFT for finding in self.findings)
+        slow = any(each.slower for each in self.timings)
+        if drifted or slow or gated & {REGRESSION, MISSING} or (self.strict and self.open):
+            return 1
+        return 3 if NOT_COMPARABLE in gated else 0
+
+
+def compare(
+    baseline: Snapshot,
+    run: Snapshot,
+    margins: Margins,
+    *,
+    max_slowdown: float | None = None,
+    strict: bool = False,
+) -> Drift:
+    """Compare a run with a baseline.
+
+    Parameters
+    ----------
+    baseline, run : Snapshot
+    margins : Margins
+    max_slowdown : float or None
+        Time relative to the reference computation, run over baseline, from which on an arm is
+        too slow; None gates no time.
+    strict : bool
+        Also fail where noise is not conclusive.
+    """
+    moved = shift.table(baseline, run, margins.tolerance.feature)
+    findings = comparability.check(baseline, run, moved, margins.tolerance.feature)
+    blocked = [finding.check for finding in findings if finding.status == NOT_COMPARABLE]
+    return Drift(
+        baseline=baseline,
+        run=run,
+        findings=findings,
+        verdicts=_verdicts(baseline, run, margins, blocked, comparability.changed_sets(moved)),
+        shift=moved,
+        versions=version_changes(baseline, run),
+        timings=timing.compare(baseline, run, max_slowdown),
+        strict=strict,
+    )
+
+
+def judge(gain: float, low: float, high: float, margin: float) -> tuple[str, bool]:
+    """The verdict on a gain with its bounds, and whether it is conclusive; see the module."""
+    if not all(map(math.isfinite, (gain, low, high))):
+        return NOT_COMPARABLE, False
+    if low > 0:
+        return IMPROVEMENT, True
+    if low >= -margin:
+        return NOISE, True
+    if high < 0:
+        return REGRESSION, True
+    return NOISE, False
+
+
+def judge_arms(
+    pairs: Mapping[Arm, tuple[pd.DataFrame, pd.DataFrame]],
+    margins: Margins,
+    metrics: Sequence[str] = tuple(METRICS),
+) -> list[Verdict]:
+    """Verdicts on arms that predicted the same rows on both sides.
+
+    Parameters
+    ----------
+    pairs : dict of (model, features) to (DataFrame, DataFrame)
+        Rows of ``predictions.parquet``, the baseline's and the run's, in one order.
+    margins : Margins
+    metrics : sequence of str
+    """
+    changed = [arm for arm, pair in pairs.items() if not _same(*pair, margins)]
+    verdicts = []
+    for arm, (old, new) in pairs.items():
+        if arm not in changed:
+            verdicts += _unchanged(arm, old, new, margins, metrics)
+            continue
+        bootstrap = Bootstrap(RESAMPLES)
+        before = resample(cases(old), bootstrap, _SEED, metrics)
+        after = resample(cases(new), bootstrap, _SEED, metrics)
+        for metric in metrics:
+            was, now = before[metric], after[metric]
+            gains = goodness(metric, now.samples) - goodness(metric, was.samples)
+            value = goodness(metric, np.array([was.value, now.value]))
+            gain, margin = float(value[1] - value[0]), margins.of(arm[0], metric).margin
+            level = 1 - 2 * margins.error(metric, len(changed))
+            ends = interval(gains, gain, None, "percentile", level)
+            verdict, conclusive = judge(gain, ends.low, ends.high, margin)
+            verdicts.append(
+                Verdict(
+                    *arm, metric, verdict, metric in margins.gated, was.value, now.value, gain,
+                    ends.low, ends.high, margin, conclusive, _explain(verdict, conclusive),
+                )
+            )  # fmt: skip
+    return verdicts
+
+
+def _explain(verdict: str, conclusive: bool) -> str:
+    if verdict == NOT_COMPARABLE:
+        return "undefined on one side, or in too many resamples for an interval"
+    return "" if conclusive else "open: too few cases to exclude a loss beyond the margin"
+
+
+def _same(old: pd.DataFrame, new: pd.DataFrame, margins: Margins) -> bool:
+    apart = np.abs(new["y_prob"].to_numpy() - old["y_prob"].to_numpy()).max()
+    calls = [(side["y_prob"] >= side["threshold"]).to_numpy() for side in (old, new)]
+    return bool(apart <= margins.tolerance.probability and (calls[0] == calls[1]).all())
+
+
+def _unchanged(
+    arm: Arm, old: pd.DataFrame, new: pd.DataFrame, margins: Margins, metrics: Sequence[str]
+) -> list[Verdict]:
+    once = Bootstrap(100)  # its resamples go unused
+    before, after = (resample(cases(side), once, _SEED, metrics) for side in (old, new))
+    return [
+        Verdict(
+            *arm, metric, SAME, metric in margins.gated, before[metric].value, after[metric].value,
+            margin=margins.of(arm[0], metric).margin,
+        )
+        for metric in metrics
+    ]  # fmt: skip
+
+
+def _verdicts(
+    baseline: Snapshot,
+    run: Snapshot,
+    margins: Margins,
+    blocked: Sequence[str],
+    changed_sets: Sequence[str],
+) -> list[Verdict]:
+    old, new = _arms(baseline), _arms(run)
+    whole: list[Verdict] = []
+    pairs = {}
+    for arm in dict.fromkeys([*old, *new]):
+        if arm not in new:
+            whole.append(Verdict(*arm, "", MISSING, True, reason=_failed(run, arm)))
+        elif arm not in old:
+            whole.append(Verdict(*arm, "", NEW, False, reason="not in the baseline"))
+        elif blocked:
+            reason = f"other {', '.join(blocked)}"
+            whole.append(Verdict(*arm, "", NOT_COMPARABLE, True, reason=reason))
+        elif why := _other_rows(old[arm], new[arm], run, arm):
+            whole.append(Verdict(*arm, "", NOT_COMPARABLE, True, reason=why))
+        else:
+            pairs[arm] = old[arm].reset_index(), new[arm].loc[old[arm].index].reset_index()
+    judged = [
+        _fed_otherwise(verdict) if verdict.features in changed_sets else verdict
+        for verdict in judge_arms(pairs, margins)
+    ]
+    return [*judged, *whole]
+
+
+def _fed_otherwise(verdict: Verdict) -> Verdict:
+    cause = f"its inputs changed ({verdict.features}), not the model alone"
+    return replace(verdict, reason="; ".join(filter(None, [verdict.reason, cause])))
+
+
+def _arms(side: Snapshot) -> dict[Arm, pd.DataFrame]:
+    grouped = side.predictions.groupby(["model", "features"], sort=False)
+    return {
+        (str(model), str(features)): frame.set_index(_ROW) for (model, features), frame in grouped
+    }
+
+
+def _other_rows(old: pd.DataFrame, new: pd.DataFrame, run: Snapshot, arm: Arm) -> str:
+    gone = old.index.difference(new.index)
+    come = new.index.difference(old.index)
+    if not len(gone) and not len(come):
+        return ""
+    first = (gone if len(gone) else come)[0]
+    what = (
+        f"{len(gone)} of {len(old)} tested rows are missing"
+        if len(gone)
+        else (f"{len(come)} rows that the baseline lacks")
+    )
+    return f"{what}, first roi_id '{first[0]}'{_failure(run, arm, str(first[0]))}"
+
+
+def _failed(run: Snapshot, arm: Arm) -> str:
+    return f"the run has no predictions of it{_failure(run, arm)}"
+
+
+def _failure(run: Snapshot, arm: Arm, roi_id: str = "") -> str:
+    """What failures.json says of an arm, or of a ROI of its features."""
+    for failure in run.failures:
+        of_arm = failure.features == arm[1] and failure.model in ("", arm[0])
+        if of_arm and failure.roi_id in ("", roi_id):
+            return f" ({failure.status} {failure.stage}: {failure.reason})"
+    return ""
+
+
+def version_changes(baseline: Snapshot, run: Snapshot) -> dict[str, tuple[str, str]]:
+    """Packages, interpreter, processor and cores that differ: the baseline's and the run's."""
+    old, new = (_flat(side) for side in (baseline, run))
+    names = dict.fromkeys([*old, *new])
+    return {
+        name: (old.get(name, "none"), new.get(name, "none"))
+        for name in names
+        if old.get(name) != new.get(name)
+    }
+
+
+def _flat(side: Snapshot) -> dict[str, str]:
+    environment = side.environment
+    whole = {name: str(environment[name]) for name in ("python", "processor", "cores")}
+    return {**environment["packages"], **whole}
