@@ -163,6 +163,7 @@ def build_phantom(out: Path, n: int, seed: int, jobs: int | None) -> None:
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
 @click.option("--out", type=click.Path(path_type=Path), help="New run folder.")
 @click.option("--require-gpu", is_flag=True, help="Fail where the CNN finds no GPU.")
+@click.option("--track", type=click.Choice(["mlflow"]), help="Also log the run there.")
 def run(
     profile: str | None,
     dataset: str | None,
@@ -173,15 +174,18 @@ def run(
     jobs: int | None,
     out: Path | None,
     require_gpu: bool,
+    track: str | None,
 ) -> int:
     """Train and test every model on the same splits; print and store the table."""
     from dataclasses import replace
 
     from benchmark import config as configuration
-    from benchmark import pipeline, registry, terminal
+    from benchmark import history, pipeline, registry, terminal, tracking
     from benchmark.cores import available_cores
     from benchmark.report.document import report_tables
 
+    if track:
+        tracking.check(track)
     suited = getattr(registry.dataset(dataset or ""), "PROFILE", "quick")
     config = configuration.load(profile or suited, settings)
     if dataset is not None:
@@ -199,14 +203,27 @@ def run(
     for failure in finished.failures:
         click.echo(_describe(failure), err=True)
     click.echo(f"\nRun folder: {folder}")
+    history.append(history.beside(folder), finished)
+    if track:
+        click.echo(f"Logged to {track}: {tracking.log_run(finished)}")
     return int(any(failure.status == "failed" for failure in finished.failures))
 
 
 @cli.command()
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("run_dir", type=click.Path(path_type=Path), required=False)
 @click.option("--format", "formats", default="md,tex,csv", show_default=True, metavar="A,B")
-def report(run_dir: Path, formats: str) -> None:
-    """Write a run's tables again, from what the run stored."""
+@click.option(
+    "--history", "history_path", type=click.Path(path_type=Path), is_flag=False,
+    flag_value=Path(), metavar="[FILE]",
+    help="Plot metrics over time; default: the history beside RUN_DIR, or of results/runs.",
+)  # fmt: skip
+def report(run_dir: Path | None, formats: str, history_path: Path | None) -> None:
+    """Write a run's tables again, from what the run stored; or plot the history of runs."""
+    if history_path is not None:
+        _plot_history(run_dir, history_path)
+        return
+    if run_dir is None:
+        raise click.UsageError("name a RUN_DIR, or --history")
     from benchmark.records import read_run
     from benchmark.report.document import write_tables
 
@@ -273,6 +290,16 @@ def audit(roi_dir: Path, out: Path | None, jobs: int | None) -> int:
         terminal.show_table(table)
     click.echo(f"\n{folder / audit.JSON_NAME}\n{folder / audit.SHEET_NAME}")
     return int(bool(findings["unreadable"]))
+
+
+def _plot_history(run_dir: Path | None, path: Path) -> None:
+    from benchmark import history
+    from benchmark.report.history import plot
+
+    if path == Path():
+        path = history.beside(run_dir or _default_folder("run", "any"))
+    for figure in plot(history.read(path), path.parent):
+        click.echo(str(figure))
 
 
 def _describe(failure: Failure) -> str:

@@ -71,8 +71,8 @@ def tables(found: Drift) -> list[Table]:
 
 
 def _data_table(found: Drift) -> Table:
-    rows: Rows = [(each.check, each.status, each.message) for each in found.findings]
-    return Table(f"Data and protocol{_suffix(found)}", ("check", "status", "what"), rows, [])
+    rows: Rows = [(each.check, each.message, each.status) for each in found.findings]
+    return Table(f"Data and protocol{_suffix(found)}", ("check", "what", "status"), rows, [])
 
 
 def _model_table(found: Drift) -> Table:
