@@ -12,11 +12,12 @@ same             probabilities agree within the tolerance of another machine, an
 improvement      the lower bound is above 0
 noise            the lower bound is not below minus the margin: a loss as large as the margin
                  is excluded (the run is non-inferior, even where a smaller loss is shown)
-regression       the upper bound is below 0, and a loss beyond the margin is not excluded
-noise, open      neither: the interval covers 0 and reaches beyond the margin. The cases are
-                 too few to tell. Calling it regression would fail a gate for being small, so
-                 the verdict is ``noise``, ``conclusive`` is False, and every output says so;
-                 ``strict`` lets it fail
+regression       the upper bound is below 0, and the loss itself is beyond the margin: it is
+                 more than the draw of patients explains, and more than a refit explains
+noise, open      none of these: a loss beyond the margin is neither shown nor excluded. The
+                 cases are too few to tell. Calling it regression would fail a gate for being
+                 small, so the verdict is ``noise``, ``conclusive`` is False, every output says
+                 so, and ``strict`` lets it fail
 not comparable   the data or the protocol differ, rows are missing, or the metric is undefined
 missing, new     only the baseline, or only the run, has the arm
 ===============  ============================================================================
@@ -195,7 +196,7 @@ def judge(gain: float, low: float, high: float, margin: float) -> tuple[str, boo
         return IMPROVEMENT, True
     if low >= -margin:
         return NOISE, True
-    if high < 0:
+    if high < 0 and gain < -margin:
         return REGRESSION, True
     return NOISE, False
 

@@ -79,11 +79,13 @@ def _figure(series: pd.DataFrame, path: Path) -> None:
     arms = list(dict.fromkeys(zip(series["model"], series["features"], strict=True)))
     changes = version_changes(runs)
     width, height = _PANEL_INCHES
-    footer = 0.9 + 0.22 * len(changes)
+    footer = 0.35 + 0.16 * len(changes)
     figure = Figure((width * len(HEADLINE), height * len(arms) + footer + 0.6))
     FigureCanvasSVG(figure)
-    panels = figure.subplots(len(arms), len(HEADLINE), sharex=True, sharey="col", squeeze=False)
-    for row, (model, features) in zip(panels, arms, strict=True):
+    panels = figure.subplots(len(arms), len(HEADLINE), sharex=True, squeeze=False)
+    for top, row, (model, features) in zip(
+        [True] + [False] * len(arms), panels, arms, strict=False
+    ):
         own = series[(series["model"] == model) & (series["features"] == features)]
         at = [place[key] for key in zip(own["run"], own["started"], strict=True)]
         for axes, metric in zip(row, HEADLINE, strict=True):
@@ -96,7 +98,7 @@ def _figure(series: pd.DataFrame, path: Path) -> None:
             axes.errorbar(at, value, ends, color=BLUE, marker="o", markersize=4, capsize=2)
             for number, (where, _) in enumerate(changes, 1):
                 axes.axvline(where - 0.5, color=ORANGE, linestyle="--", linewidth=1)
-                if row is panels[0]:
+                if place_of_row == 0:
                     axes.annotate(
                         str(number), (where - 0.5, 1.02), xycoords=("data", "axes fraction"),
                         color=ORANGE, ha="center", fontsize=8,
@@ -106,7 +108,9 @@ def _figure(series: pd.DataFrame, path: Path) -> None:
     for axes, metric in zip(panels[0], HEADLINE, strict=True):
         axes.set_title(metric, fontsize=9, pad=14)
     for axes in panels[-1]:
-        axes.set_xticks(range(len(runs)), runs["started"].str[:10], rotation=60, ha="right")
+        axes.set_xticks(
+            range(len(runs)), runs["started"].str[:10], rotation=60, ha="right", fontsize=7
+        )
     total = figure.get_figheight()
     figure.tight_layout(rect=(0, footer / total, 1, 1 - 0.4 / total))
     figure.suptitle(_title(series), fontsize=10)
