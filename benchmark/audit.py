@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmark import near_duplicates, registry, stability
 from benchmark.cohort import LabelRule, assemble
 from benchmark.contact_sheet import draw
 from benchmark.datasets import manifest
@@ -22,6 +23,7 @@ from benchmark.roi import Roi, RoiDataset, RoiRecord
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 JSON_NAME, SHEET_NAME = "audit.json", "contact_sheet.png"
+STABILITY_NAME = "stability.csv"
 _EXAMPLES = 3  # ROIs named on the terminal; audit.json names all
 
 
@@ -43,6 +45,7 @@ class Measured:
     touches_along_z: bool = False
     image_hash: str = ""
     content_hash: str = ""
+    thumbnail: near_duplicates.Descriptor | None = None
 
 
 DISTRIBUTIONS = {
@@ -59,12 +62,15 @@ DISTRIBUTIONS = {
 
 _LISTS = (
     "single_slice", "mask_touches_in_plane_border", "mask_touches_first_or_last_slice",
-    "same_content", "same_image_other_mask", "same_image_in_several_patients",
+    "same_content", "same_image_other_mask", "same_image_in_several_patients", "near_duplicates",
+    "near_duplicates_in_several_patients",
     "patients_with_several_scans", "unreadable",
 )  # fmt: skip
 
 
-def run(path: Path, out: Path, jobs: int, progress: Progress) -> dict[str, Any]:
+def run(
+    path: Path, out: Path, jobs: int, progress: Progress, features: str | None = None
+) -> tuple[dict[str, Any], list[Table]]:
     """Audit a manifest or its folder, and write ``audit.json`` and ``contact_sheet.png``.
 
     Parameters
@@ -75,11 +81,16 @@ def run(path: Path, out: Path, jobs: int, progress: Progress) -> dict[str, Any]:
         New folder.
     jobs : int
     progress : Progress
+    features : str, optional
+        Feature set whose stability over masks is measured too, into ``stability.csv``; takes
+        minutes.
 
     Returns
     -------
-    dict
+    findings : dict
         What ``audit.json`` holds.
+    tables : list of Table
+        The same for a terminal.
 
     Raises
     ------
@@ -90,8 +101,8 @@ def run(path: Path, out: Path, jobs: int, progress: Progress) -> dict[str, Any]:
     from joblib import Parallel, delayed
 
     check_new(out)
-    if (path / "predictions.parquet").is_file():
-        raise ValueError(f"'{path}' is a run folder; audit takes a folder of ROIs or a manifest")
+    if features is not None:
+        _extractors(features)
     dataset = manifest.open_dataset(path)
     ordered = sorted(dataset.records, key=lambda r: r.roi_id)
     measured: list[Measured] = []
@@ -100,10 +111,21 @@ def run(path: Path, out: Path, jobs: int, progress: Progress) -> dict[str, Any]:
         measured.append(one)
         progress.update("Reading ROIs", len(measured), len(ordered))
     findings = {"dataset": dataset.name, "manifest": str(path), **find(dataset, measured)}
+    shown = tables(findings)
+    agreement = None
+    if features is not None:
+        readable = [r for r in ordered if r.roi_id not in findings["unreadable"]]
+        if len(findings["single_slice"]) == len(readable):
+            features = getattr(registry.load("features", features), "PLANAR", features)
+        agreement, more = stability.run(dataset, readable, _extractors(features), jobs, progress)
+        findings["stability"] = {"features": features, **more}
+        shown += stability.tables(agreement, more)
     with new_folder(out) as draft:
         (draft / JSON_NAME).write_text(json.dumps(findings, indent=1) + "\n", encoding="utf-8")
         draw(dataset, _by_size(dataset, measured), draft / SHEET_NAME)
-    return findings
+        if agreement is not None:
+            agreement.to_csv(draft / STABILITY_NAME, index=False)
+    return findings, shown
 
 
 def measure(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> Measured:
@@ -131,6 +153,7 @@ def measure(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> Measured:
         touches_along_z=bool(edges[0]),
         image_hash=image_hash.hexdigest(),
         content_hash=roi.content_hash(),
+        thumbnail=near_duplicates.descriptor(roi),
     )
 
 
@@ -143,6 +166,13 @@ def find(dataset: RoiDataset, measured: Sequence[Measured]) -> dict[str, Any]:
     for record in dataset.records:
         scans[record.patient_id].add(record.attributes.get("series_instance_uid", ""))
     nodules = Counter(patient_of.values())
+    similar = [
+        [pair.roi_a, pair.roi_b]
+        for pair in near_duplicates.find(
+            [m.roi_id for m in readable],
+            [m.thumbnail for m in readable if m.thumbnail is not None],
+        )
+    ]
     readers = Counter(len(r.malignancy_ratings) for r in dataset.records if r.label is None)
     return {
         "n_rois": len(measured),
@@ -161,6 +191,10 @@ def find(dataset: RoiDataset, measured: Sequence[Measured]) -> dict[str, Any]:
         "same_image_other_mask": [g for g in by_image if g not in by_content],
         "same_image_in_several_patients": [
             group for group in by_image if len({patient_of[i] for i in group}) > 1
+        ],
+        "near_duplicates": similar,
+        "near_duplicates_in_several_patients": [
+            pair for pair in similar if len({patient_of[i] for i in pair}) > 1
         ],
         "patients_with_several_scans": sorted(p for p, s in scans.items() if len(s) > 1),
         "unreadable": {m.roi_id: m.error for m in measured if m.error},
@@ -196,6 +230,26 @@ def tables(findings: dict[str, Any]) -> list[Table]:
         Table(title, ("what", "which", "number"), rows, []),
         Table("Distributions, of readable ROIs", ("measure", "unit", *shares), spread, notes),
     ]
+
+
+def _extractors(features: str) -> dict[str, stability.Extract]:
+    """A feature set and its counterparts from perturbed masks.
+
+    Raises
+    ------
+    ValueError
+        Where it has none.
+    """
+    names = {stability.OWN: features}
+    names |= {change: f"{features}_{change}" for change in stability.PERTURBATIONS}
+    known = registry.names("features")
+    missing = [name for name in list(names.values())[1:] if name not in known]
+    if missing and features in known:
+        raise ValueError(
+            f"feature set '{features}' has no counterpart '{missing[0]}'; its stability over "
+            "masks needs one a perturbation, as radiomics has"
+        )
+    return {mask: registry.load("features", name).extract for mask, name in names.items()}
 
 
 def _labels(dataset: RoiDataset) -> dict[str, Any]:

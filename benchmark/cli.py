@@ -160,6 +160,9 @@ def build_phantom(out: Path, n: int, seed: int, jobs: int | None) -> None:
 @click.option("--models", metavar="A,B", help="Only these models.")
 @click.option("--features", metavar="A,B", help="Only models fed by these feature sets.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a key.")
+@click.option(
+    "--multiverse", is_flag=True, help="Train and test under every label rule and split as well."
+)
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
 @click.option("--out", type=click.Path(path_type=Path), help="New run folder.")
 @click.option("--require-gpu", is_flag=True, help="Fail where the CNN finds no GPU.")
@@ -171,6 +174,7 @@ def run(
     models: str | None,
     features: str | None,
     settings: tuple[str, ...],
+    multiverse: bool,
     jobs: int | None,
     out: Path | None,
     require_gpu: bool,
@@ -197,7 +201,7 @@ def run(
     with terminal.progress() as progress:
         finished = pipeline.execute(
             config, arms, folder, jobs=jobs or available_cores(), require_gpu=require_gpu,
-            progress=progress,
+            explore=multiverse, progress=progress,
         )  # fmt: skip
     terminal.show_table(report_tables(finished)[0])
     for failure in finished.failures:
@@ -275,21 +279,44 @@ def drift(
 
 
 @cli.command()
-@click.argument("roi_dir", type=click.Path(path_type=Path), metavar="ROI_DIR|manifest.csv")
+@click.argument("path", type=click.Path(path_type=Path), metavar="RUN_DIR|ROI_DIR|manifest.csv")
 @click.option("--out", type=click.Path(path_type=Path), help="New folder for what is written.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
-def audit(roi_dir: Path, out: Path | None, jobs: int | None) -> int:
-    """Look at a ROI dataset: counts, sizes, labels, duplicates, and a sheet of pictures."""
-    from benchmark import audit, terminal
+@click.option("--stability", is_flag=True, help="Of ROIs: ICC of features over changed masks.")
+@click.option("--features", metavar="NAME", help="Whose stability; default: radiomics.")
+def audit(
+    path: Path, out: Path | None, jobs: int | None, stability: bool, features: str | None
+) -> int:
+    """Look at a ROI dataset, or measure what a leaky split adds to a run.
+
+    Of ROIs: counts, sizes, labels, duplicates, and a sheet of pictures. Of a run: its models are
+    trained again with patients on both sides of the split and on one side only, and compared.
+    """
+    from benchmark import audit, audit_run, terminal
     from benchmark.cores import available_cores
 
-    folder = out or _default_folder("audit", str(roi_dir.resolve()))
+    if features and not stability:
+        raise ValueError(f"--features {features} goes with --stability, which is not there")
+    measured = (features or "radiomics") if stability else None
+    folder = out or _default_folder("audit", str(path.resolve()))
+    if (path / "predictions.parquet").is_file():
+        if stability:
+            raise ValueError(f"--stability is of ROIs, and '{path}' is a run folder")
+        with terminal.progress() as progress:
+            table, failures = audit_run.run(path, folder, jobs or available_cores(), progress)
+        terminal.show_table(table)
+        for failure in failures:
+            click.echo(_describe(failure), err=True)
+        click.echo(f"\nFolder: {folder}")
+        return int(any(failure.status == "failed" for failure in failures))
     with terminal.progress() as progress:
-        findings = audit.run(roi_dir, folder, jobs or available_cores(), progress)
-    for table in audit.tables(findings):
+        findings, tables = audit.run(path, folder, jobs or available_cores(), progress, measured)
+    for table in tables:
         terminal.show_table(table)
     click.echo(f"\n{folder / audit.JSON_NAME}\n{folder / audit.SHEET_NAME}")
-    return int(bool(findings["unreadable"]))
+    if stability:
+        click.echo(folder / audit.STABILITY_NAME)
+    return int(bool(findings["unreadable"] or findings.get("stability", {}).get("failed")))
 
 
 def _plot_history(run_dir: Path | None, path: Path) -> None:

@@ -129,6 +129,17 @@ def compare(
     return table
 
 
+def subtract(
+    one: Resampled, other: Resampled, bootstrap: Bootstrap
+) -> tuple[float, Floats, Interval]:
+    """The difference of two metrics on the same resamples: value, samples, 95 % interval."""
+    difference, samples = one.value - other.value, one.samples - other.samples
+    left = None
+    if one.jackknife is not None and other.jackknife is not None:
+        left = one.jackknife - other.jackknife
+    return difference, samples, interval(samples, difference, left, bootstrap.method, LEVEL)
+
+
 def lift(
     predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int, metric: str = "auc"
 ) -> dict[Arm, tuple[float, Interval]]:
@@ -147,14 +158,16 @@ def lift(
     if baseline is None:
         return {}
     lifts = {}
-    for arm in arms.keys() - {baseline}:
+    for arm in arms:
+        if arm == baseline:
+            continue
         common = arms[arm].index.intersection(arms[baseline].index)
         if len(common):
             one, other = (
                 resample(cases(_aligned(arms[each], common)), bootstrap, seed, [metric])[metric]
                 for each in (arm, baseline)
             )
-            difference, _, ends = _subtract(one, other, bootstrap)
+            difference, _, ends = subtract(one, other, bootstrap)
             lifts[arm] = difference, ends
     return lifts
 
@@ -284,20 +297,9 @@ def _bootstrapped(
     a: dict[str, Resampled], b: dict[str, Resampled], bootstrap: Bootstrap
 ) -> Iterator[Comparison]:
     for metric in METRICS:
-        difference, samples, ends = _subtract(a[metric], b[metric], bootstrap)
+        difference, samples, ends = subtract(a[metric], b[metric], bootstrap)
         p = bootstrap_p(samples) if np.isfinite(difference) else np.nan
         yield metric, PATIENT_BOOTSTRAP, difference, ends, p
-
-
-def _subtract(
-    one: Resampled, other: Resampled, bootstrap: Bootstrap
-) -> tuple[float, Floats, Interval]:
-    """The difference of two metrics on the same resamples: value, samples, interval."""
-    difference, samples = one.value - other.value, one.samples - other.samples
-    left = None
-    if one.jackknife is not None and other.jackknife is not None:
-        left = one.jackknife - other.jackknife
-    return difference, samples, interval(samples, difference, left, bootstrap.method, LEVEL)
 
 
 def _auc_tests(a: Cases, b: Cases) -> Iterator[Comparison]:

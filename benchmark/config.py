@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -34,6 +34,27 @@ class Bootstrap:
             raise ValueError(f"bootstrap.samples is {self.samples}; it must be at least 100")
 
 
+@dataclass(frozen=True)
+class Multiverse:
+    """What ``--multiverse`` spans: every combination, and the run's own protocol.
+
+    Attributes
+    ----------
+    aggregation, min_readers, indeterminate : tuple
+        Values of the label rule's keys of these names.
+    scheme, group : tuple
+        Values of the keys of ``splits``; its other keys stay the run's.
+    """
+
+    aggregation: tuple[Literal["median", "mean"], ...] = ("median", "mean")
+    min_readers: tuple[int, ...] = (1, 3, 4)
+    indeterminate: tuple[Literal["drop", "benign", "malignant"], ...] = (
+        "drop", "benign", "malignant",
+    )  # fmt: skip
+    scheme: tuple[Literal["holdout", "kfold"], ...] = ("holdout", "kfold")
+    group: tuple[Literal["patient", "none"], ...] = ("patient",)
+
+
 @dataclass(frozen=True, order=True)
 class Arm:
     """A model with the feature set that it is fed."""
@@ -59,10 +80,13 @@ class Config:
     seed : int
     arms : tuple of str
         ``model`` (with its default feature set) or ``model:features``.
+    slices : int
+        0 takes ROIs as they are; otherwise each gives up to as many single slices, each a case
+        of its own (``benchmark.slices``).
     threshold : float or "train"
         On P(malignant); ``train`` lets each model choose its own on training patients.
-    label, splits, bootstrap
-        See :class:`LabelRule`, :class:`SplitRule` and :class:`Bootstrap`.
+    label, splits, bootstrap, multiverse
+        See :class:`LabelRule`, :class:`SplitRule`, :class:`Bootstrap` and :class:`Multiverse`.
     models : dict
         Settings of models by name, those that the model's ``build`` takes.
     """
@@ -72,13 +96,17 @@ class Config:
     test_dataset: str = ""
     seed: int = 0
     arms: tuple[str, ...] = ()
+    slices: int = 0
     threshold: float | Literal["train"] = "train"
     label: LabelRule = field(default_factory=LabelRule)
     splits: SplitRule = field(default_factory=SplitRule)
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
+    multiverse: Multiverse = field(default_factory=Multiverse)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.slices < 0:
+            raise ValueError(f"slices is {self.slices}; it must be at least 0")
         if self.threshold != "train" and not 0 <= self.threshold <= 1:
             raise ValueError(f"threshold is {self.threshold}; it must be from 0 to 1, or 'train'")
 
@@ -160,8 +188,7 @@ def arms(
 
 def as_toml_tree(config: Config) -> dict[str, Any]:
     """The configuration as nested plain values, ready to be written as TOML."""
-    tree = asdict(config)
-    tree["arms"] = list(config.arms)
+    tree: dict[str, Any] = TypeAdapter(Config).dump_python(config, mode="json")
     return tree
 
 

@@ -104,51 +104,6 @@ class FeatureTable:
     values: NDArray[Any]
     columns: tuple[str, ...] = ()
 
-    def joined(self, other: FeatureTable) -> FeatureTable:
-        """This table with the ROIs of another one below.
-
-        Raises
-        ------
-        ValueError
-            Where the two have other columns or shapes, or share a ROI.
-        """
-        if self.columns != other.columns or self.values.shape[1:] != other.values.shape[1:]:
-            raise ValueError("a feature set gave other columns for other ROIs of one dataset")
-        shared = self.rows.keys() & other.rows.keys()
-        if shared:
-            raise ValueError(f"roi_id '{min(shared)}' is in both feature tables")
-        below = {roi_id: len(self.values) + row for roi_id, row in other.rows.items()}
-        values = np.concatenate([self.values, other.values])
-        return FeatureTable(self.rows | below, values, self.columns)
-
-
-def run(
-    dataset: RoiDataset,
-    cohort: Cohort,
-    splits: Sequence[Split],
-    arms: Sequence[Arm],
-    extractors: dict[str, Extract],
-    build: Build,
-    *,
-    seed: int,
-    threshold: float | str,
-    jobs: int,
-    progress: Progress,
-) -> Results:
-    """Extract each feature set once, then fit and test every arm on every split.
-
-    Whatever fails is recorded and the rest goes on.
-    """
-    results = Results()
-    tables = extract(
-        dataset, cohort.records, arms, extractors, jobs=jobs, progress=progress, results=results
-    )
-    fit_and_test(
-        tables, cohort, splits, arms, build,
-        seed=seed, threshold=threshold, progress=progress, results=results,
-    )  # fmt: skip
-    return results
-
 
 def extract(
     dataset: RoiDataset,
@@ -187,8 +142,12 @@ def fit_and_test(
     threshold: float | str,
     progress: Progress,
     results: Results,
+    task: str = "Training",
 ) -> None:
-    """Fit and test every arm whose features there are on every split; fill ``results``."""
+    """Fit and test every arm whose features there are on every split; fill ``results``.
+
+    Whatever fails is recorded and the rest goes on. ``task`` names the work for ``progress``.
+    """
     runnable = [arm for arm in arms if arm.features in tables]
     total = len(runnable) * len(splits)
     task = "Training"

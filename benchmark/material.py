@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchmark import characteristics, external, registry
+from benchmark import characteristics, external, near_duplicates, registry, slices
 from benchmark.cohort import Cohort, assemble
 from benchmark.config import Config
 from benchmark.datasets import manifest
@@ -28,6 +28,8 @@ class Material:
     dataset, cohort, splits
     rois : DataFrame
         One row a ROI, as ``benchmark.characteristics`` makes them.
+    near_duplicates : DataFrame
+        Pairs of ROIs of the same pixels: roi_a, roi_b, similarity.
     single_slice : bool
         Every ROI is one slice thick.
     protocol : str
@@ -41,6 +43,7 @@ class Material:
     cohort: Cohort
     splits: list[Split]
     rois: pd.DataFrame
+    near_duplicates: pd.DataFrame
     single_slice: bool
     protocol: str
     environment: dict[str, dict[str, Any]]
@@ -78,10 +81,15 @@ def prepare(config: Config, jobs: int, progress: Progress) -> Material:
     ValueError
         For unusable input.
     """
-    dataset = open_dataset(config.dataset, jobs, progress)
+
+    def opened(name: str) -> RoiDataset:
+        dataset = open_dataset(name, jobs, progress)
+        return slices.cut(dataset, config.slices, jobs, progress) if config.slices else dataset
+
+    dataset = opened(config.dataset)
     cohort = assemble(dataset, config.label)
     if config.test_dataset:
-        test = open_dataset(config.test_dataset, jobs, progress)
+        test = opened(config.test_dataset)
         return _external((dataset, cohort), (test, assemble(test, config.label)), jobs, progress)
     splits = make_splits(cohort, config.splits, config.seed)
     check_splits(splits, cohort, leaky=config.splits.leaky)
@@ -91,7 +99,10 @@ def prepare(config: Config, jobs: int, progress: Progress) -> Material:
         protocol += "; the dataset's own split goes unused (splits.scheme = given)"
     environment = {"dataset": _describe(dataset, cohort, checked.fingerprint)}
     rois = characteristics.table(cohort, checked.measured)
-    return Material(dataset, cohort, splits, rois, checked.single_slice, protocol, environment)
+    return Material(
+        dataset, cohort, splits, rois, _duplicates(cohort, checked.thumbnails),
+        checked.single_slice, protocol, environment,
+    )  # fmt: skip
 
 
 def _external(
@@ -119,10 +130,16 @@ def _external(
         joined.cohort,
         [joined.split],
         characteristics.table(joined.cohort, [m for c in checked for m in c.measured]),
+        _duplicates(joined.cohort, [t for c in checked for t in c.thumbnails]),
         all(c.single_slice for c in checked),
         external.describe(training[0], test[0]),
         environment,
     )
+
+
+def _duplicates(cohort: Cohort, thumbnails: Sequence[near_duplicates.Descriptor]) -> pd.DataFrame:
+    pairs = near_duplicates.find(cohort.roi_ids.tolist(), thumbnails)
+    return pd.DataFrame(map(asdict, pairs), columns=[f.name for f in fields(near_duplicates.Pair)])
 
 
 def _describe(dataset: RoiDataset, cohort: Cohort, fingerprint: str) -> dict[str, Any]:
@@ -138,7 +155,7 @@ def _describe(dataset: RoiDataset, cohort: Cohort, fingerprint: str) -> dict[str
     }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Checked:
     """What reading every ROI of a cohort told.
 
@@ -149,12 +166,15 @@ class Checked:
     single_slice : bool
         Every ROI is one slice thick.
     measured : tuple of Measured
-        In the order of the cohort's records.
+        In the order of the cohort's records, as are
+    thumbnails : tuple of ndarray
+        By which near-duplicates are found.
     """
 
     fingerprint: str
     single_slice: bool
     measured: tuple[characteristics.Measured, ...]
+    thumbnails: tuple[near_duplicates.Descriptor, ...]
 
 
 def check_voxels(dataset: RoiDataset, cohort: Cohort, jobs: int, progress: Progress) -> Checked:
@@ -165,24 +185,54 @@ def check_voxels(dataset: RoiDataset, cohort: Cohort, jobs: int, progress: Progr
     ValueError
         For the first ROI, in order of ``roi_id``, that breaks the contract.
     """
+    digest = hashlib.sha256()
+    single_slice = True
+    measured, thumbnails = [], []
+    contents = read_all(dataset, cohort.records, jobs, progress)
+    rows = zip(cohort.records, cohort.labels.tolist(), contents, strict=True)
+    for record, label, content in rows:
+        identity = f"{record.roi_id}\t{record.patient_id}\t{label}\t{content.digest}\n"
+        digest.update(identity.encode())
+        single_slice &= content.n_slices == 1
+        measured.append(content.measured)
+        thumbnails.append(content.thumbnail)
+    return Checked(digest.hexdigest(), single_slice, tuple(measured), tuple(thumbnails))
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What reading one ROI told."""
+
+    digest: str
+    n_slices: int
+    measured: characteristics.Measured
+    thumbnail: near_duplicates.Descriptor
+
+
+def read_all(
+    dataset: RoiDataset, records: Sequence[RoiRecord], jobs: int, progress: Progress
+) -> Iterator[Content]:
+    """Read ROIs in their order, which checks them.
+
+    Raises
+    ------
+    ValueError
+        For the first ROI that breaks the contract.
+    """
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=jobs, return_as="generator", batch_size=16)
-    contents = parallel(delayed(_content)(dataset.read, r) for r in cohort.records)
-    digest = hashlib.sha256()
-    single_slice = True
-    measured = []
-    rows = zip(cohort.records, cohort.labels.tolist(), contents, strict=True)
-    for number, (record, label, (content, n_slices, voxels)) in enumerate(rows, start=1):
-        digest.update(f"{record.roi_id}\t{record.patient_id}\t{label}\t{content}\n".encode())
-        single_slice &= n_slices == 1
-        measured.append(voxels)
-        progress.update(f"Checking {dataset.name}", number, len(cohort.records))
-    return Checked(digest.hexdigest(), single_slice, tuple(measured))
+    contents = parallel(delayed(_content)(dataset.read, record) for record in records)
+    for number, content in enumerate(contents, start=1):
+        yield content
+        progress.update(f"Checking {dataset.name}", number, len(records))
 
 
-def _content(
-    read: Callable[[RoiRecord], Roi], record: RoiRecord
-) -> tuple[str, int, characteristics.Measured]:
+def _content(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> Content:
     roi = read(record)
-    return roi.content_hash(), roi.image.shape[0], characteristics.measure(roi)
+    return Content(
+        roi.content_hash(),
+        roi.image.shape[0],
+        characteristics.measure(roi),
+        near_duplicates.descriptor(roi),
+    )

@@ -8,10 +8,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark import comparisons, harness, records, reference, registry, scoring, strata
+from benchmark import (
+    comparisons,
+    harness,
+    multiverse,
+    records,
+    reference,
+    registry,
+    scoring,
+    strata,
+)
 from benchmark.config import Arm, Config
 from benchmark.folders import check_new, new_folder
-from benchmark.material import Material, prepare
+from benchmark.material import Material, prepare, read_all
+from benchmark.plugins import builder, extractors
 from benchmark.progress import Progress
 from benchmark.report.document import write_tables
 from benchmark.roi import RoiDataset
@@ -24,9 +34,10 @@ def execute(
     *,
     jobs: int,
     require_gpu: bool,
+    explore: bool,
     progress: Progress,
 ) -> records.RunFolder:
-    """Run a configuration and write its folder.
+    """Run a configuration and write its folder; ``explore`` adds the multiverse.
 
     Everything that can be refused is refused before the first file is written.
 
@@ -43,24 +54,34 @@ def execute(
     if material.single_slice:
         arms = _planar(arms, material)
 
+    every: list[multiverse.Universe] = []
+    results = harness.Results()
+    if explore:
+        every, skipped = multiverse.universes(material.dataset, config)
+        results.failures += skipped
+    further = multiverse.further_records(every, material.cohort)
+    for _ in read_all(material.dataset, further, jobs, progress):
+        pass  # reading checks them
+
     reference_s = reference.measure()
-    results = harness.run(
+    build = builder(config, jobs)
+    features = harness.extract(
         material.dataset,
-        material.cohort,
-        material.splits,
+        [*material.cohort.records, *further],
         arms,
-        {arm.features: registry.load("features", arm.features).extract for arm in arms},
-        lambda arm, seed: registry.load("models", arm.model).build(
-            seed, jobs=jobs, **config.models.get(arm.model, {})
-        ),
-        seed=config.seed,
-        threshold=config.threshold,
+        extractors(arms),
         jobs=jobs,
         progress=progress,
+        results=results,
     )
+    harness.fit_and_test(
+        features, material.cohort, material.splits, arms, build,
+        seed=config.seed, threshold=config.threshold, progress=progress, results=results,
+    )  # fmt: skip
     reference_s += reference.measure()
     _refuse_nothing(results, material.dataset)
     predictions = records.prediction_table(results)
+    stored = {"predictions": predictions}
     tables = {
         "metrics": scoring.score(predictions, config.bootstrap, config.seed),
         "comparisons": comparisons.compare(
@@ -68,10 +89,16 @@ def execute(
         ),
         "ranks": comparisons.rank_stability(predictions, config.bootstrap, config.seed),
         "rois": material.rois,
+        "near_duplicates": material.near_duplicates,
         "strata": strata.stratify(predictions, material.rois, config.bootstrap, config.seed),
     }
     if len(material.splits) > 1:
         tables["split_metrics"] = scoring.score_splits(predictions, material.splits)
+    if every:
+        tables["multiverse"], stored["multiverse"], failures = multiverse.explore(
+            every, results, features, arms, build, config, progress
+        )
+        results.failures += failures
     environment = {
         "started": started.isoformat(timespec="seconds"),
         "wall_s": time.perf_counter() - clock,
@@ -88,9 +115,7 @@ def execute(
     }
     resolved = replace(config, arms=tuple(map(str, arms)))
     with new_folder(out) as draft:
-        records.write_run(
-            draft, resolved, environment, material.splits, results, predictions, tables
-        )
+        records.write_run(draft, resolved, environment, material.splits, results, stored, tables)
         write_tables(records.read_run(draft), ("md", "tex"))
     return records.read_run(out)
 

@@ -15,7 +15,10 @@ timings.csv            one row a timed call; see ``TIMING_COLUMNS``
 history.csv            one row a training epoch, for models that have epochs
 training.csv           AUC of each fit on the ROIs that it was fitted on, for the train-test gap
 rois.csv               one row a ROI: size, slice thickness, ratings; ``benchmark.characteristics``
+near_duplicates.csv    pairs of ROIs that are made of the same pixels
 strata.csv             the metrics within strata; ``benchmark.strata.COLUMNS``
+multiverse.csv         with ``--multiverse``: one row a (universe, arm); ``multiverse.COLUMNS``
+multiverse.parquet     the predictions that it is made from
 =====================  ==============================================================
 
 Each table ends with a column ``intensities``: ``acquired``, or ``synthetic`` where voxel
@@ -41,6 +44,7 @@ import tomli_w
 
 from benchmark.config import Config, as_toml_tree
 from benchmark.harness import Failure, FeatureTable, Results
+from benchmark.near_duplicates import Pair
 from benchmark.registry import ROOT
 from benchmark.splits import Split, read_splits, write_splits
 
@@ -52,6 +56,7 @@ TIMING_COLUMNS = [
     "model", "features", "stage", "repeat", "fold", "seconds", "n_rois", "device", "intensities",
 ]  # fmt: skip
 TRAINING_COLUMNS = ["model", "features", "repeat", "fold", "auc", "n_rois", "intensities"]
+MULTIVERSE = "multiverse.csv"
 PACKAGES = (
     "keras", "numpy", "pandas", "pylidc", "pyradiomics", "scikit-learn", "scipy",
     "SimpleITK", "tensorflow", "jax", "torch", "xgboost",
@@ -73,7 +78,9 @@ class RunFolder:
     training: pd.DataFrame
     rois: pd.DataFrame
     strata: pd.DataFrame
+    near_duplicates: tuple[Pair, ...]
     failures: tuple[Failure, ...]
+    multiverse: pd.DataFrame | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -105,11 +112,19 @@ def read_run(path: Path) -> RunFolder:
             training=read_csv(path / "training.csv"),
             rois=read_csv(path / "rois.csv"),
             strata=read_csv(path / "strata.csv"),
+            near_duplicates=_read_pairs(path / "near_duplicates.csv"),
             failures=tuple(Failure(**failure) for failure in failures),
+            multiverse=read_csv(path / MULTIVERSE) if (path / MULTIVERSE).is_file() else None,
         )
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         raise ValueError(f"'{path}' is not a run folder: no {missing} in it") from error
+
+
+def _read_pairs(path: Path) -> tuple[Pair, ...]:
+    table = pd.read_csv(path, dtype={"roi_a": str, "roi_b": str})
+    rows = zip(table.roi_a, table.roi_b, table.similarity, strict=True)
+    return tuple(Pair(str(a), str(b), float(similarity)) for a, b, similarity in rows)
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -124,19 +139,23 @@ def write_run(
     environment: Mapping[str, Any],
     splits: Sequence[Split],
     results: Results,
-    predictions: pd.DataFrame,
+    predictions: Mapping[str, pd.DataFrame],
     tables: Mapping[str, pd.DataFrame],
 ) -> None:
-    """Write all of a run's files into the folder ``path``; ``tables`` are CSV files by name."""
+    """Write all of a run's files into the folder ``path``.
+
+    ``predictions`` are Parquet files by name, ``tables`` CSV files.
+    """
     intensities = environment["dataset"]["intensities"]
     (path / "config.toml").write_text(tomli_w.dumps(as_toml_tree(config)))
     (path / "environment.json").write_text(json.dumps(environment, indent=1) + "\n")
     write_splits(path / "splits.json", splits)
     failures = [asdict(failure) for failure in results.failures]
     (path / "failures.json").write_text(json.dumps(failures, indent=1) + "\n")
-    predictions.assign(intensities=intensities).to_parquet(
-        path / "predictions.parquet", index=False, compression="zstd"
-    )
+    for name, rows in predictions.items():
+        rows.assign(intensities=intensities).to_parquet(
+            path / f"{name}.parquet", index=False, compression="zstd"
+        )
     (path / "features").mkdir()
     for name, values in results.features.items():
         feature_frame(values).assign(intensities=intensities).to_parquet(

@@ -91,6 +91,9 @@ class Roi:
         through ``mask``.
     spacing_mm : tuple of three floats
         Voxel size along (z, y, x), in millimetres, positive.
+    reader_outlines : tuple of ndarray, shape (z, y, x), bool
+        Each reader's own mask, at least one voxel; empty where the dataset has none. Read
+        them through ``reader_masks``.
 
     Raises
     ------
@@ -102,20 +105,25 @@ class Roi:
     image: NDArray[np.float32]
     outline: NDArray[np.bool_] | None
     spacing_mm: tuple[float, float, float]
+    reader_outlines: tuple[NDArray[np.bool_], ...] = ()
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3:
             raise ValueError(f"image has {self.image.ndim} dimensions; a ROI is (z, y, x)")
-        if self.outline is not None and self.image.shape != self.outline.shape:
-            raise ValueError(
-                f"image is {self.image.shape} and mask is {self.outline.shape} voxels (z, y, x); "
-                "they must be the same size"
-            )
+        outlines = {"mask": self.outline} if self.outline is not None else {}
+        outlines |= {f"reader mask {n}": drawn for n, drawn in enumerate(self.reader_outlines, 1)}
+        for name, outline in outlines.items():
+            if self.image.shape != outline.shape:
+                raise ValueError(
+                    f"image is {self.image.shape} and {name} is {outline.shape} voxels (z, y, x); "
+                    "they must be the same size"
+                )
         if not np.isfinite(self.image).all():
             count = int(np.count_nonzero(~np.isfinite(self.image)))
             raise ValueError(f"image has {count} NaN or infinite voxels; HU must be finite")
-        if self.outline is not None and not self.outline.any():
-            raise ValueError("mask is empty; every ROI needs at least one voxel")
+        for name, outline in outlines.items():
+            if not outline.any():
+                raise ValueError(f"{name} is empty; every ROI needs at least one voxel")
         if len(self.spacing_mm) != 3 or not all(np.isfinite(s) and s > 0 for s in self.spacing_mm):
             raise ValueError(f"spacing is {self.spacing_mm} mm; it must be three positive numbers")
 
@@ -137,6 +145,22 @@ class Roi:
         return self.outline
 
     @property
+    def reader_masks(self) -> tuple[NDArray[np.bool_], ...]:
+        """Each reader's own mask, shape (z, y, x), in the dataset's order.
+
+        Raises
+        ------
+        UnavailableError
+            Where there are none: a feature set that asks for them is skipped.
+        """
+        if not self.reader_outlines:
+            raise UnavailableError(
+                f"roi_id '{self.record.roi_id}' has no readers' masks (manifest column "
+                "reader_masks)"
+            )
+        return self.reader_outlines
+
+    @property
     def volume_mm3(self) -> float:
         """Mask voxels times voxel volume, mm^3 (IBSI: approximate volume, YEKZ)."""
         return float(np.count_nonzero(self.mask) * np.prod(self.spacing_mm))
@@ -147,12 +171,15 @@ class Roi:
         return float((6 * self.volume_mm3 / math.pi) ** (1 / 3))
 
     def content_hash(self) -> str:
-        """SHA-256 over voxels, mask and spacing: equal exactly where the content is."""
+        """SHA-256 over voxels, masks and spacing: equal exactly where the content is."""
         digest = hashlib.sha256()
         digest.update(repr((self.image.shape, tuple(map(float, self.spacing_mm)))).encode())
         digest.update(np.ascontiguousarray(self.image, dtype="<f4").tobytes())
         if self.outline is not None:
             digest.update(np.packbits(self.outline).tobytes())
+        for drawn in self.reader_outlines:
+            # Marked, so that a lone reader's mask is not taken for the ROI's.
+            digest.update(b"reader" + np.packbits(drawn).tobytes())
         return digest.hexdigest()
 
 

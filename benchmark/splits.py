@@ -71,7 +71,7 @@ class SplitRule:
             "given": "the dataset's own, train and val against test",
         }[self.scheme]
         if self.leaky:
-            how = "by nodule (LEAKY: a patient's nodules may stand on both sides)"
+            how = "by ROI (LEAKY: a patient's ROIs may stand on both sides)"
         elif not patients_known:
             how = "patients unknown, perhaps on both sides"
         else:

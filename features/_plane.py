@@ -1,6 +1,9 @@
-"""What the 2D inputs share: the largest slice, resampling to a square, HU to [0, 1]."""
+"""What the 2D inputs share: the largest slice, resampling to a square, HU to [0, 1], the mask."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,3 +63,31 @@ def sample(
     low, high = WINDOW_HU
     scaled = (np.clip(np.where(inside, values, low), low, high) - low) / (high - low)
     return scaled.astype(np.float32)[..., None]
+
+
+def with_mask_channel(
+    extract: Callable[[Roi], NDArray[np.float32]], roi: Roi
+) -> NDArray[np.float32]:
+    """An input with the mask of the same pixels beside it.
+
+    The mask is painted as the two ends of the window and goes through ``extract`` itself, so
+    that both channels have one geometry; between pixels it takes values between 0 and 1.
+
+    Parameters
+    ----------
+    extract : callable
+        Gives one channel, made by ``sample`` of the image.
+    roi : Roi
+
+    Returns
+    -------
+    ndarray, shape (SIZE, SIZE, 2), float32, in [0, 1]
+
+    Raises
+    ------
+    UnavailableError
+        Where the dataset has no masks.
+    """
+    low, high = WINDOW_HU
+    painted = np.where(roi.mask, high, low).astype(np.float32)
+    return np.concatenate([extract(roi), extract(replace(roi, image=painted))], axis=-1)

@@ -28,4 +28,4 @@ def extract(roi: Roi) -> dict[str, float]:
     ValueError
         Where pyradiomics leaves a feature out or gives a value that is not finite.
     """
-    return compute(roi.image, roi.mask, roi.spacing_mm, planar=False, n_features=N_FEATURES)
+    return compute(roi.image, roi.mask, roi.spacing_mm, n_features=N_FEATURES)

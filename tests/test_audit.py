@@ -158,7 +158,7 @@ def test_refusals(
     run = tmp_path / "run"
     run.mkdir()
     (run / "predictions.parquet").touch()
-    assert "is a run folder; audit takes" in refused(capsys, "audit", run, "--out", out)
+    assert "is not a run folder: no failures.json" in refused(capsys, "audit", run, "--out", out)
     out.mkdir()
     (out / "mine.txt").touch()
     assert "exists already" in refused(capsys, "audit", root, "--out", out)
@@ -205,3 +205,100 @@ def test_real_crops(lidc_crops: Path, tmp_path: Path) -> None:
     assert len(found["mask_touches_first_or_last_slice"]) > 800  # no margin along z
     assert found["labels"]["n_malignant"] + found["labels"]["n_benign"] == 552
     assert found["same_image_in_several_patients"] == []
+
+
+def with_readers(write_manifest: WriteManifest, n: int, *, drawn: int) -> Path:
+    """Balls with three readers' masks each for the first ``drawn``, and one mask beyond."""
+    change = {
+        i: {"reader_masks": " ".join(f"readers/r{i}_{k}.nii.gz" for k in range(3))}
+        if i < drawn
+        else {"reader_masks": f"masks/r{i}.nii.gz"}
+        for i in range(n)
+    }
+    root = write_manifest(n, change=change)
+    for i in range(drawn):
+        for k in range(3):
+            mask = ball((7, 16, 16), 2.2 + i % 3 + 0.25 * k)
+            write_volume(root / f"readers/r{i}_{k}.nii.gz", mask.astype(np.uint8))
+    return root
+
+
+def test_stability_over_masks(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = with_readers(write_manifest, 5, drawn=4), tmp_path / "audit"
+    single = np.zeros((7, 16, 16), np.uint8)
+    single[3, 8, 8] = 1
+    write_volume(root / "masks/r1.nii.gz", single)  # pyradiomics refuses a single voxel
+    arguments = ("audit", root, "--out", out, "--jobs", "1", "--stability")
+    assert invoke(*arguments) == 1
+    found = json.loads((out / "audit.json").read_text())["stability"]
+    assert found["features"] == "radiomics"
+    assert found["masks"]["perturbed"] == ["own", "dilated", "eroded", "shifted"]
+    assert found["n_rois"] == {"perturbed": 4, "readers": 4}
+    assert list(found["failed"]) == ["r1"]
+    assert {"own", "eroded"} <= set(found["failed"]["r1"])
+    assert found["with_fewer_than_3_readers_masks"] == ["r4"]
+
+    with (out / "stability.csv").open() as handle:
+        rows = {(row["comparison"], row["feature"]): row for row in csv.DictReader(handle)}
+    assert len(rows) == 2 * 107
+    volume = rows["perturbed", "original_shape_VoxelVolume"]
+    assert (volume["class"], volume["n_rois"], volume["n_masks"]) == ("shape", "4", "4")
+    assert volume["intensities"] == "acquired"
+    # Balls in which the readers differ by a quarter voxel but nodules by whole ones.
+    assert float(rows["readers", "original_shape_VoxelVolume"]["icc"]) > 0.75
+    assert float(volume["icc"]) < float(rows["readers", "original_shape_VoxelVolume"]["icc"])
+    for row in rows.values():
+        assert float(row["ci_low"]) <= float(row["icc"]) <= float(row["ci_high"])
+    printed = capsys.readouterr().out
+    for expected in ("Least stable", "glszm", "Failed and left out: 1 ROIs (r1, ", "stability.csv"):
+        assert expected in printed
+
+
+def test_stability_of_single_slices_uses_the_planar_features(
+    write_manifest: WriteManifest, tmp_path: Path
+) -> None:
+    root, out = write_manifest(4), tmp_path / "audit"
+    for i in range(4):
+        rng = np.random.default_rng(i)
+        write_volume(root / f"images/r{i}.nii.gz", rng.normal(0, 9, (1, 16, 16)).astype(np.int16))
+        mask = ball((1, 16, 16), 3.0 + i).astype(np.uint8)
+        write_volume(root / f"masks/r{i}.nii.gz", mask)
+    assert invoke("audit", root, "--out", out, "--jobs", "1", "--stability") == 0
+    found = json.loads((out / "audit.json").read_text())["stability"]
+    assert found["features"] == "radiomics2d"
+    assert list(found["masks"]) == ["perturbed"]  # nobody has readers' masks
+    assert len((out / "stability.csv").read_text().splitlines()) == 1 + 102
+
+
+def test_stability_of_too_few_readers_is_left_out_and_of_too_few_rois_refused(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = with_readers(write_manifest, 2, drawn=1), tmp_path / "audit"
+    arguments = ("audit", root, "--out", out, "--jobs", "1", "--stability")
+    assert invoke(*arguments) == 0
+    assert "1 ROIs, too few to compare" in capsys.readouterr().out
+    assert len((out / "stability.csv").read_text().splitlines()) == 1 + 107
+
+    single = np.zeros((7, 16, 16), np.uint8)
+    single[3, 8, 8] = 1
+    write_volume(root / "masks/r1.nii.gz", single)
+    shutil.rmtree(out)
+    message = refused(capsys, *arguments)
+    assert "1 of 2 ROIs have features from all of own, dilated, eroded, shifted; 2" in message
+    assert "(r1: " in message
+
+
+def test_stability_refusals(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = write_manifest(4), tmp_path / "audit"
+    given = ("audit", root, "--out", out, "--features")
+    assert "goes with --stability" in refused(capsys, *given, "radiomics")
+    message = refused(capsys, *given, "voxels2d_box", "--stability")
+    assert "'voxels2d_box' has no counterpart 'voxels2d_box_dilated'" in message
+    assert "unknown feature 'radiomic'; did you" in refused(
+        capsys, *given, "radiomic", "--stability"
+    )
+    assert not out.exists()

@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmark.comparisons import compare
 from benchmark.config import Bootstrap
+from benchmark.near_duplicates import Pair
 from benchmark.records import RunFolder
 from benchmark.report.cautions import cautions
 from benchmark.scoring import score
@@ -25,6 +26,7 @@ def run(
     threshold: float = 0.5,
     trained: dict[str, float] | None = None,
     leaky: bool = False,
+    pairs: tuple[Pair, ...] = (),
 ) -> RunFolder:
     """A run of one split, one ROI a patient, every arm fed by ``f``."""
     ids = [f"r{i:04}" for i in range(len(y_true))]
@@ -56,6 +58,7 @@ def run(
             {"roi_id": [*ids, "other"], "patient_id": [*ids, ids[0] if leaky else "p"]}
         ),
         strata=pd.DataFrame(),
+        near_duplicates=pairs,
         failures=(),
     )
 
@@ -136,6 +139,15 @@ def test_leaky() -> None:
     (said,) = starting(run({"m": p}, y_true, leaky=True), "Leaky split")
     assert "1 of 400 tested ROIs" in said
     assert starting(run({"m": p}, y_true), "Leaky split") == []
+
+
+def test_near_duplicates_across_the_split() -> None:
+    p, y_true = calibrated(N, 0)
+    pairs = (Pair("other", "r0003", 0.97), Pair("r0001", "r0002", 0.99))
+    (said,) = starting(run({"m": p}, y_true, pairs=pairs), "Near-duplicates")
+    assert "of 1 tested ROIs" in said
+    assert "other and r0003, similarity 0.970" in said
+    assert starting(run({"m": p}, y_true, pairs=pairs[1:]), "Near-duplicates") == []
 
 
 def test_no_size_row() -> None:

@@ -54,7 +54,8 @@ def test_a_run_from_a_manifest(
     assert names == {
         "config.toml", "environment.json", "splits.json", "failures.json", "predictions.parquet",
         "metrics.csv", "comparisons.csv", "ranks.csv", "strata.csv", "rois.csv", "timings.csv",
-        "training.csv", "report.md", "report.tex", "features",
+        "training.csv", "near_duplicates.csv", "report.md", "report.tex",
+        "features",
     }  # fmt: skip
     run = records.read_run(out)
     assert list(run.predictions.columns) == records.PREDICTION_COLUMNS

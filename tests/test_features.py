@@ -29,7 +29,9 @@ def roi(
     mask = ball(shape, radius)
     noise = np.random.default_rng(0).normal(0, 40, shape)
     image = (np.where(mask, 20, -850) + noise).round().astype(np.float32)
-    return Roi(RoiRecord("r", "p", label=label, attributes=RATED), image, mask, spacing_mm)
+    readers = (np.roll(mask, 1, axis=1), np.roll(mask, -1, axis=2), mask)
+    record = RoiRecord("r", "p", label=label, attributes=RATED)
+    return Roi(record, image, mask, spacing_mm, readers)
 
 
 def as_array(value: object) -> np.ndarray:

@@ -57,10 +57,16 @@ def run(
     arms: list[Arm], extractors: dict[str, Any], build: Any = None, **kwargs: Any
 ) -> harness.Results:
     dataset, cohort, splits = make()
-    settings = {"seed": 0, "threshold": "train", "jobs": 1, "progress": Silent()} | kwargs
-    return harness.run(
-        dataset, cohort, splits, arms, extractors, build or (lambda _, s: BySize(s)), **settings
+    results = harness.Results()
+    shared = {"progress": kwargs.get("progress", Silent()), "results": results}
+    tables = harness.extract(
+        dataset, cohort.records, arms, extractors, jobs=kwargs.get("jobs", 1), **shared
     )
+    harness.fit_and_test(
+        tables, cohort, splits, arms, build or (lambda _, s: BySize(s)),
+        seed=0, threshold=kwargs.get("threshold", "train"), **shared,
+    )  # fmt: skip
+    return results
 
 
 ARM = Arm("by_size", "size")

@@ -103,6 +103,11 @@ def test_a_readers_mask_is_pylidcs(four):
         for ours, theirs in zip(written, readers, strict=True):
             np.testing.assert_array_equal(ours > 0, theirs[box(row, ours.shape)])
             assert np.count_nonzero(ours) == theirs.sum()
+    dataset = open_dataset(root / "rois")
+    for record in dataset.records:
+        drawn = dataset.read(record).reader_masks
+        _, readers = masks[record.roi_id]
+        assert [mask.sum() for mask in drawn] == [mask.sum() for mask in readers]
 
 
 def test_files_are_small_integers_at_the_place_in_the_patient(four):

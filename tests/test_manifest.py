@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -8,6 +9,7 @@ import pytest
 from conftest import WriteManifest, write_volume
 
 from benchmark.datasets import manifest
+from benchmark.roi import Roi, RoiRecord, UnavailableError
 
 
 def read_all(root: Path) -> None:
@@ -211,3 +213,78 @@ def test_content_hash_follows_content_only(write_manifest: WriteManifest) -> Non
     a, b = (d.read(d.records[0]).content_hash() for d in (first, second))
     other = first.read(first.records[1]).content_hash()
     assert a == b != other
+
+
+def with_readers(
+    write_manifest: WriteManifest, second: np.ndarray, spacing_mm: tuple[float, ...] = (1, 0.7, 0.7)
+) -> Path:
+    """Four ROIs with two readers' masks each; the second reader of r2 is the one given."""
+    named = {i: {"reader_masks": f"a/r{i}.nii.gz a/s{i}.nii.gz"} for i in range(4)}
+    root = write_manifest(4, change=named)
+    for i in range(4):
+        mask = np.zeros(SHAPE, np.uint8)
+        mask[3, 4:8, 5:9] = 1
+        write_volume(root / f"a/r{i}.nii.gz", mask)
+        write_volume(root / f"a/s{i}.nii.gz", np.roll(mask, 1, axis=2))
+    write_volume(root / "a/s2.nii.gz", second, spacing_mm)
+    return root
+
+
+def test_readers_masks_come_in_the_order_named(write_manifest: WriteManifest) -> None:
+    third = np.zeros(SHAPE, np.uint8)
+    third[5, 3, 2] = 255
+    dataset = manifest.open_dataset(with_readers(write_manifest, third))
+    first, second = dataset.read(dataset.records[2]).reader_masks
+    assert (first.dtype, first.sum()) == (bool, 16)
+    assert list(zip(*np.nonzero(second), strict=True)) == [(5, 3, 2)]
+
+
+@pytest.mark.parametrize(
+    ("mask", "spacing_mm", "message"),
+    [
+        (np.zeros(SHAPE, np.uint8), (1, 0.7, 0.7), "reader mask 2 is empty"),
+        (np.ones((7, 16, 15), np.uint8), (1, 0.7, 0.7), r"reader mask 2 is \(7, 16, 15\) voxels"),
+        (np.ones(SHAPE, np.uint8), (1, 0.7, 0.8), r"and reader mask 2 \(1.0, 0.7, 0.8\) mm"),
+        (np.arange(1792, dtype=np.uint8).reshape(SHAPE) % 3, (1, 0.7, 0.7), "2 has the values 1"),
+    ],
+)
+def test_readers_masks_are_checked(
+    write_manifest: WriteManifest, mask: np.ndarray, spacing_mm: tuple[float, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"manifest.csv row 4 \(roi_id 'r2'\): .*{message}"):
+        read_all(with_readers(write_manifest, mask, spacing_mm))
+
+
+def test_a_missing_reader_mask_is_named(write_manifest: WriteManifest) -> None:
+    root = with_readers(write_manifest, np.ones(SHAPE, np.uint8))
+    (root / "a/r1.nii.gz").unlink()
+    with pytest.raises(ValueError, match=r"row 3 .*: reader mask 1 'a/r1.nii.gz' does not exist"):
+        read_all(root)
+
+
+def test_without_readers_masks_the_reason_is_given(write_manifest: WriteManifest) -> None:
+    dataset = manifest.open_dataset(write_manifest(4))
+    with pytest.raises(UnavailableError, match=r"roi_id 'r0' has no readers' masks \(manifest col"):
+        _ = dataset.read(dataset.records[0]).reader_masks
+
+
+def test_content_hash_covers_readers_masks(write_manifest: WriteManifest) -> None:
+    dataset = manifest.open_dataset(with_readers(write_manifest, np.ones(SHAPE, np.uint8)))
+    roi = dataset.read(dataset.records[0])
+    bare = replace(roi, reader_outlines=())
+    fewer = replace(roi, reader_outlines=roi.reader_outlines[:1])
+    swapped = replace(roi, reader_outlines=roi.reader_outlines[::-1])
+    lone = replace(roi, outline=None, reader_outlines=(roi.mask,))
+    nothing_drawn = replace(roi, reader_outlines=(), outline=roi.mask)
+    hashes = {r.content_hash() for r in (roi, bare, fewer, swapped, lone)}
+    assert len(hashes) == 5
+    assert nothing_drawn.content_hash() == bare.content_hash()
+
+
+def test_content_hash_without_readers_masks_stays_what_it_was() -> None:
+    """Fingerprints of committed results are made of it."""
+    mask = np.zeros((2, 3, 4), bool)
+    mask[1, 1, 1] = True
+    image = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    roi = Roi(RoiRecord("r", "p", label=0), image, mask, (2.0, 0.5, 0.5))
+    assert roi.content_hash() == "ad0beac83bd6c9691b762b615baba451969efe7cd54fa187995ccaaf089baa61"

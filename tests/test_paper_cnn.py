@@ -105,6 +105,31 @@ def test_prediction_uses_the_mean_statistics_of_the_training_batches() -> None:
             np.testing.assert_array_equal(to_numpy(weight), before[weight.path])
 
 
+def test_a_second_channel_is_seen_and_moves_with_the_first() -> None:
+    """What ``voxels2d_box_mask`` feeds: the image and, as second channel, the mask."""
+    keras = load_keras()
+    two = paper_cnn.network(keras, (124, 124, 2), dropout=0.3, augment=True)
+    assert two.count_params() == 1_441_218 + 3 * 3 * 32
+    X = np.repeat(images(4, 0, side=124)[0], 2, axis=-1)
+    moved = X
+    for layer in two.layers[:3]:
+        moved = keras.ops.convert_to_numpy(layer(moved, training=True))
+    assert np.abs(moved - X).max() > 0.05
+    np.testing.assert_array_equal(moved[..., 0], moved[..., 1])
+
+    X, y, groups = images(20, 0)
+    mask = np.zeros_like(X)
+    mask[:, 8:24, 8:24] = 1
+    model = paper_cnn.build(0, epochs=1)
+    model.fit(np.concatenate([X, mask], axis=-1), y, groups)
+    shown, hidden = (
+        model.predict_proba(np.concatenate([X, m], axis=-1)) for m in (mask, np.zeros_like(mask))
+    )
+    assert np.abs(shown - hidden).max() > 1e-4
+    with pytest.raises(ValueError, match=r"images of shape \(32, 32, 1\); fitted were"):
+        model.predict_proba(X)
+
+
 def test_weights_are_balanced() -> None:
     assert balanced_weights(np.array([0, 0, 0, 1])) == {0: 4 / 6, 1: 2.0}
 

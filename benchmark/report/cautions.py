@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from benchmark.comparisons import BASELINE, PATIENT_BOOTSTRAP
 from benchmark.metrics import IDEAL
+from benchmark.near_duplicates import across
 from benchmark.records import RunFolder
-from benchmark.report.tables import percent, with_interval
+from benchmark.report.tables import decimal, percent, with_interval
 from benchmark.splits import leaked
 
 ENOUGH_CASES = 100
@@ -33,6 +35,7 @@ def cautions(run: RunFolder) -> list[str]:
     rated = _rated_arms(run)
     return [
         *_leaky(run),
+        *_near_duplicates(run),
         *_threshold_on_test(run, rated),
         *_no_baseline(run),
         *_few_cases(run),
@@ -58,8 +61,18 @@ def _leaky(run: RunFolder) -> Iterator[str]:
         yield (
             f"Leaky split: {with_patient} of {tested} tested ROIs "
             f"({percent(with_patient / tested)}) are of patients whose other ROIs were trained "
-            "on, and every figure is optimistic for new patients. 'audit RUN_DIR' measures by how "
+            "on, and figures may be optimistic for new patients. 'audit RUN_DIR' measures by how "
             "much"
+        )
+
+
+def _near_duplicates(run: RunFolder) -> Iterator[str]:
+    tested, pairs = across(run.splits, run.near_duplicates)
+    if tested:
+        first = f"{pairs[0].roi_a} and {pairs[0].roi_b}, similarity {decimal(pairs[0].similarity)}"
+        yield (
+            f"Near-duplicates: of {tested} tested ROIs, another made of the same pixels was "
+            f"trained on ({len(pairs)} pairs, first {first}); near_duplicates.csv names them"
         )
 
 
@@ -81,12 +94,22 @@ def _threshold_on_test(run: RunFolder, rated: list[tuple[str, str]]) -> Iterator
         # Perfect and useless separation have many best thresholds, and a fixed one was not chosen.
         judged = [(own, best) for own, best in splits if 0 < best < 1]
         fixed = len(splits) > 1 and len(rows["threshold"].unique()) == 1
-        if judged and not fixed and all(own >= best - _EQUAL for own, best in judged):
+        # Of a single split, the best threshold is hit by chance now and then, though hardly to
+        # the last digit.
+        sure = len(judged) > 1 or _is_a_tested_score(rows)
+        if judged and sure and not fixed and all(own >= best - _EQUAL for own, best in judged):
             yield (
                 f"{_name(arm)}: its threshold is the best possible one on the tested ROIs in "
                 f"{len(judged)} of {len(splits)} splits (Youden's J {judged[0][0]:.3f}); if it was "
                 "chosen on them, accuracy, sensitivity and specificity are optimistic"
             )
+
+
+def _is_a_tested_score(rows: pd.DataFrame) -> bool:
+    """Whether the threshold is one of the scores, or midway between two neighbours."""
+    scores = np.unique(rows["y_prob"])
+    threshold = rows["threshold"].iloc[0]
+    return bool(np.isin(threshold, [*scores, *(scores[1:] + scores[:-1]) / 2]))
 
 
 def _youden(fold: pd.DataFrame, threshold: float) -> float:

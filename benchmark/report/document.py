@@ -8,13 +8,15 @@ from pathlib import Path
 
 from benchmark.records import RunFolder
 from benchmark.report.cautions import cautions
+from benchmark.report.multiverse import multiverse_tables
 from benchmark.report.strata import strata_tables
 from benchmark.report.tables import Table, as_csv, as_latex, as_markdown, main_table
 
 
 def report_tables(run: RunFolder) -> list[Table]:
     """The main table, under the method's warnings, and the tables that belong to it."""
-    return [replace(main_table(run), warnings=cautions(run)), *strata_tables(run)]
+    main = replace(main_table(run), warnings=cautions(run))
+    return [main, *multiverse_tables(run), *strata_tables(run)]
 
 
 def write_tables(run: RunFolder, formats: Sequence[str]) -> list[Path]:

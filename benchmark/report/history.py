@@ -83,9 +83,7 @@ def _figure(series: pd.DataFrame, path: Path) -> None:
     figure = Figure((width * len(HEADLINE), height * len(arms) + footer + 0.6))
     FigureCanvasSVG(figure)
     panels = figure.subplots(len(arms), len(HEADLINE), sharex=True, squeeze=False)
-    for top, row, (model, features) in zip(
-        [True] + [False] * len(arms), panels, arms, strict=False
-    ):
+    for index, (row, (model, features)) in enumerate(zip(panels, arms, strict=True)):
         own = series[(series["model"] == model) & (series["features"] == features)]
         at = [place[key] for key in zip(own["run"], own["started"], strict=True)]
         for axes, metric in zip(row, HEADLINE, strict=True):
@@ -98,7 +96,7 @@ def _figure(series: pd.DataFrame, path: Path) -> None:
             axes.errorbar(at, value, ends, color=BLUE, marker="o", markersize=4, capsize=2)
             for number, (where, _) in enumerate(changes, 1):
                 axes.axvline(where - 0.5, color=ORANGE, linestyle="--", linewidth=1)
-                if place_of_row == 0:
+                if index == 0:
                     axes.annotate(
                         str(number), (where - 0.5, 1.02), xycoords=("data", "axes fraction"),
                         color=ORANGE, ha="center", fontsize=8,

@@ -1,6 +1,7 @@
 """The main table, and tables as Markdown, LaTeX and CSV.
 
-Every rounded number comes out of :func:`with_interval`, :func:`percent` or :func:`duration`.
+Every rounded number comes out of :func:`decimal`, :func:`p_value`, :func:`percent` or
+:func:`duration`.
 """
 
 from __future__ import annotations
@@ -97,13 +98,30 @@ def main_table(run: RunFolder) -> Table:
 
 def with_interval(value: float, low: float, high: float, *, sign: bool = False) -> str:
     """``0.903 [0.880, 0.925]``: three decimals, signed if asked; a dash where there is none."""
-    shown, *ends = (_decimal(number, sign) for number in (value, low, high))
+    shown, *ends = (decimal(number, sign) for number in (value, low, high))
     return shown if math.isnan(low) else f"{shown} [{', '.join(ends)}]"
+
+
+def with_range(values: pd.Series[float], *, sign: bool = False) -> str:
+    """Median and, in brackets, the lowest and the highest; a dash where all are undefined."""
+    return with_interval(values.median(), values.min(), values.max(), sign=sign)
+
+
+def decimal(value: float, sign: bool = False) -> str:
+    """``0.903``: three decimals, signed if asked; a dash for NaN."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:+.3f}" if sign else f"{value:.3f}"
 
 
 def percent(share: float) -> str:
     """``51 %``."""
     return f"{100 * share:.0f} %"
+
+
+def p_value(p: float) -> str:
+    """Three decimals; ``< 0.001`` below."""
+    return "< 0.001" if p < 0.001 else decimal(p)
 
 
 def duration(seconds: float) -> str:
@@ -193,12 +211,6 @@ def _failure_note(run: RunFolder) -> str:
     parts = [f"{failed} failures are recorded in failures.json"] if failed else []
     parts += [f"{f.features} skipped: {f.reason}" for f in skipped]
     return "; ".join(parts)
-
-
-def _decimal(value: float, sign: bool) -> str:
-    if math.isnan(value):
-        return "-"
-    return f"{value:+.3f}" if sign else f"{value:.3f}"
 
 
 def sentence(text: str) -> str:

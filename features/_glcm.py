@@ -1,0 +1,136 @@
+"""pyradiomics' GLCM features, from the entries of its matrix that are not zero.
+
+Formulas: pyradiomics' documentation of the class. Whatever is linear in the matrix and depends
+on the difference or sum of two levels comes from the matrix' sums along its diagonals.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features._region import EPS, Features, Floats, Region, entropy_of, of_ranks, scalar
+
+_RANK_ONE = 1e-4
+"""Less than this is left of an angle's GLCM when independence is taken off: mutual information,
+bits, or the second eigenvalue. Rounding may then show, see ``_imc2`` and ``_mcc``."""
+
+
+def glcm(region: Region) -> Features:
+    from radiomics.glcm import RadiomicsGLCM
+
+    own = of_ranks(RadiomicsGLCM, region, symmetricalGLCM=True)
+    own.P_glcm = own._calculateMatrix()
+    # (n, n, angles), symmetric, each angle adding up to 1.
+    P: Floats = np.ascontiguousarray(own.P_glcm[0])
+    n, _, n_angles = P.shape
+    if not n_angles or np.isnan(P[0, 0]).any():
+        raise ValueError("no two voxels of the mask are neighbours; GLCM needs a pair")
+
+    # Entry by entry; most of the matrix is empty.
+    entries = np.flatnonzero(P)
+    p = P.reshape(-1)[entries]
+    pair, angle = np.divmod(entries, n_angles)
+    row, column = np.divmod(pair, n)
+    i, j = region.present[row], region.present[column]
+
+    px = P.sum(axis=1)  # (n, angles); by symmetry also the other marginal
+    several = np.count_nonzero(px, axis=0) > 1
+    level = region.present[:, None]
+    mean = (level * px).sum(axis=0)
+    variance = ((level - mean) ** 2 * px).sum(axis=0)
+    deviations = (i - mean[angle]) * (j - mean[angle]) * p
+    covariance = _sums(angle, deviations, n_angles)
+    correlation = np.where(variance == 0, 1, covariance / (variance + EPS))
+
+    Ng = int(region.present[-1])
+    p_sum = _marginal(i + j, angle, p, 2 * Ng + 1, n_angles)
+    p_difference = _marginal(np.abs(i - j), angle, p, Ng, n_angles)
+    from_mean = np.arange(2 * Ng + 1)[:, None] - 2 * mean
+    squared = from_mean**2
+    k = np.arange(Ng, dtype=float)
+    difference_average = k @ p_difference
+    spread = p_difference * (k[:, None] - difference_average) ** 2
+    mean_difference = p_difference.mean(axis=1)
+
+    joint_entropy = -_sums(angle, p * np.log2(p + EPS), n_angles)
+    entropy = -(px * np.log2(px + EPS)).sum(axis=0)
+    apart = -_sums(angle, p * np.log2(px[row, angle] * px[column, angle] + EPS), n_angles)
+    information = np.divide(
+        joint_entropy - apart, entropy, out=np.zeros(n_angles), where=entropy != 0
+    )
+    return {
+        "Autocorrelation": (i * j * p).sum() / n_angles,
+        "ClusterProminence": (squared**2 * p_sum).sum() / n_angles,
+        "ClusterShade": (squared * from_mean * p_sum).sum() / n_angles,
+        "ClusterTendency": (squared * p_sum).sum() / n_angles,
+        "Contrast": k**2 @ mean_difference,
+        "Correlation": correlation.mean(),
+        "DifferenceAverage": difference_average.mean(),
+        "DifferenceEntropy": entropy_of(p_difference).mean(),
+        "DifferenceVariance": spread.sum() / n_angles,
+        "Id": (mean_difference / (1 + k)).sum(),
+        "Idm": (mean_difference / (1 + k**2)).sum(),
+        "Idmn": (mean_difference / (1 + k**2 / Ng**2)).sum(),
+        "Idn": (mean_difference / (1 + k / Ng)).sum(),
+        "Imc1": information.mean(),
+        # The entropy of independent marginals is the sum of theirs.
+        "Imc2": _imc2(own, 2 * entropy - joint_entropy, several),
+        "InverseVariance": (mean_difference[1:] / k[1:] ** 2).sum(),
+        "JointAverage": mean.mean(),
+        "JointEnergy": (p**2).sum() / n_angles,
+        "JointEntropy": joint_entropy.mean(),
+        "MCC": _mcc(own, px, several),
+        "MaximumProbability": P.max(axis=(0, 1)).mean(),
+        "SumAverage": 2 * mean.mean(),
+        "SumEntropy": entropy_of(p_sum).mean(),
+        "SumSquares": variance.mean(),
+    }
+
+
+def _marginal(k: Floats, angle: NDArray[np.int64], p: Floats, size: int, n_angles: int) -> Floats:
+    """Sums of p by k and angle, shape (size, angles)."""
+    place = k.astype(np.int64) * n_angles + angle
+    return _sums(place, p, size * n_angles).reshape(size, n_angles)
+
+
+def _sums(groups: NDArray[np.int64], weights: Floats, n_groups: int) -> Floats:
+    return np.asarray(np.bincount(groups, weights, n_groups), dtype=np.float64)
+
+
+def _imc2(own: Any, mutual: Floats, several: NDArray[np.bool_]) -> float:
+    """Informational measure of correlation 2, (1 - exp(-2 (HXY2 - HXY)))^(1/2).
+
+    ``mutual`` is HXY2 - HXY, which is 0 for angles without ``several`` levels. Where an angle
+    has next to none, rounding makes the root, which may not be a number, and that pyradiomics
+    leaves out of the mean; its own method decides there.
+    """
+    if (mutual[several] < _RANK_ONE).any():
+        own._calculateCoefficients()
+        return scalar(own, "Imc2")
+    return float(np.sqrt(1 - np.exp(-2 * mutual[several])).sum() / len(several))
+
+
+def _mcc(own: Any, px: Floats, several: NDArray[np.bool_]) -> float:
+    """Maximal correlation coefficient: root of the second largest eigenvalue of Q.
+
+    Q(i, j) = sum over k of p(i, k) p(j, k) / (px(i) px(k) + eps) has the eigenvalues of the
+    square of the symmetric p(i, k) / (px(i) px(k) + eps)^(1/2), to first order in eps exactly,
+    and symmetric matrices are solved several times faster.
+    Where the second is next to nothing its sign is rounding, and pyradiomics leaves the root of
+    a negative one out of the mean; its own method decides there.
+    """
+    if len(px) < 2:
+        return 1.0
+    P = own.P_glcm[0].transpose(2, 0, 1)
+    marginal = px.T
+    scale = np.sqrt(marginal[:, :, None] * marginal[:, None, :] + EPS)
+    eigenvalues = np.linalg.eigvalsh(P / scale) ** 2
+    eigenvalues.sort(axis=1)
+    second = eigenvalues[:, -2]
+    if (second[several] < _RANK_ONE).any():
+        own._calculateCoefficients()
+        return scalar(own, "MCC")
+    return float(np.sqrt(second[several]).sum() / len(several))

@@ -1,0 +1,117 @@
+"""A ROI's grey levels, and pyradiomics' feature classes made ready for them."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Features = dict[str, float]
+
+EPS = np.spacing(1)
+"""pyradiomics adds it inside logarithms and to divisors."""
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Grey levels of the voxels of a ROI, in its bounding box.
+
+    Attributes
+    ----------
+    mask : ndarray of bool, shape (z, y, x)
+    levels, ranks : ndarray of int32, shape (z, y, x)
+        Inside the mask pyradiomics' grey levels, from 1 up, and the same without gaps;
+        outside 0.
+    present : ndarray, shape (n,)
+        The levels that occur, ascending.
+    counts : ndarray of int, shape (n,)
+        Voxels of each.
+    settings : mapping
+        pyradiomics' settings.
+    """
+
+    mask: NDArray[np.bool_]
+    levels: NDArray[np.int32]
+    ranks: NDArray[np.int32]
+    present: Floats
+    counts: NDArray[np.int64]
+    settings: Mapping[str, Any]
+
+
+def discretise(
+    values: NDArray[Any], mask: NDArray[np.bool_], settings: Mapping[str, Any]
+) -> Region:
+    """Bin the values of a mask's voxels as ``imageoperations.binImage`` does.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_voxels,)
+        Of the voxels inside ``mask``, in C order, in the image's own type: pyradiomics'
+        edges are computed in it.
+    """
+    from radiomics import imageoperations
+
+    extremes = np.array([values.min(), values.max()])
+    binned = np.digitize(values, imageoperations.getBinEdges(extremes, **settings))
+    present, inverse, counts = np.unique(binned, return_inverse=True, return_counts=True)
+    levels, ranks = np.zeros((2, *mask.shape), np.int32)
+    levels[mask] = binned
+    ranks[mask] = inverse + 1
+    return Region(mask, levels, ranks, present.astype(float), counts, settings)
+
+
+def prepare(cls: Any, **attributes: object) -> Any:
+    """A feature class of pyradiomics without its constructor.
+
+    That would cast and bin the image and list the class's methods once more for every class
+    and every image.
+    """
+    prepared = cls.__new__(cls)
+    fixed = {"logger": logging.getLogger(cls.__module__), "label": 1, "voxelBased": False}
+    vars(prepared).update(fixed | attributes)
+    return prepared
+
+
+def every_feature(prepared: Any) -> Features:
+    """Values of all features of a class that has been made ready, by pyradiomics' methods."""
+    return {name: scalar(prepared, name) for name in _names(prepared.__class__)}
+
+
+@lru_cache
+def _names(cls: Any) -> tuple[str, ...]:
+    return tuple(name for name, deprecated in cls.getFeatureNames().items() if not deprecated)
+
+
+def scalar(prepared: Any, name: str) -> float:
+    """Value of one feature by pyradiomics' method."""
+    try:
+        return float(np.squeeze(getattr(prepared, f"get{name}FeatureValue")()))
+    except ZeroDivisionError:
+        # As in pyradiomics: of a mesh without volume, for one.
+        return math.nan
+
+
+def of_ranks(cls: Any, region: Region, **attributes: object) -> Any:
+    """A texture class, ready to make its matrix from grey levels without gaps."""
+    n = len(region.present)
+    return prepare(
+        cls,
+        imageArray=region.ranks,
+        maskArray=region.mask,
+        coefficients={"Ng": n, "grayLevels": np.arange(1, n + 1)},
+        settings=region.settings,
+        weightingNorm=None,
+        **attributes,
+    )
+
+
+def entropy_of(p: Floats) -> Any:
+    """Along the first axis."""
+    return -(p * np.log2(p + EPS)).sum(axis=0)

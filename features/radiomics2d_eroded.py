@@ -1,0 +1,20 @@
+"""The features of ``radiomics2d`` from the mask shrunk by 1 mm in its slices."""
+
+from __future__ import annotations
+
+from benchmark.roi import Roi
+from features import radiomics2d
+from features._masks import eroded
+
+
+def extract(roi: Roi) -> dict[str, float]:
+    """The features, by pyradiomics' names.
+
+    Raises
+    ------
+    UnavailableError
+        Where the dataset has no masks.
+    ValueError
+        Where pyradiomics leaves a feature out or gives a value that is not finite.
+    """
+    return radiomics2d.extract(eroded(roi))

@@ -1,0 +1,164 @@
+"""Radiomics beside pyradiomics' batch command: speed, and how far the values are apart.
+
+    python scripts/time_radiomics.py ROI_DIR [--features NAME] [--rois N] [--turns N] [--checked N]
+
+Two commands take turns, each over the image and mask files of the first N ROIs, with two
+workers and the same settings: ``pyradiomics input.csv --param FILE --jobs 2``, and this script
+with ``--write FILE``, which reads the manifest, extracts, and writes a CSV too. Wall time is of
+the whole command; ``without start`` takes off that of the same command for the 107 features of two
+ROIs. Processor time is of the command and its workers, which includes the batch command's parent:
+it waits by spinning. Then values are compared with pyradiomics'
+``RadiomicsFeatureExtractor.execute`` on ``--checked`` of the ROIs, evenly spread and padded alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from pyradiomics_reference import compare, parameters  # noqa: E402
+
+from benchmark import registry  # noqa: E402
+from benchmark.datasets import manifest  # noqa: E402
+from benchmark.roi import Roi, RoiRecord  # noqa: E402
+
+JOBS = 2
+
+
+def write_features(arguments: argparse.Namespace) -> None:
+    """Our side of the race."""
+    # Before the workers are forked, or each would import them again.
+    import nibabel  # noqa: F401
+    import radiomics  # noqa: F401
+
+    dataset = manifest.open_dataset(arguments.dataset)
+    row_of = partial(_row, dataset.read, arguments.features)
+    with multiprocessing.Pool(JOBS) as pool, arguments.write.open("w", newline="") as handle:
+        rows = pool.imap(row_of, dataset.records[: arguments.rois], chunksize=4)
+        first = next(rows)
+        writer = csv.DictWriter(handle, list(first))
+        writer.writeheader()
+        writer.writerow(first)
+        writer.writerows(rows)
+
+
+def _row(read: Callable[[RoiRecord], Roi], features: str, record: RoiRecord) -> dict[str, object]:
+    return {
+        "roi_id": record.roi_id,
+        **registry.load("features", features).extract(read(record)),
+    }
+
+
+def write_batch(dataset: Path, n: int, path: Path) -> None:
+    """The first ``n`` ROIs' files, as the batch command reads them."""
+    with manifest_path(dataset).open(newline="") as handle:
+        rows = list(csv.DictReader(handle))[:n]
+    with path.open("w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["Image", "Mask"])
+        folder = manifest_path(dataset).resolve().parent
+        writer.writerows([folder / row["image"], folder / row["mask"]] for row in rows)
+
+
+def manifest_path(dataset: Path) -> Path:
+    return dataset / manifest.FILE_NAME if dataset.is_dir() else dataset
+
+
+def timed(command: Sequence[str]) -> tuple[float, float]:
+    """Wall and processor seconds of a command and its workers."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    clock = time.perf_counter()
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    wall = time.perf_counter() - clock
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def race(arguments: argparse.Namespace, work: Path) -> None:
+    batch_command = shutil.which("pyradiomics", path=str(Path(sys.executable).parent))
+    if batch_command is None:
+        raise ValueError(f"no command 'pyradiomics' beside {sys.executable}; install it there")
+
+    def batch(features: str, n: int) -> list[str]:
+        write_batch(arguments.dataset, n, work / f"{n}.csv")
+        (work / f"{features}.yaml").write_text(json.dumps(parameters(features)))
+        options = ["--param", str(work / f"{features}.yaml"), "--jobs", str(JOBS)]
+        out = ["--out", str(work / f"batch{n}.csv"), "--format", "csv"]
+        return [batch_command, str(work / f"{n}.csv"), *options, *out]
+
+    def ours(features: str, n: int) -> list[str]:
+        options = ["--features", features, "--rois", str(n)]
+        out = ["--write", str(work / "ours.csv")]
+        return [sys.executable, __file__, str(arguments.dataset.resolve()), *options, *out]
+
+    sides = {"batch command": batch, "this project": ours}
+    n, taken = arguments.rois, {side: [] for side in sides}
+    for _ in range(arguments.turns):
+        for side, command in sides.items():
+            start, _ = timed(command("radiomics", JOBS))
+            wall, processor = timed(command(arguments.features, n))
+            taken[side].append((wall, wall - start, processor))
+    theirs, own = (np.array(taken[side]) for side in sides)
+    for label, column in (("whole command", 0), ("without start", 1), ("processor time", 2)):
+        ratios = theirs[:, column] / own[:, column]
+        rates = (n / np.median(seconds[:, column]) for seconds in (theirs, own))
+        print(
+            f"{label}: {' and '.join(f'{rate:.1f}' for rate in rates)} ROI/s, "
+            f"ratio {np.median(ratios):.2f} ({', '.join(f'{ratio:.2f}' for ratio in ratios)})",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--features", default="radiomics")
+    parser.add_argument("--rois", type=int, default=300)
+    parser.add_argument("--turns", type=int, default=3, help="0 compares values only")
+    parser.add_argument("--checked", type=int, help="ROIs whose values are compared; default all")
+    parser.add_argument("--write", type=Path, help="our side only, into this CSV")
+    arguments = parser.parse_args()
+    if arguments.write:
+        write_features(arguments)
+        return
+    processor = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").is_file():
+        models = [s for s in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in s]
+        processor = models[0].partition(": ")[2] if models else processor
+    print(
+        f"{arguments.features}, first {arguments.rois} of {arguments.dataset.resolve().name}; "
+        f"{processor}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    )
+    packages = ("pyradiomics", "SimpleITK", "numpy", "PyWavelets")
+    print(f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in packages), sep=", ")
+    if arguments.turns:
+        with tempfile.TemporaryDirectory() as work:
+            race(arguments, Path(work))
+    dataset = manifest.open_dataset(arguments.dataset)
+    step = max(1, arguments.rois // (arguments.checked or arguments.rois))
+    checked = dataset.records[: arguments.rois : step]
+    furthest = max(compare(arguments.features, dataset.read(r)) for r in checked)
+    print(f"largest deviation from execute over {len(checked)} ROIs: {furthest}")
+
+
+if __name__ == "__main__":
+    main()
