@@ -207,10 +207,15 @@ def run(
     for failure in finished.failures:
         click.echo(_describe(failure), err=True)
     click.echo(f"\nRun folder: {folder}")
-    history.append(history.beside(folder), finished)
-    if track:
-        click.echo(f"Logged to {track}: {tracking.log_run(finished)}")
-    return int(any(failure.status == "failed" for failure in finished.failures))
+    failed = any(failure.status == "failed" for failure in finished.failures)
+    try:  # the run is complete: what cannot be noted elsewhere is a failure, not bad input
+        history.append(history.beside(folder), finished)
+        if track:
+            click.echo(f"Logged to {track}: {tracking.log_run(finished)}")
+    except ValueError as error:
+        click.echo(f"failed: {' '.join(str(error).split())}", err=True)
+        failed = True
+    return int(failed)
 
 
 @cli.command()
