@@ -24,10 +24,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmark import config as configuration  # noqa: E402
-from benchmark import harness, records, registry, terminal  # noqa: E402
+from benchmark import harness, records, terminal  # noqa: E402
 from benchmark.cores import available_cores  # noqa: E402
 from benchmark.material import prepare  # noqa: E402
 from benchmark.metrics import METRICS  # noqa: E402
+from benchmark.plugins import builder, extractors  # noqa: E402
 from benchmark.scoring import cases, evaluate  # noqa: E402
 
 
@@ -44,18 +45,15 @@ def main() -> None:
     scores: dict[str, list[np.ndarray]] = {str(arm): [] for arm in arms}
     with terminal.progress() as progress:
         material = prepare(config, jobs, progress)
-        extractors = {a.features: registry.load("features", a.features).extract for a in arms}
         tables = harness.extract(
-            material.dataset, material.cohort.records, arms, extractors,
+            material.dataset, material.cohort.records, arms, extractors(arms),
             jobs=jobs, progress=progress, results=harness.Results(),
         )  # fmt: skip
         for seed in range(chosen.seeds):
             results = harness.Results()
             harness.fit_and_test(
                 tables, material.cohort, material.splits, arms,
-                lambda arm, own: registry.load("models", arm.model).build(
-                    own, jobs=jobs, **config.models.get(arm.model, {})
-                ),
+                builder(config, jobs),
                 seed=seed, threshold=config.threshold, progress=progress, results=results,
             )  # fmt: skip
             if results.failures:

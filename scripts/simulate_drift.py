@@ -34,8 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmark import margins  # noqa: E402
-from benchmark.drift import REGRESSION, RESAMPLES, Arm, judge_arms  # noqa: E402
 from benchmark.scores import Floats  # noqa: E402
+from benchmark.verdicts import REGRESSION, RESAMPLES, Arm, judge_arms  # noqa: E402
 
 MU, CUT, PREVALENCE, ROIS_A_PATIENT = 1.7, 1.0, 0.37, 1.83
 MODELS = [f"model{number}" for number in range(8)]
@@ -77,8 +77,8 @@ def simulate(rng: np.random.Generator, n: int, correlation: float, drop: float) 
 def alarms(pairs: Pairs, resamples: int) -> set[str]:
     """Models of which the gate calls a gated metric a regression."""
     rules = margins.read()
-    verdicts = judge_arms(pairs, rules, rules.gated, resamples)
-    return {v.model for v in verdicts if v.verdict == REGRESSION}
+    found = judge_arms(pairs, rules, rules.gated, resamples)
+    return {v.model for v in found if v.verdict == REGRESSION}
 
 
 def tally(

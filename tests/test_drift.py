@@ -19,9 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import invoke, refused
 
-from benchmark import baseline, drift, margins, pipeline
+from benchmark import baseline, margins, pipeline, verdicts
 from benchmark.scores import Floats
 from features import _pyradiomics
+from scripts import simulate_drift
 
 N = 40
 ARMS = 'arms=["size_only", "logistic:radiomics", "prior"]'
@@ -413,7 +414,7 @@ RULE = [
 def test_the_rule(
     gain: float, low: float, high: float, margin: float, verdict: str, conclusive: bool
 ) -> None:
-    assert drift.judge(gain, low, high, margin) == (verdict, conclusive)
+    assert verdicts.judge(gain, low, high, margin) == (verdict, conclusive)
 
 
 _real = st.floats(-1, 1)
@@ -424,8 +425,8 @@ def test_a_better_run_never_gets_a_worse_verdict(
     gain: float, below: float, above: float, margin: float, more: float
 ) -> None:
     order = ["regression", "noise", "improvement"]
-    one, _ = drift.judge(gain, gain - below, gain + above, margin)
-    better, _ = drift.judge(gain + more, gain + more - below, gain + more + above, margin)
+    one, _ = verdicts.judge(gain, gain - below, gain + above, margin)
+    better, _ = verdicts.judge(gain + more, gain + more - below, gain + more + above, margin)
     assert order.index(better) >= order.index(one)
 
 
@@ -443,8 +444,8 @@ def test_exchanging_the_sides_turns_gains_round() -> None:
     old, new = sides(120, 1.0, 0)
     rules = margins.read()
     metrics = ["auc", "brier", "calibration_slope"]
-    forth = drift.judge_arms({("m", "f"): (old, new)}, rules, metrics, 400)
-    back = drift.judge_arms({("m", "f"): (new, old)}, rules, metrics, 400)
+    forth = verdicts.judge_arms({("m", "f"): (old, new)}, rules, metrics, 400)
+    back = verdicts.judge_arms({("m", "f"): (new, old)}, rules, metrics, 400)
     for one, other in zip(forth, back, strict=True):
         assert other.gain == -one.gain
         # Quantiles of the mirrored resamples: interpolation leaves the last bits.
@@ -456,9 +457,11 @@ def test_more_changed_arms_share_one_error() -> None:
     """Bounds widen with the number of arms that changed; unchanged ones cost nothing."""
     rules = margins.read()
     pair = sides(120, 1.0, 0)
-    alone = drift.judge_arms({("m", "f"): pair}, rules, ["auc"])[0]
-    beside_same = drift.judge_arms({("m", "f"): pair, ("s", "f"): (pair[0],) * 2}, rules, ["auc"])
-    crowd = drift.judge_arms({(f"m{i}", "f"): pair for i in range(8)}, rules, ["auc"])[0]
+    alone = verdicts.judge_arms({("m", "f"): pair}, rules, ["auc"])[0]
+    beside_same = verdicts.judge_arms(
+        {("m", "f"): pair, ("s", "f"): (pair[0],) * 2}, rules, ["auc"]
+    )
+    crowd = verdicts.judge_arms({(f"m{i}", "f"): pair for i in range(8)}, rules, ["auc"])[0]
     assert beside_same[0] == alone
     assert beside_same[1].verdict == "same"
     assert crowd.low < alone.low < alone.high < crowd.high
@@ -477,8 +480,8 @@ def test_another_machines_last_bits_are_the_same_and_a_changed_decision_is_not()
         ((old, far), False),
         ((called, calling), len(old) % 2 == 0),
     ):
-        verdicts = drift.judge_arms({("m", "f"): pair}, rules, ["auc", "sensitivity"], 200)
-        assert ({v.verdict for v in verdicts} == {"same"}) is same
+        found = verdicts.judge_arms({("m", "f"): pair}, rules, ["auc", "sensitivity"], 200)
+        assert ({v.verdict for v in found} == {"same"}) is same
 
 
 def test_strict_fails_what_is_open(base: Path, copy: Path) -> None:
@@ -529,3 +532,25 @@ def test_pipeline_times_the_reference(base: Path) -> None:
     measured = json.loads((base / "environment.json").read_text())["reference_s"]
     assert len(measured) == 2 * pipeline.reference.REPEATS
     assert min(measured) > 0
+
+
+def test_small_simulation() -> None:
+    """Thirty runs each; results/drift.md has 200.
+
+    At a false alarm rate of 5 % six of thirty come once in 300 times; at a detection rate of
+    90 %, fewer than 22 do.
+    """
+    none = simulate_drift.tally(30, 400, 0.95, 0.0, 1, 1000)
+    dropped = simulate_drift.tally(30, 400, 0.95, 0.05, 1, 1000)
+    assert sum(bool(found) for found in none) < 6
+    assert sum(simulate_drift.MODELS[0] in found for found in dropped) >= 22
+
+
+@pytest.mark.simulation
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("correlation", [0.95, 0.9])
+def test_full_simulation(correlation: float) -> None:
+    none = simulate_drift.tally(200, 400, correlation, 0.0, 0, verdicts.RESAMPLES)
+    dropped = simulate_drift.tally(200, 400, correlation, 0.05, 0, verdicts.RESAMPLES)
+    assert np.mean([bool(found) for found in none]) <= 0.05
+    assert np.mean([simulate_drift.MODELS[0] in found for found in dropped]) >= 0.9

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from benchmark import comparability, drift
-from benchmark.drift import Drift, Verdict
+from benchmark import comparability, verdicts
+from benchmark.drift import Drift, version_changes
 from benchmark.report.tables import HEADLINE, SYNTHETIC, Table, as_markdown, with_interval
 from benchmark.snapshot import Snapshot
+from benchmark.verdicts import Verdict
 
 Rows = list[tuple[str, ...]]
 
-_BAD = (drift.REGRESSION, drift.MISSING)
+_BAD = (verdicts.REGRESSION, verdicts.MISSING)
 _SENTENCES = {
     0: "No drift: nothing gated got worse than the noise that the margins allow.",
     1: "DRIFT.",
@@ -40,12 +41,12 @@ def summary(found: Drift) -> list[str]:
     """The result in sentences: what failed, what stayed open, what else changed."""
     lines = [_SENTENCES[found.status]]
     for finding in found.findings:
-        if finding.status in (comparability.NOT_COMPARABLE, comparability.DRIFT):
+        if finding.status in (verdicts.NOT_COMPARABLE, comparability.DRIFT):
             lines.append(f"{finding.check}: {finding.status}: {finding.message}")
     for verdict in found.verdicts:
         if verdict.gated and verdict.verdict in _BAD:
             lines.append(f"{verdict.verdict}: {_describe(verdict)}")
-        elif verdict.verdict == comparability.NOT_COMPARABLE and verdict.gated and found.comparable:
+        elif verdict.verdict == verdicts.NOT_COMPARABLE and verdict.gated and found.comparable:
             lines.append(f"not comparable: {_describe(verdict)}")
     lines += [
         f"slower: {_arm(each)} {each.stage} takes {each.slowdown:.2f} times the baseline's, both "
@@ -78,7 +79,7 @@ def _data_table(found: Drift) -> Table:
 def _model_table(found: Drift) -> Table:
     rows: Rows = []
     for verdict in _shown(found.verdicts):
-        moved = verdict.verdict not in (drift.SAME, drift.NEW)
+        moved = verdict.verdict not in (verdicts.SAME, verdicts.NEW)
         changed = ", ".join(found.versions) if moved else ""
         rows.append(
             (
@@ -104,24 +105,24 @@ def _model_table(found: Drift) -> Table:
     )  # fmt: skip
 
 
-def _shown(verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+def _shown(judged: Iterable[Verdict]) -> Iterator[Verdict]:
     """Gated verdicts, and arms as a whole; an arm that is the same takes one row."""
     unchanged = set()
-    for verdict in verdicts:
+    for verdict in judged:
         arm = (verdict.model, verdict.features)
-        if verdict.verdict == drift.SAME:
+        if verdict.verdict == verdicts.SAME:
             if arm not in unchanged:
                 unchanged.add(arm)
-                yield Verdict(*arm, "all", drift.SAME, True)
+                yield Verdict(*arm, "all", verdicts.SAME, True)
         elif verdict.gated or not verdict.metric:
             yield verdict
 
 
-def _ungated(verdicts: Iterable[Verdict]) -> str:
+def _ungated(judged: Iterable[Verdict]) -> str:
     moved = [
         f"{v.model}:{v.features} {v.metric} {v.verdict} {v.gain:+.3f}"
-        for v in verdicts
-        if v.metric and not v.gated and v.verdict in (drift.REGRESSION, drift.IMPROVEMENT)
+        for v in judged
+        if v.metric and not v.gated and v.verdict in (verdicts.REGRESSION, verdicts.IMPROVEMENT)
     ]
     listed = f": {'; '.join(moved)}" if moved else ": none moved"
     return f"Reported, not gated, each with a 95 % interval of its own{listed}."
@@ -190,7 +191,7 @@ def _junit(found: Drift) -> str:
         case = ET.SubElement(suite, "testcase", classname="drift.data", name=finding.check)
         if finding.status == comparability.DRIFT:
             ET.SubElement(case, "failure", type=finding.status, message=finding.message)
-        elif finding.status == comparability.NOT_COMPARABLE:
+        elif finding.status == verdicts.NOT_COMPARABLE:
             ET.SubElement(case, "error", type=finding.status, message=finding.message)
         elif finding.status == comparability.UNKNOWN:
             ET.SubElement(case, "skipped", message=finding.message)
@@ -202,9 +203,9 @@ def _junit(found: Drift) -> str:
         message = _describe(verdict)
         if verdict.verdict in _BAD or (found.strict and not verdict.conclusive):
             ET.SubElement(case, "failure", type=verdict.verdict, message=message)
-        elif verdict.verdict == comparability.NOT_COMPARABLE:
+        elif verdict.verdict == verdicts.NOT_COMPARABLE:
             ET.SubElement(case, "error", type=verdict.verdict, message=message)
-        elif verdict.verdict == drift.NEW or not verdict.conclusive:
+        elif verdict.verdict == verdicts.NEW or not verdict.conclusive:
             ET.SubElement(case, "skipped", message=message)
     for each in found.timings:
         if each.slower:
@@ -236,7 +237,7 @@ def side_by_side(former: Snapshot | None, run: Snapshot) -> str:
     text = as_markdown(Table("Old and new", ("model", "features", *header), rows, []), 3)
     if former is None:
         return f"The first baseline.\n\n{text}"
-    changed = drift.version_changes(former, run)
+    changed = version_changes(former, run)
     return f"{text}\nVersions: {_changes(changed) or 'unchanged'}.\n"
 
 
