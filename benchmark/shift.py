@@ -13,6 +13,7 @@ whatever their dependence, the chance that any is called shifted without cause i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -107,5 +108,8 @@ def _ks(old: pd.Series, new: pd.Series) -> tuple[float, float]:
     old, new = old.dropna(), new.dropna()
     if not len(old) or not len(new):
         return np.nan, np.nan
-    found = ks_2samp(old, new)
+    with warnings.catch_warnings():
+        # With ties the exact p may not be had; scipy then says so and takes the asymptotic one.
+        warnings.filterwarnings("ignore", "ks_2samp: Exact calculation", RuntimeWarning)
+        found = ks_2samp(old, new)
     return float(found.statistic), float(found.pvalue)
