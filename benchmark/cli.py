@@ -1,7 +1,7 @@
 """Command line: with ``terminal.py``, all that prints; the only module that exits.
 
-Exit status: 0 fine; 1 finished with recorded failures; 2 unusable input or arguments, with
-one line on stderr.
+Exit status: 0 fine; 1 finished with recorded failures, or drift; 2 unusable input or arguments,
+with one line on stderr; 3 not comparable (``drift`` only).
 """
 
 from __future__ import annotations
@@ -166,6 +166,7 @@ def build_phantom(out: Path, n: int, seed: int, jobs: int | None) -> None:
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
 @click.option("--out", type=click.Path(path_type=Path), help="New run folder.")
 @click.option("--require-gpu", is_flag=True, help="Fail where the CNN finds no GPU.")
+@click.option("--track", type=click.Choice(["mlflow"]), help="Also log the run there.")
 def run(
     profile: str | None,
     dataset: str | None,
@@ -177,15 +178,18 @@ def run(
     jobs: int | None,
     out: Path | None,
     require_gpu: bool,
+    track: str | None,
 ) -> int:
     """Train and test every model on the same splits; print and store the table."""
     from dataclasses import replace
 
     from benchmark import config as configuration
-    from benchmark import pipeline, registry, terminal
+    from benchmark import history, pipeline, registry, terminal, tracking
     from benchmark.cores import available_cores
     from benchmark.report.document import report_tables
 
+    if track:
+        tracking.check(track)
     suited = getattr(registry.dataset(dataset or ""), "PROFILE", "quick")
     config = configuration.load(profile or suited, settings)
     if dataset is not None:
@@ -203,11 +207,19 @@ def run(
     for failure in finished.failures:
         click.echo(_describe(failure), err=True)
     click.echo(f"\nRun folder: {folder}")
-    return int(any(failure.status == "failed" for failure in finished.failures))
+    failed = any(failure.status == "failed" for failure in finished.failures)
+    try:  # the run is complete: what cannot be noted elsewhere is a failure, not bad input
+        history.append(history.beside(folder), finished)
+        if track:
+            click.echo(f"Logged to {track}: {tracking.log_run(finished)}")
+    except ValueError as error:
+        click.echo(f"failed: {' '.join(str(error).split())}", err=True)
+        failed = True
+    return int(failed)
 
 
 @cli.command()
-@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("run_dir", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--format", "formats", default="md,tex,csv,html,png,svg", show_default=True, metavar="A,B"
 )
@@ -221,8 +233,25 @@ def run(
     "leave it out for a run folder that is not your own.",
 )  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
-def report(run_dir: Path, formats: str, anonymous: bool, gallery: bool, jobs: int | None) -> None:
-    """Write a run's tables, figures, page and gallery, from what the run stored."""
+@click.option(
+    "--history", "history_path", type=click.Path(path_type=Path), is_flag=False,
+    flag_value=Path(), metavar="[FILE]",
+    help="Plot metrics over time; default: the history beside RUN_DIR, or of results/runs.",
+)  # fmt: skip
+def report(
+    run_dir: Path | None,
+    formats: str,
+    anonymous: bool,
+    gallery: bool,
+    jobs: int | None,
+    history_path: Path | None,
+) -> None:
+    """Write a run's tables, figures, page and gallery; or plot the history of runs."""
+    if history_path is not None:
+        _plot_history(run_dir, history_path)
+        return
+    if run_dir is None:
+        raise click.UsageError("name a RUN_DIR, or --history")
     from benchmark import terminal
     from benchmark.cores import available_cores
     from benchmark.records import read_run
@@ -246,6 +275,49 @@ def report(run_dir: Path, formats: str, anonymous: bool, gallery: bool, jobs: in
         finished, shown = anonymise(finished, shown)
     for path in write_report(finished, chosen, shown):
         click.echo(str(path))
+
+
+@cli.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option(
+    "--baseline", type=click.Path(path_type=Path), help="Default: the committed one; or a run."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for drift.*; default RUN_DIR.")
+@click.option(
+    "--max-slowdown", type=click.FloatRange(min=1), metavar="FACTOR",
+    help="Fail where training or extraction takes this many times as long, machines allowed for.",
+)  # fmt: skip
+@click.option("--strict", is_flag=True, help="Fail where a loss beyond a margin is not excluded.")
+@click.option("--refresh", is_flag=True, help="Make RUN_DIR the baseline; needs --reason.")
+@click.option("--reason", default="", help="Why the baseline changes; goes into its CHANGES.md.")
+def drift(
+    run_dir: Path,
+    baseline: Path | None,
+    out: Path | None,
+    max_slowdown: float | None,
+    strict: bool,
+    refresh: bool,
+    reason: str,
+) -> int:
+    """Compare a run with the baseline: noise, regression, or other data; status 1 on drift."""
+    from benchmark import baseline as baselines
+    from benchmark import drift as gate
+    from benchmark import margins, snapshot, terminal
+    from benchmark.report import drift as outputs
+
+    against = baseline or baselines.FOLDER
+    if refresh:
+        click.echo(baselines.refresh(run_dir, against, reason))
+        return 0
+    found = gate.compare(
+        snapshot.read(against), snapshot.read(run_dir), margins.read(),
+        max_slowdown=max_slowdown, strict=strict,
+    )  # fmt: skip
+    for table in outputs.tables(found):
+        terminal.show_table(table)
+    for path in outputs.write(found, out or run_dir):
+        click.echo(path)
+    return found.status
 
 
 @cli.command()
@@ -287,6 +359,16 @@ def audit(
     if stability:
         click.echo(folder / audit.STABILITY_NAME)
     return int(bool(findings["unreadable"] or findings.get("stability", {}).get("failed")))
+
+
+def _plot_history(run_dir: Path | None, path: Path) -> None:
+    from benchmark import history
+    from benchmark.report.history import plot
+
+    if path == Path():
+        path = history.beside(run_dir or _default_folder("run", "any"))
+    for figure in plot(history.read(path), path.parent):
+        click.echo(str(figure))
 
 
 def _describe(failure: Failure) -> str:

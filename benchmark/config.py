@@ -196,6 +196,17 @@ def as_toml_tree(config: Config) -> dict[str, Any]:
     return tree
 
 
+def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A configuration's tree with dotted keys, as ``--set`` writes them."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= flat_settings(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
 def _arm(text: str) -> Arm:
     model, _, features = text.partition(":")
     module = registry.load("models", model)

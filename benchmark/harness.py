@@ -74,13 +74,17 @@ class Failure:
 
 @dataclass
 class Results:
-    """Rows of the run folder's tables, whose columns ``benchmark.records`` states."""
+    """Rows of the run folder's tables, whose columns ``benchmark.records`` states.
+
+    ``features`` are the tables that the models were fed, by name of the feature set.
+    """
 
     predictions: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     training: list[dict[str, Any]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    features: dict[str, FeatureTable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +127,7 @@ def extract(
         table = _extract_all(dataset, records, name, extractors[name], jobs, progress, results)
         if table is not None:
             tables[name] = table
+    results.features |= tables
     return tables
 
 

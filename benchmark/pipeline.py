@@ -8,7 +8,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmark import comparisons, harness, multiverse, records, registry, scoring, strata
+from benchmark import (
+    comparisons,
+    harness,
+    multiverse,
+    records,
+    reference,
+    registry,
+    scoring,
+    strata,
+)
 from benchmark.config import Arm, Config
 from benchmark.folders import check_new, new_folder
 from benchmark.material import Material, prepare, read_all
@@ -55,6 +64,7 @@ def execute(
     for _ in read_all(material.dataset, further, jobs, progress):
         pass  # reading checks them
 
+    reference_s = reference.measure()
     build = builder(config, jobs)
     features = harness.extract(
         material.dataset,
@@ -71,6 +81,7 @@ def execute(
         seed=config.seed, threshold=config.threshold, progress=progress, results=results,
         keep=store.keep if config.keep_models else None,
     )  # fmt: skip
+    reference_s += reference.measure()
     _refuse_nothing(results, material.dataset)
     predictions = records.prediction_table(results)
     stored = {"predictions": predictions}
@@ -95,6 +106,7 @@ def execute(
         "started": started.isoformat(timespec="seconds"),
         "wall_s": time.perf_counter() - clock,
         "jobs": jobs,
+        "reference_s": reference_s,
         **material.environment,
         "protocol": {
             "label": material.cohort.protocol,

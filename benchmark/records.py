@@ -6,6 +6,7 @@ environment.json       dataset, protocol, package versions, hardware, command li
 splits.json            training and test ROI ids of each repeat and fold
 failures.json          what failed or was skipped, and why
 predictions.parquet    one row a (ROI, split, arm); see ``PREDICTION_COLUMNS``
+features/NAME.parquet  one row a ROI: what the models were fed; see :func:`feature_frame`
 metrics.csv            one row a (arm, metric); see ``benchmark.scoring.COLUMNS``
 comparisons.csv        one row a (pair of arms, metric, test); ``benchmark.comparisons.COLUMNS``
 ranks.csv              how often each arm takes each rank by AUC over resamples of patients
@@ -41,11 +42,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import tomli_w
 
 from benchmark.config import Config, as_toml_tree
-from benchmark.harness import Failure, Results
+from benchmark.harness import Failure, FeatureTable, Results
 from benchmark.near_duplicates import Pair
 from benchmark.registry import ROOT
 from benchmark.splits import Split, read_splits, write_splits
@@ -109,12 +111,12 @@ def read_run(path: Path) -> RunFolder:
             environment=json.loads((path / "environment.json").read_text()),
             splits=tuple(read_splits(path / "splits.json")),
             predictions=pd.read_parquet(path / "predictions.parquet"),
-            metrics=_read_csv(path / "metrics.csv"),
-            comparisons=_read_csv(path / "comparisons.csv"),
-            timings=_read_csv(path / "timings.csv"),
-            training=_read_csv(path / "training.csv"),
-            rois=_read_csv(path / "rois.csv"),
-            strata=_read_csv(path / "strata.csv"),
+            metrics=read_csv(path / "metrics.csv"),
+            comparisons=read_csv(path / "comparisons.csv"),
+            timings=read_csv(path / "timings.csv"),
+            training=read_csv(path / "training.csv"),
+            rois=read_csv(path / "rois.csv"),
+            strata=read_csv(path / "strata.csv"),
             near_duplicates=_read_pairs(path / "near_duplicates.csv"),
             failures=tuple(Failure(**failure) for failure in failures),
             multiverse=_read_if_there(path / MULTIVERSE),
@@ -131,13 +133,14 @@ def _read_pairs(path: Path) -> tuple[Pair, ...]:
     return tuple(Pair(str(a), str(b), float(similarity)) for a, b, similarity in rows)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path) -> pd.DataFrame:
+    """A stored table; an arm's empty name (extraction, say) stays text."""
     table = pd.read_csv(path)
     return table.fillna(dict.fromkeys(table.columns.intersection(["model", "features"]), ""))
 
 
 def _read_if_there(path: Path) -> pd.DataFrame | None:
-    return _read_csv(path) if path.is_file() else None
+    return read_csv(path) if path.is_file() else None
 
 
 def write_run(
@@ -163,12 +166,51 @@ def write_run(
         rows.assign(intensities=intensities).to_parquet(
             path / f"{name}.parquet", index=False, compression="zstd"
         )
+    (path / "features").mkdir()
+    for name, values in results.features.items():
+        feature_frame(values).assign(intensities=intensities).to_parquet(
+            path / "features" / f"{name}.parquet", index=False, compression="zstd"
+        )
     timings = pd.DataFrame(results.timings, columns=TIMING_COLUMNS[:-1])
     history = {"history": pd.DataFrame(results.history)} if results.history else {}
     training = pd.DataFrame(results.training, columns=TRAINING_COLUMNS[:-1])
     tables = {**tables, "timings": timings, "training": training, **history}
     for name, table in tables.items():
         table.assign(intensities=intensities).to_csv(path / f"{name}.csv", index=False)
+
+
+def feature_frame(table: FeatureTable) -> pd.DataFrame:
+    """A feature set as stored, float64, ``roi_id`` first.
+
+    Images are too large to store. Four numbers of each tell whether they are the same: mean,
+    standard deviation, and the mean of value times position along rows and columns (from -1 to
+    1), which a flip or an exchange of axes changes.
+    """
+    if table.columns:
+        values, columns = table.values, list(table.columns)
+    else:
+        images = table.values.astype(np.float64)
+        inner = tuple(range(1, images.ndim))
+        down, across = (np.linspace(-1, 1, side) for side in images.shape[1:3])
+        moments = [
+            images.mean(axis=inner),
+            images.std(axis=inner),
+            images.mean(axis=inner[1:]) @ down / len(down),
+            images.mean(axis=(1, *inner[2:])) @ across / len(across),
+        ]
+        values, columns = np.stack(moments, axis=1), ["mean", "sd", "mean_by_row", "mean_by_column"]
+    frame = pd.DataFrame(values, columns=columns)
+    frame.insert(0, "roi_id", list(table.rows))
+    return frame
+
+
+def read_features(path: Path) -> dict[str, pd.DataFrame]:
+    """The feature sets of a run folder by name; empty for runs that stored none."""
+    files = sorted((path / "features").glob("*.parquet"))
+    return {
+        file.stem: pd.read_parquet(file).drop(columns="intensities").set_index("roi_id")
+        for file in files
+    }
 
 
 def prediction_table(results: Results) -> pd.DataFrame:

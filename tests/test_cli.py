@@ -56,6 +56,7 @@ def test_a_run_from_a_manifest(
         "metrics.csv", "comparisons.csv", "ranks.csv", "strata.csv", "rois.csv", "timings.csv",
         "training.csv", "near_duplicates.csv", "report.md", "report.tex",
         "checklists.md", "checklists.tex", "model_cards.md", "model_cards.tex", "models",
+        "features",
     }  # fmt: skip
     run = records.read_run(out)
     assert list(run.predictions.columns) == records.PREDICTION_COLUMNS
