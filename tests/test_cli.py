@@ -125,7 +125,8 @@ def test_failures_are_listed_and_change_the_exit_status(
     write_volume(root / "masks/r9.nii.gz", mask)
     assert invoke("run", "--dataset", root, "--out", out, *SMALL) == 1
     assert (
-        "failed extract radiomics r9: ValueError: mask only contains 1" in capsys.readouterr().err
+        "failed extract radiomics r9: ValueError: the resampled mask only contains 1"
+        in capsys.readouterr().err
     )
     failures = json.loads((out / "failures.json").read_text())
     failed = [(f["roi_id"], f["features"]) for f in failures if f["status"] == "failed"]
