@@ -193,5 +193,6 @@ def test_worker_processes_read_the_same(write: Write) -> None:
     dataset = nodulemnist3d.open_file(write())
     cohort = assemble(dataset, LabelRule())
     one, two = (check_voxels(dataset, cohort, jobs, Silent()) for jobs in (1, 2))
-    assert one == two
+    assert (one.fingerprint, one.single_slice) == (two.fingerprint, two.single_slice)
+    np.testing.assert_array_equal(one.thumbnails, two.thumbnails)
     assert not one.single_slice
