@@ -152,7 +152,6 @@ def fit_and_test(
     """
     runnable = [arm for arm in arms if arm.features in tables]
     total = len(runnable) * len(splits)
-    task = "Training"
     for number, (arm, split) in enumerate((a, s) for a in runnable for s in splits):
 
         def on_epoch(done: int, epochs: int, started: int = number) -> None:
