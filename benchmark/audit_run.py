@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark import leakage
 from benchmark.folders import check_new, new_folder
-from benchmark.harness import Failure
+from benchmark.outcomes import Failure
 from benchmark.progress import Progress
 from benchmark.records import RunFolder, describe_machine, read_run
 from benchmark.report.tables import (

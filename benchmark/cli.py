@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from benchmark.harness import Failure
+    from benchmark.outcomes import Failure
 
 _KINDS = ("datasets", "features", "models", "metrics", "profiles")
 
@@ -165,6 +165,12 @@ def build_phantom(out: Path, n: int, seed: int, jobs: int | None) -> None:
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Worker processes; default: cores.")
 @click.option("--out", type=click.Path(path_type=Path), help="New run folder.")
+@click.option("--resume", is_flag=True, help="Go on with a killed run of the same --out.")
+@click.option("--no-cache", is_flag=True, help="Recall nothing that earlier runs did.")
+@click.option(
+    "--cluster", default="", metavar="local:N|tcp://HOST:PORT",
+    help="Extract, fit and resample on a Dask cluster.",
+)  # fmt: skip
 @click.option("--require-gpu", is_flag=True, help="Fail where the CNN finds no GPU.")
 @click.option("--track", type=click.Choice(["mlflow"]), help="Also log the run there.")
 def run(
@@ -177,16 +183,23 @@ def run(
     multiverse: bool,
     jobs: int | None,
     out: Path | None,
+    resume: bool,
+    no_cache: bool,
+    cluster: str,
     require_gpu: bool,
     track: str | None,
 ) -> int:
     """Train and test every model on the same splits; print and store the table."""
     from dataclasses import replace
 
+    from benchmark import cache, history, pipeline, registry, terminal, tracking
     from benchmark import config as configuration
-    from benchmark import history, pipeline, registry, terminal, tracking
     from benchmark.cores import available_cores
     from benchmark.report.document import report_tables
+    from benchmark.workers import open_workers
+
+    if resume and out is None:
+        raise click.UsageError("--resume needs the --out of the run to go on with")
 
     if track:
         tracking.check(track)
@@ -198,11 +211,17 @@ def run(
         config = replace(config, test_dataset=test_dataset)
     arms = configuration.arms(config, _names(models), _names(features))
     folder = out or _default_folder(config.profile, config.dataset)
-    with terminal.progress() as progress:
+    with (
+        cache.opened(None if not no_cache else folder, keep=resume) as store,
+        open_workers(jobs or available_cores(), cluster) as workers,
+        terminal.progress() as progress,
+    ):
         finished = pipeline.execute(
-            config, arms, folder, jobs=jobs or available_cores(), require_gpu=require_gpu,
+            config, arms, folder, workers=workers, store=store, require_gpu=require_gpu,
             explore=multiverse, progress=progress,
         )  # fmt: skip
+    if store.problem:
+        click.echo(f"nothing was kept for later runs: {store.problem}", err=True)
     terminal.show_table(report_tables(finished)[0])
     for failure in finished.failures:
         click.echo(_describe(failure), err=True)

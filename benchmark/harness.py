@@ -1,27 +1,28 @@
-"""The loop: extract, fit, predict. The only timed code.
+"""The loop: fit and test every arm on every split; with the extraction, the only timed code.
 
-Models and feature sets come in as callables. Exactly one call stands between two readings
-of the clock; reading files, importing and writing results are outside.
+Models come in as callables. Exactly one call stands between two readings of the clock; reading
+files, importing and writing results are outside.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, cast, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.cohort import Cohort
 from benchmark.config import Arm
+from benchmark.outcomes import Failure, FeatureTable, Results, describe_error
 from benchmark.progress import Progress
-from benchmark.roi import Roi, RoiDataset, RoiRecord, UnavailableError
 from benchmark.seeds import derive_seed
 from benchmark.splits import Split
-
-Extract = Callable[[Roi], "dict[str, float] | NDArray[np.float32]"]
+from benchmark.workers import Workers
 
 
 class Model(Protocol):
@@ -51,84 +52,111 @@ class ReportsEpochs(Protocol):
 
 
 Build = Callable[[Arm, int], Model]
-"""Builds the model of an arm from a seed."""
+"""Builds the model of an arm from a seed; picklable."""
 
-
-@dataclass(frozen=True)
-class Failure:
-    """Something that did not run, and why.
-
-    ``status`` is ``failed``, or ``skipped`` where the dataset lacks what a feature set needs.
-    Fields that do not apply are empty or -1.
-    """
-
-    status: str
-    stage: str
-    reason: str
-    model: str = ""
-    features: str = ""
-    roi_id: str = ""
-    repeat: int = -1
-    fold: int = -1
-
-
-@dataclass
-class Results:
-    """Rows of the run folder's tables, whose columns ``benchmark.records`` states.
-
-    ``features`` are the tables that the models were fed, by name of the feature set.
-    """
-
-    predictions: list[dict[str, Any]] = field(default_factory=list)
-    timings: list[dict[str, Any]] = field(default_factory=list)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    training: list[dict[str, Any]] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    features: dict[str, FeatureTable] = field(default_factory=dict)
+Pack = Callable[[Model], bytes]
+"""Makes a file of a fitted model."""
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureTable:
-    """One feature set of a cohort.
+class Task:
+    """An arm to fit and test on a split.
 
     Attributes
     ----------
-    rows : dict of str to int
-        ROI id -> row of ``values``; ROIs that failed are absent.
-    values : ndarray, shape (n, p) float64 or (n, rows, columns, channels) float32
-    columns : tuple of str
-        Names of the columns; empty for images.
+    arm : Arm
+    split : Split
+    seed : int
+        The model's.
+    train, test : ndarray of int
+        Rows of the feature table.
+    y, groups : ndarray, shape (n_train,)
+        Labels and patients of the training rows.
+    places : ndarray of int, shape (n_test,)
+        Of the test rows in the cohort.
+    kept : bool
+        Whether the fitted model is wanted.
     """
 
-    rows: dict[str, int]
-    values: NDArray[Any]
-    columns: tuple[str, ...] = ()
+    arm: Arm
+    split: Split
+    seed: int
+    train: NDArray[np.intp]
+    test: NDArray[np.intp]
+    y: NDArray[np.int64]
+    groups: NDArray[np.str_]
+    places: NDArray[np.intp]
+    kept: bool
 
 
-def extract(
-    dataset: RoiDataset,
-    records: Sequence[RoiRecord],
-    arms: Sequence[Arm],
-    extractors: dict[str, Extract],
-    *,
-    jobs: int,
-    progress: Progress,
-    results: Results,
-) -> dict[str, FeatureTable]:
-    """The feature sets that the arms are fed, each extracted once a ROI.
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """What fitting and testing an arm on a split gave.
 
-    Returns
-    -------
-    dict of str to FeatureTable
-        Without the sets that gave nothing; ``results`` takes the reasons and the timings.
+    Attributes
+    ----------
+    probabilities : ndarray, shape (n_test,), float64
+        P(malignant) of the test rows.
+    threshold : float
+        The model's own.
+    training_auc : float
+        On the rows that were fitted.
+    fit_s, predict_s : float
+    device : str
+    history : list of dict
+        Of models that train in epochs.
+    packed : bytes
+        The fitted model where it was wanted, else empty.
+    cached : bool
+        From an earlier run, whose times these are.
     """
-    tables: dict[str, FeatureTable] = {}
-    for name in dict.fromkeys(arm.features for arm in arms):
-        table = _extract_all(dataset, records, name, extractors[name], jobs, progress, results)
-        if table is not None:
-            tables[name] = table
-    results.features |= tables
-    return tables
+
+    probabilities: NDArray[np.float64]
+    threshold: float
+    training_auc: float
+    fit_s: float
+    predict_s: float
+    device: str
+    history: list[dict[str, float]]
+    packed: bytes
+    cached: bool = False
+
+
+class Memory(Protocol):
+    """What earlier runs fitted and tested."""
+
+    def recall_fit(self, task: Task, table: FeatureTable) -> Tested | None:
+        """None where it is not known."""
+
+    def keep_fit(self, task: Task, table: FeatureTable, tested: Tested) -> None:
+        """Remember it."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How arms are fitted and tested, whatever on.
+
+    Attributes
+    ----------
+    build : callable
+    seed : int
+        The run's.
+    threshold : float or "train"
+    workers : Workers
+        Remote ones fit and test; local ones serve inside a model, and fits take turns.
+    progress : Progress
+    memory : Memory, optional
+    pack : callable, optional
+        Packs the models of repeat 0, which ``Results`` then keeps.
+    """
+
+    build: Build
+    seed: int
+    threshold: float | str
+    workers: Workers
+    progress: Progress
+    memory: Memory | None = None
+    pack: Pack | None = None
 
 
 def fit_and_test(
@@ -136,174 +164,27 @@ def fit_and_test(
     cohort: Cohort,
     splits: Sequence[Split],
     arms: Sequence[Arm],
-    build: Build,
-    *,
-    seed: int,
-    threshold: float | str,
-    progress: Progress,
+    bench: Bench,
     results: Results,
     task: str = "Training",
-    keep: Callable[[Fitted, Split], None] | None = None,
 ) -> None:
     """Fit and test every arm whose features there are on every split; fill ``results``.
 
-    Whatever fails is recorded and the rest goes on. ``task`` names the work for ``progress``;
-    ``keep`` is handed every model that was tested.
+    Whatever fails is recorded and the rest goes on. ``task`` names the work for the progress.
     """
     runnable = [arm for arm in arms if arm.features in tables]
-    total = len(runnable) * len(splits)
-    for number, (arm, split) in enumerate((a, s) for a in runnable for s in splits):
-
-        def on_epoch(done: int, epochs: int, started: int = number) -> None:
-            progress.update(task, started + done / epochs, total)
-
-        progress.update(task, number, total)
-        table = tables[arm.features]
-        stage = "fit"
-        try:
-            fitted = fit(arm, split, table, cohort, build, seed, on_epoch)
-            predict(fitted, split, table, cohort, threshold, results)
-            if keep is not None:
-                stage = "keep"
-                keep(fitted, split)
-        except Exception as error:  # any model may raise anything; the record says what
-            results.failures.append(
-                Failure(
-                    "failed", stage, describe_error(error), arm.model, arm.features,
-                    repeat=split.repeat, fold=split.fold,
-                )
-            )  # fmt: skip
-        progress.update(task, number + 1, total)
-
-
-def _extract_all(
-    dataset: RoiDataset,
-    records: Sequence[RoiRecord],
-    name: str,
-    extract: Extract,
-    jobs: int,
-    progress: Progress,
-    results: Results,
-) -> FeatureTable | None:
-    task = f"Extracting {name}"
-    total = len(records)
-    outcomes: list[_Outcome] = []
-    for outcome in _outcomes(dataset, records, extract, jobs):
-        outcomes.append(outcome)
-        progress.update(task, len(outcomes), total)
-    outcomes.sort(key=lambda o: o.roi_id)
-
-    unavailable = [o for o in outcomes if o.unavailable]
-    if unavailable:
-        results.failures.append(
-            Failure("skipped", "extract", unavailable[0].unavailable, features=name)
-        )
-        return None
-    for outcome in outcomes:
-        if outcome.error:
-            results.failures.append(
-                Failure("failed", "extract", outcome.error, features=name, roi_id=outcome.roi_id)
-            )
-    good = [o for o in outcomes if o.value is not None]
-    results.timings.append(
-        {
-            "model": "", "features": name, "stage": "extract", "repeat": -1, "fold": -1,
-            "seconds": sum(o.seconds for o in good), "n_rois": len(good), "device": "cpu",
-        }
-    )  # fmt: skip
-    if not good:
-        return None
-    try:
-        values = _stack(name, good)
-    except ValueError as error:
-        results.failures.append(Failure("failed", "extract", str(error), features=name))
-        return None
-    first = good[0].value
-    columns = () if isinstance(first, np.ndarray) else tuple(cast("dict[str, float]", first))
-    return FeatureTable({o.roi_id: i for i, o in enumerate(good)}, values, columns)
-
-
-@dataclass(frozen=True, eq=False)
-class _Outcome:
-    roi_id: str
-    seconds: float
-    value: dict[str, float] | NDArray[np.float32] | None = None
-    error: str = ""
-    unavailable: str = ""
-
-
-_CHUNK = 8  # ROIs handed to a worker at a time: few enough for smooth progress
-_warm: set[Extract] = set()
-
-
-def _outcomes(
-    dataset: RoiDataset, records: Sequence[RoiRecord], extract: Extract, jobs: int
-) -> Iterator[_Outcome]:
-    from joblib import Parallel, delayed
-
-    chunks = [records[i : i + _CHUNK] for i in range(0, len(records), _CHUNK)]
-    parallel = Parallel(n_jobs=min(jobs, len(chunks)), return_as="generator_unordered")
-    for outcomes in parallel(delayed(_extract_chunk)(dataset.read, c, extract) for c in chunks):
-        yield from outcomes
-
-
-def _extract_chunk(
-    read: Callable[[RoiRecord], Roi], records: Iterable[RoiRecord], extract: Extract
-) -> list[_Outcome]:
-    return [_extract_one(read(record), extract) for record in records]
-
-
-def _extract_one(roi: Roi, extract: Extract) -> _Outcome:
-    roi_id = roi.record.roi_id
-    try:
-        if extract not in _warm:  # a process's first call imports libraries; it does not count
-            extract(roi)
-            _warm.add(extract)
-        start = time.perf_counter()
-        value = extract(roi)
-        seconds = time.perf_counter() - start
-    except UnavailableError as error:
-        return _Outcome(roi_id, 0.0, unavailable=str(error))
-    except Exception as error:  # an extractor may raise anything; the record says what
-        return _Outcome(roi_id, 0.0, error=describe_error(error))
-    return _Outcome(roi_id, seconds, value)
-
-
-def _stack(name: str, outcomes: Sequence[_Outcome]) -> NDArray[Any]:
-    first = outcomes[0].value
-    if isinstance(first, np.ndarray):
-        return np.stack([cast("NDArray[np.float32]", o.value) for o in outcomes])
-    columns = list(cast("dict[str, float]", first))
-    rows = []
-    for outcome in outcomes:
-        value = cast("dict[str, float]", outcome.value)
-        if list(value) != columns:
-            raise ValueError(
-                f"feature set '{name}' gives other columns for roi_id '{outcome.roi_id}' than "
-                f"for '{outcomes[0].roi_id}'; they must be the same for every ROI"
-            )
-        rows.append([value[column] for column in columns])
-    return np.array(rows, dtype=np.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """A trained model.
-
-    Attributes
-    ----------
-    arm : Arm
-    model : Model
-    seconds : float
-        That training took.
-    n_rois : int
-        Trained on.
-    """
-
-    arm: Arm
-    model: Model
-    seconds: float
-    n_rois: int
+    tasks = [
+        _task(arm, split, tables[arm.features], cohort, bench)
+        for arm in runnable
+        for split in splits
+    ]
+    outcomes = _outcomes(tables, tasks, bench, task)
+    for number, (each, outcome) in enumerate(zip(tasks, outcomes, strict=True), start=1):
+        if isinstance(outcome, Failure):
+            results.failures.append(outcome)
+        else:
+            _record(each, outcome, cohort, bench.threshold, results)
+        bench.progress.update(task, number, len(tasks))
 
 
 def fit_seed(arm: Arm, split: Split, seed: int) -> int:
@@ -311,94 +192,149 @@ def fit_seed(arm: Arm, split: Split, seed: int) -> int:
     return derive_seed(seed, arm.model, arm.features, split.scheme, split.repeat, split.fold)
 
 
-def fit(
-    arm: Arm,
-    split: Split,
-    table: FeatureTable,
-    cohort: Cohort,
+def _task(arm: Arm, split: Split, table: FeatureTable, cohort: Cohort, bench: Bench) -> Task:
+    position = {roi_id: i for i, roi_id in enumerate(cohort.roi_ids.tolist())}
+    (train, trained), (test, tested) = (
+        (
+            np.array([table.rows[i] for i in ids if i in table.rows], dtype=np.intp),
+            np.array([position[i] for i in ids if i in table.rows], dtype=np.intp),
+        )
+        for ids in (split.train, split.test)
+    )
+    return Task(
+        arm, split, fit_seed(arm, split, bench.seed), train, test,
+        y=cohort.labels[trained],
+        groups=cohort.patients[trained],
+        places=tested,
+        kept=bench.pack is not None and split.repeat == 0,
+    )  # fmt: skip
+
+
+def _outcomes(
+    tables: Mapping[str, FeatureTable], tasks: Sequence[Task], bench: Bench, name: str
+) -> Iterator[Tested | Failure]:
+    """In the order of the tasks; arms whose features are alike follow each other."""
+    done = 0
+    for features, group in groupby(tasks, key=lambda task: task.arm.features):
+        table, some = tables[features], list(group)
+        known = [bench.memory.recall_fit(t, table) if bench.memory else None for t in some]
+        missing = [t for t, found in zip(some, known, strict=True) if found is None]
+        work = partial(_fit_and_test, table.values, bench.build, bench.pack)
+        fresh = bench.workers.map(work, missing) if bench.workers.remote and missing else None
+        for each, found in zip(some, known, strict=True):
+            if found is not None:
+                outcome: Tested | Failure = found
+            elif fresh is not None:
+                outcome = next(fresh)
+            else:
+
+                def on_epoch(epoch: int, epochs: int, started: int = done) -> None:
+                    bench.progress.update(name, started + epoch / epochs, len(tasks))
+
+                bench.progress.update(name, done, len(tasks))
+                outcome = work(each, on_epoch)
+            if bench.memory and isinstance(outcome, Tested) and not outcome.cached:
+                bench.memory.keep_fit(each, table, outcome)
+            done += 1
+            yield outcome
+
+
+def _fit_and_test(
+    values: NDArray[Any],
     build: Build,
-    seed: int,
-    on_epoch: Callable[[int, int], None],
-) -> Fitted:
-    """Train an arm on a split's training ROIs; what the model raises is passed on."""
-    X, train = _side(split.train, table, cohort)
-    model = build(arm, fit_seed(arm, split, seed))
+    pack: Pack | None,
+    task: Task,
+    on_epoch: Callable[[int, int], None] | None = None,
+) -> Tested | Failure:
+    """Fit an arm on its training rows and predict its test rows.
+
+    Untimed, the training rows are predicted too: their AUC is kept for the train-test gap.
+    """
+    stage = "fit"
+    try:
+        model, fit_s = _fit(values, build, task, on_epoch)
+        probabilities, predict_s = _predict(model, values[task.test])
+        training_auc = _auc(task.y, model.predict_proba(values[task.train])[:, 1])
+        stage = "keep"
+        packed = pack(model) if pack is not None and task.kept else b""
+    except Exception as error:  # any model may raise anything; the record says what
+        return Failure(
+            "failed", stage, describe_error(error), task.arm.model, task.arm.features,
+            repeat=task.split.repeat, fold=task.split.fold,
+        )  # fmt: skip
+    return Tested(
+        probabilities=probabilities,
+        threshold=float(model.threshold_),
+        training_auc=training_auc,
+        fit_s=fit_s,
+        predict_s=predict_s,
+        device=str(getattr(model, "device_", "cpu")),
+        history=model.history_ if isinstance(model, ReportsEpochs) else [],
+        packed=packed,
+    )
+
+
+def _fit(
+    values: NDArray[Any],
+    build: Build,
+    task: Task,
+    on_epoch: Callable[[int, int], None] | None,
+) -> tuple[Model, float]:
+    X = values[task.train]
+    model = build(task.arm, task.seed)
     if isinstance(model, ReportsEpochs):
         model.on_epoch = on_epoch
     start = time.perf_counter()
-    model.fit(X, cohort.labels[train], cohort.patients[train])
-    return Fitted(arm, model, time.perf_counter() - start, len(train))
+    model.fit(X, task.y, task.groups)
+    return model, time.perf_counter() - start
 
 
-def predict(
-    fitted: Fitted,
-    split: Split,
-    table: FeatureTable,
-    cohort: Cohort,
-    threshold: float | str,
-    results: Results,
-) -> None:
-    """Predict a split's test ROIs; ``results`` takes predictions, timings and history.
-
-    Untimed, the training ROIs are predicted too: their AUC is kept for the train-test gap.
-
-    Raises
-    ------
-    ValueError
-        Where predictions are not finite or of another shape; ``results`` then stays as it was.
-    """
-    from sklearn.metrics import roc_auc_score
-
-    model = fitted.model
-    X, tested = _side(split.test, table, cohort)
+def _predict(model: Model, X: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
     start = time.perf_counter()
     probabilities = model.predict_proba(X)
-    predict_s = time.perf_counter() - start
-    X_train, trained = _side(split.train, table, cohort)
-    on_training = model.predict_proba(X_train)[:, 1]
-
-    if probabilities.shape != (len(tested), 2) or not np.isfinite(probabilities).all():
+    seconds = time.perf_counter() - start
+    if probabilities.shape != (len(X), 2) or not np.isfinite(probabilities).all():
         raise ValueError(
             f"predict_proba gave shape {probabilities.shape} with "
             f"{int((~np.isfinite(probabilities)).sum())} values that are not finite; "
-            f"({len(tested)}, 2) finite ones are needed"
+            f"({len(X)}, 2) finite ones are needed"
         )
-    where = {"model": fitted.arm.model, "features": fitted.arm.features}
-    place = {"repeat": split.repeat, "fold": split.fold}
-    cut = model.threshold_ if threshold == "train" else float(threshold)
-    for row, index in enumerate(tested):
+    return np.asarray(probabilities[:, 1], np.float64), seconds
+
+
+def _auc(y: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(y, scores))
+
+
+def _record(
+    task: Task, tested: Tested, cohort: Cohort, threshold: float | str, results: Results
+) -> None:
+    where = {"model": task.arm.model, "features": task.arm.features}
+    place = {"repeat": task.split.repeat, "fold": task.split.fold}
+    cut = tested.threshold if threshold == "train" else float(threshold)
+    for index, probability in zip(task.places.tolist(), tested.probabilities.tolist(), strict=True):
         results.predictions.append(
             {
                 "roi_id": cohort.records[index].roi_id,
                 "patient_id": cohort.records[index].patient_id,
-                **where, "scheme": split.scheme, **place,
+                **where, "scheme": task.split.scheme, **place,
                 "y_true": int(cohort.labels[index]),
-                "y_prob": float(probabilities[row, 1]),
+                "y_prob": probability,
                 "threshold": cut,
             }
         )  # fmt: skip
-    auc = float(roc_auc_score(cohort.labels[trained], on_training))
-    results.training.append({**where, **place, "auc": auc, "n_rois": len(trained)})
-    device = getattr(model, "device_", "cpu")
-    calls = (("fit", fitted.seconds, fitted.n_rois), ("predict", predict_s, len(tested)))
+    n_train, n_test = len(task.train), len(task.test)
+    results.training.append({**where, **place, "auc": tested.training_auc, "n_rois": n_train})
+    calls = (("fit", tested.fit_s, n_train), ("predict", tested.predict_s, n_test))
     for stage, seconds, n in calls:
         results.timings.append(
-            {**where, "stage": stage, **place, "seconds": seconds, "n_rois": n, "device": device}
-        )
-    if isinstance(model, ReportsEpochs):
-        results.history += [{**where, **place, **epoch} for epoch in model.history_]
-
-
-def _side(
-    ids: Sequence[str], table: FeatureTable, cohort: Cohort
-) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Features of those ROIs that have them, and their places in the cohort."""
-    position = {roi_id: i for i, roi_id in enumerate(cohort.roi_ids.tolist())}
-    present = [i for i in ids if i in table.rows]
-    values = table.values[[table.rows[i] for i in present]]
-    return values, np.array([position[i] for i in present], dtype=np.intp)
-
-
-def describe_error(error: Exception) -> str:
-    """An exception's type and message on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+            {
+                **where, "stage": stage, **place, "seconds": seconds, "n_rois": n,
+                "n_cached": n if tested.cached else 0, "device": tested.device,
+            }
+        )  # fmt: skip
+    results.history += [{**where, **place, **epoch} for epoch in tested.history]
+    if tested.packed:
+        results.models[task.arm, task.split.fold] = tested.packed

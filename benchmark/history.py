@@ -20,6 +20,7 @@ METRIC, METRIC_low, METRIC_high every metric with its 95 % interval
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,7 +106,8 @@ def rows(run: RunFolder) -> pd.DataFrame:
             & (run.timings.features == features)
             & (run.timings.stage == "fit")
         ]
-        fit_s = float(timed["seconds"].sum())
+        # What the cache spared was not timed here.
+        fit_s = float(timed["seconds"].sum()) if not timed["n_cached"].any() else math.nan
         row: dict[str, Any] = {
             **common, "model": model, "features": features,
             "n_rois": int(metrics["n_rois"].iloc[0]),

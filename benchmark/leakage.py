@@ -13,17 +13,19 @@ import numpy as np
 import pandas as pd
 
 from benchmark import config as configuration
-from benchmark import harness
 from benchmark.comparisons import subtract
 from benchmark.config import Bootstrap
-from benchmark.harness import Failure, Results
+from benchmark.extraction import extract
+from benchmark.harness import Bench, fit_and_test
 from benchmark.inference import bootstrap_p
 from benchmark.material import prepare
-from benchmark.plugins import builder, extractors
+from benchmark.outcomes import Failure, Results
+from benchmark.plugins import Builder, extractors
 from benchmark.progress import Progress
 from benchmark.records import RunFolder, prediction_table
 from benchmark.scoring import cases, resample
 from benchmark.splits import SplitRule, leaked, make_splits
+from benchmark.workers import LocalWorkers
 
 LEAKY, GROUPED = "leaky", "grouped"
 METRICS = ("auc", "accuracy", "sensitivity", "specificity")
@@ -84,7 +86,8 @@ def measure(run: RunFolder, jobs: int, progress: Progress) -> Leakage:
             f"'{run.path}' was not split by this suite, so there is no leaky scheme to compare with"
         )
     schemes = rules(config.splits)
-    material = prepare(replace(config, splits=schemes[GROUPED]), jobs, progress)
+    workers = LocalWorkers(jobs)
+    material = prepare(replace(config, splits=schemes[GROUPED]), workers, progress)
     if material.dataset.unnamed_patients_of:
         raise ValueError(
             f"dataset '{material.dataset.name}' has no patient ids: what crosses from training "
@@ -96,19 +99,20 @@ def measure(run: RunFolder, jobs: int, progress: Progress) -> Leakage:
     results = {side: Results() for side in schemes}
     reused = next((side for side, rule in schemes.items() if rule == config.splits), "")
     shared = Results()
-    tables = harness.extract(
+    tables = extract(
         material.dataset, cohort.records, arms, extractors(arms),
-        jobs=jobs, progress=progress, results=shared,
+        workers=workers, progress=progress, results=shared,
     )  # fmt: skip
+    build = Builder(config.models, jobs)
+    bench = Bench(build, config.seed, config.threshold, workers, progress)
     failures, frames = list(shared.failures), {}
     for side, rule in schemes.items():
         if side == reused:
             frames[side] = run.predictions.drop(columns="intensities")
             continue
-        harness.fit_and_test(
-            tables, cohort, make_splits(cohort, rule, config.seed), arms, builder(config, jobs),
-            seed=config.seed, threshold=config.threshold, progress=progress,
-            results=results[side], task=f"Training, {side}",
+        fit_and_test(
+            tables, cohort, make_splits(cohort, rule, config.seed), arms, bench, results[side],
+            f"Training, {side}",
         )  # fmt: skip
         failures += results[side].failures
         frames[side] = prediction_table(results[side])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from benchmark.datasets import manifest
 from benchmark.progress import Progress
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.splits import Split, check_splits, make_splits
+from benchmark.workers import Workers
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,8 @@ class Material:
     environment : dict
         Entries of ``environment.json``: ``dataset``, and in external validation also
         ``training_dataset`` and ``test_dataset``.
+    contents : dict of str to str
+        ROI id -> digest of voxels, masks and spacing.
     """
 
     dataset: RoiDataset
@@ -47,6 +51,7 @@ class Material:
     single_slice: bool
     protocol: str
     environment: dict[str, dict[str, Any]]
+    contents: dict[str, str]
 
 
 def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
@@ -73,7 +78,7 @@ def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
     return manifest.open_dataset(path)
 
 
-def prepare(config: Config, jobs: int, progress: Progress) -> Material:
+def prepare(config: Config, workers: Workers, progress: Progress) -> Material:
     """Open, label, split and check what a configuration names.
 
     Raises
@@ -83,17 +88,17 @@ def prepare(config: Config, jobs: int, progress: Progress) -> Material:
     """
 
     def opened(name: str) -> RoiDataset:
-        dataset = open_dataset(name, jobs, progress)
-        return slices.cut(dataset, config.slices, jobs, progress) if config.slices else dataset
+        dataset = open_dataset(name, workers.jobs, progress)
+        return slices.cut(dataset, config.slices, workers, progress) if config.slices else dataset
 
     dataset = opened(config.dataset)
     cohort = assemble(dataset, config.label)
     if config.test_dataset:
         test = opened(config.test_dataset)
-        return _external((dataset, cohort), (test, assemble(test, config.label)), jobs, progress)
+        return _external((dataset, cohort), (test, assemble(test, config.label)), workers, progress)
     splits = make_splits(cohort, config.splits, config.seed)
     check_splits(splits, cohort, leaky=config.splits.leaky)
-    checked = check_voxels(dataset, cohort, jobs, progress)
+    checked = check_voxels(dataset, cohort, workers, progress)
     protocol = config.splits.describe(patients_known=not dataset.unnamed_patients_of)
     if config.splits.scheme != "given" and all(r.given_split for r in cohort.records):
         protocol += "; the dataset's own split goes unused (splits.scheme = given)"
@@ -102,18 +107,19 @@ def prepare(config: Config, jobs: int, progress: Progress) -> Material:
     return Material(
         dataset, cohort, splits, rois, _duplicates(cohort, checked.thumbnails),
         checked.single_slice, protocol, environment,
+        dict(zip(cohort.roi_ids.tolist(), checked.digests, strict=True)),
     )  # fmt: skip
 
 
 def _external(
     training: tuple[RoiDataset, Cohort],
     test: tuple[RoiDataset, Cohort],
-    jobs: int,
+    workers: Workers,
     progress: Progress,
 ) -> Material:
     joined = external.join(training, test)
     check_splits([joined.split], joined.cohort, leaky=False)
-    checked = [check_voxels(*side, jobs, progress) for side in (training, test)]
+    checked = [check_voxels(*side, workers, progress) for side in (training, test)]
     both = hashlib.sha256("".join(c.fingerprint for c in checked).encode()).hexdigest()
     environment = {"dataset": _describe(joined.dataset, joined.cohort, both)}
     environment["training_dataset"] = _describe(*training, checked[0].fingerprint)
@@ -125,6 +131,7 @@ def _external(
             *joined.dataset.notes,
         ]
     )
+    digests = [digest for side in checked for digest in side.digests]
     return Material(
         joined.dataset,
         joined.cohort,
@@ -134,6 +141,7 @@ def _external(
         all(c.single_slice for c in checked),
         external.describe(training[0], test[0]),
         environment,
+        dict(zip(joined.cohort.roi_ids.tolist(), digests, strict=True)),
     )
 
 
@@ -168,16 +176,21 @@ class Checked:
     measured : tuple of Measured
         In the order of the cohort's records, as are
     thumbnails : tuple of ndarray
-        By which near-duplicates are found.
+        By which near-duplicates are found, and
+    digests : tuple of str
+        Of each ROI's content.
     """
 
     fingerprint: str
     single_slice: bool
     measured: tuple[characteristics.Measured, ...]
     thumbnails: tuple[near_duplicates.Descriptor, ...]
+    digests: tuple[str, ...]
 
 
-def check_voxels(dataset: RoiDataset, cohort: Cohort, jobs: int, progress: Progress) -> Checked:
+def check_voxels(
+    dataset: RoiDataset, cohort: Cohort, workers: Workers, progress: Progress
+) -> Checked:
     """Read every ROI of the cohort, which checks it, and hash what was read.
 
     Raises
@@ -187,8 +200,8 @@ def check_voxels(dataset: RoiDataset, cohort: Cohort, jobs: int, progress: Progr
     """
     digest = hashlib.sha256()
     single_slice = True
-    measured, thumbnails = [], []
-    contents = read_all(dataset, cohort.records, jobs, progress)
+    measured, thumbnails, digests = [], [], []
+    contents = read_all(dataset, cohort.records, workers, progress)
     rows = zip(cohort.records, cohort.labels.tolist(), contents, strict=True)
     for record, label, content in rows:
         identity = f"{record.roi_id}\t{record.patient_id}\t{label}\t{content.digest}\n"
@@ -196,7 +209,10 @@ def check_voxels(dataset: RoiDataset, cohort: Cohort, jobs: int, progress: Progr
         single_slice &= content.n_slices == 1
         measured.append(content.measured)
         thumbnails.append(content.thumbnail)
-    return Checked(digest.hexdigest(), single_slice, tuple(measured), tuple(thumbnails))
+        digests.append(content.digest)
+    return Checked(
+        digest.hexdigest(), single_slice, tuple(measured), tuple(thumbnails), tuple(digests)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +226,7 @@ class Content:
 
 
 def read_all(
-    dataset: RoiDataset, records: Sequence[RoiRecord], jobs: int, progress: Progress
+    dataset: RoiDataset, records: Sequence[RoiRecord], workers: Workers, progress: Progress
 ) -> Iterator[Content]:
     """Read ROIs in their order, which checks them.
 
@@ -219,10 +235,7 @@ def read_all(
     ValueError
         For the first ROI that breaks the contract.
     """
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(n_jobs=jobs, return_as="generator", batch_size=16)
-    contents = parallel(delayed(_content)(dataset.read, record) for record in records)
+    contents = workers.map(partial(_content, dataset.read), records, batch=16)
     for number, content in enumerate(contents, start=1):
         yield content
         progress.update(f"Checking {dataset.name}", number, len(records))

@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark import harness
 from benchmark.cohort import Cohort, LabelRule, assemble
 from benchmark.comparisons import lift
 from benchmark.config import Arm, Config
-from benchmark.harness import Failure, FeatureTable, Results
+from benchmark.harness import Bench, fit_and_test
 from benchmark.inference import Interval, interval
-from benchmark.progress import Progress
+from benchmark.outcomes import Failure, FeatureTable, Results
 from benchmark.records import prediction_table
 from benchmark.roi import RoiDataset, RoiRecord
 from benchmark.scoring import LEVEL, cases, resample
@@ -121,9 +120,8 @@ def explore(
     run: Results,
     tables: Mapping[str, FeatureTable],
     arms: Sequence[Arm],
-    build: harness.Build,
+    bench: Bench,
     config: Config,
-    progress: Progress,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Failure]]:
     """Train and test the arms in every universe; re-score the run's models.
 
@@ -135,8 +133,8 @@ def explore(
         Of the run, which is the own universe's.
     tables : mapping of str to FeatureTable
         Of the ROIs of all universes.
-    arms, build, config, progress
-        The run's.
+    arms, bench, config
+        The run's; no models are kept.
 
     Returns
     -------
@@ -147,6 +145,7 @@ def explore(
         ``models``.
     list of Failure
     """
+    bench = replace(bench, pack=None)
     done: dict[tuple[Any, ...], Results] = {u.content: run for u in every if u.own}
     rows: list[tuple[Any, ...]] = []
     stored, failures = [], []
@@ -159,10 +158,9 @@ def explore(
     for number, universe in enumerate(every):
         if universe.content not in done:
             done[universe.content] = results = Results()
-            harness.fit_and_test(
-                tables, universe.cohort, universe.splits, arms, build,
-                seed=config.seed, threshold=config.threshold, progress=progress, results=results,
-                task=f"Universe {number + 1} of {len(every)}",
+            fit_and_test(
+                tables, universe.cohort, universe.splits, arms, bench, results,
+                f"Universe {number + 1} of {len(every)}",
             )  # fmt: skip
             failures += results.failures
         keep(number, universe, TRAINED, prediction_table(done[universe.content]))
@@ -170,7 +168,7 @@ def explore(
     own = next(u for u in every if u.own)
     others = [(n, u) for n, u in enumerate(every) if u.rule == own.rule and not u.own]
     if others:
-        wide, failed = _predict_all(own, every, tables, arms, build, config, progress)
+        wide, failed = _predict_all(own, every, tables, arms, bench)
         failures += failed
         for number, universe in others:
             labels = pd.Series(universe.cohort.labels, index=universe.cohort.roi_ids)
@@ -228,9 +226,7 @@ def _predict_all(
     every: Sequence[Universe],
     tables: Mapping[str, FeatureTable],
     arms: Sequence[Arm],
-    build: harness.Build,
-    config: Config,
-    progress: Progress,
+    bench: Bench,
 ) -> tuple[pd.DataFrame, list[Failure]]:
     """The run's own fits, made again, on the tested ROIs of all label rules."""
     further = further_records(every, own.cohort)
@@ -242,11 +238,9 @@ def _predict_all(
         patients=np.concatenate([own.cohort.patients, [r.patient_id for r in further]]),
     )
     results = Results()
-    harness.fit_and_test(
-        tables, cohort, _widened(own, further, config.seed), arms, build,
-        seed=config.seed, threshold=config.threshold, progress=progress, results=results,
-        task="Re-scoring",
-    )  # fmt: skip
+    fit_and_test(
+        tables, cohort, _widened(own, further, bench.seed), arms, bench, results, "Re-scoring"
+    )
     return prediction_table(results), results.failures
 
 

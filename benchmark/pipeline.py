@@ -8,24 +8,31 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
+
 from benchmark import (
     comparisons,
-    harness,
     multiverse,
     records,
     reference,
     registry,
     scoring,
+    stored_models,
     strata,
 )
+from benchmark.cache import Store
 from benchmark.config import Arm, Config
+from benchmark.extraction import extract
 from benchmark.folders import check_new, new_folder
+from benchmark.harness import Bench, fit_and_test
 from benchmark.material import Material, prepare, read_all
-from benchmark.plugins import builder, extractors
+from benchmark.memory import Memory
+from benchmark.outcomes import Results
+from benchmark.plugins import Builder, extractors
 from benchmark.progress import Progress
 from benchmark.report.document import write_tables
 from benchmark.roi import RoiDataset
-from benchmark.stored_models import ModelStore
+from benchmark.workers import Workers
 
 
 def execute(
@@ -33,14 +40,16 @@ def execute(
     arms: Sequence[Arm],
     out: Path,
     *,
-    jobs: int,
+    workers: Workers,
+    store: Store | None,
     require_gpu: bool,
     explore: bool,
     progress: Progress,
 ) -> records.RunFolder:
     """Run a configuration and write its folder; ``explore`` adds the multiverse.
 
-    Everything that can be refused is refused before the first file is written.
+    Everything that can be refused is refused before the first file is written. What ``store``
+    remembers is not done again.
 
     Raises
     ------
@@ -51,61 +60,54 @@ def execute(
     if require_gpu:
         _require_gpu(arms)
     started, clock = datetime.now(UTC), time.perf_counter()
-    material = prepare(config, jobs, progress)
+    material = prepare(config, workers, progress)
     if material.single_slice:
         arms = _planar(arms, material)
 
     every: list[multiverse.Universe] = []
-    results = harness.Results()
+    results = Results()
     if explore:
         every, skipped = multiverse.universes(material.dataset, config)
         results.failures += skipped
     further = multiverse.further_records(every, material.cohort)
-    for _ in read_all(material.dataset, further, jobs, progress):
-        pass  # reading checks them
+    read = read_all(material.dataset, further, workers, progress)  # which checks them
+    contents = material.contents | {
+        record.roi_id: content.digest for record, content in zip(further, read, strict=True)
+    }
+    memory = Memory(store, contents, config.models) if store is not None else None
 
     reference_s = reference.measure()
-    build = builder(config, jobs)
-    features = harness.extract(
+    features = extract(
         material.dataset,
         [*material.cohort.records, *further],
         arms,
         extractors(arms),
-        jobs=jobs,
+        workers=workers,
         progress=progress,
         results=results,
+        memory=memory,
     )
-    store = ModelStore()
-    harness.fit_and_test(
-        features, material.cohort, material.splits, arms, build,
-        seed=config.seed, threshold=config.threshold, progress=progress, results=results,
-        keep=store.keep if config.keep_models else None,
+    bench = Bench(
+        Builder(config.models, workers.jobs), config.seed, config.threshold, workers, progress,
+        memory, stored_models.pack if config.keep_models else None,
     )  # fmt: skip
+    fit_and_test(features, material.cohort, material.splits, arms, bench, results)
     reference_s += reference.measure()
     _refuse_nothing(results, material.dataset)
     predictions = records.prediction_table(results)
     stored = {"predictions": predictions}
-    tables = {
-        "metrics": scoring.score(predictions, config.bootstrap, config.seed),
-        "comparisons": comparisons.compare(
-            predictions, config.bootstrap, config.seed, material.splits
-        ),
-        "ranks": comparisons.rank_stability(predictions, config.bootstrap, config.seed),
-        "rois": material.rois,
-        "near_duplicates": material.near_duplicates,
-        "strata": strata.stratify(predictions, material.rois, config.bootstrap, config.seed),
-    }
-    if len(material.splits) > 1:
-        tables["split_metrics"] = scoring.score_splits(predictions, material.splits)
+    tables = _statistics(config, predictions, material)
     if every:
         tables["multiverse"], stored["multiverse"], failures = multiverse.explore(
-            every, results, features, arms, build, config, progress
+            every, results, features, arms, bench, config
         )
         results.failures += failures
     environment = {
         "started": started.isoformat(timespec="seconds"),
         "wall_s": time.perf_counter() - clock,
-        "jobs": jobs,
+        "jobs": workers.jobs,
+        "workers": workers.describe(),
+        "cache": memory.describe() if memory is not None else None,
         "reference_s": reference_s,
         **material.environment,
         "protocol": {
@@ -119,9 +121,26 @@ def execute(
     resolved = replace(config, arms=tuple(map(str, arms)))
     with new_folder(out) as draft:
         records.write_run(draft, resolved, environment, material.splits, results, stored, tables)
-        store.write(draft)
+        stored_models.write(draft, results.models)
         write_tables(records.read_run(draft), ("md", "tex"))
     return records.read_run(out)
+
+
+def _statistics(
+    config: Config, predictions: pd.DataFrame, material: Material
+) -> dict[str, pd.DataFrame]:
+    given = predictions, config.bootstrap, config.seed
+    tables = {
+        "metrics": scoring.score(*given),
+        "comparisons": comparisons.compare(*given, material.splits),
+        "ranks": comparisons.rank_stability(*given),
+        "rois": material.rois,
+        "near_duplicates": material.near_duplicates,
+        "strata": strata.stratify(predictions, material.rois, config.bootstrap, config.seed),
+    }
+    if len(material.splits) > 1:
+        tables["split_metrics"] = scoring.score_splits(predictions, material.splits)
+    return tables
 
 
 def _planar(arms: Sequence[Arm], material: Material) -> list[Arm]:
@@ -139,7 +158,7 @@ def _planar(arms: Sequence[Arm], material: Material) -> list[Arm]:
     return list(dict.fromkeys(Arm(a.model, replaced.get(a.features, a.features)) for a in arms))
 
 
-def _refuse_nothing(results: harness.Results, dataset: RoiDataset) -> None:
+def _refuse_nothing(results: Results, dataset: RoiDataset) -> None:
     skipped = [f for f in results.failures if f.status == "skipped"]
     if not results.predictions and len(skipped) == len(results.failures):
         reasons = "; ".join(f"{f.features}: {f.reason}" for f in skipped)

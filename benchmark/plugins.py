@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from benchmark import registry
-from benchmark.config import Arm, Config
-from benchmark.harness import Build, Extract, Model
+from benchmark.config import Arm
+from benchmark.extraction import Extract
+from benchmark.harness import Model
 
 
 def extractors(arms: Sequence[Arm]) -> dict[str, Extract]:
@@ -14,12 +17,22 @@ def extractors(arms: Sequence[Arm]) -> dict[str, Extract]:
     return {arm.features: registry.load("features", arm.features).extract for arm in arms}
 
 
-def builder(config: Config, jobs: int) -> Build:
-    """Builds an arm's model with the configuration's settings."""
+@dataclass(frozen=True)
+class Builder:
+    """Builds an arm's model with the settings of a configuration; picklable.
 
-    def build(arm: Arm, seed: int) -> Model:
-        settings = config.models.get(arm.model, {})
-        model: Model = registry.load("models", arm.model).build(seed, jobs=jobs, **settings)
+    Attributes
+    ----------
+    settings : mapping of str to dict
+        Of models, by name.
+    jobs : int
+        Processes or threads that a model may use.
+    """
+
+    settings: Mapping[str, Mapping[str, Any]]
+    jobs: int
+
+    def __call__(self, arm: Arm, seed: int) -> Model:
+        settings = self.settings.get(arm.model, {})
+        model: Model = registry.load("models", arm.model).build(seed, jobs=self.jobs, **settings)
         return model
-
-    return build

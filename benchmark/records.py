@@ -11,7 +11,7 @@ metrics.csv            one row a (arm, metric); see ``benchmark.scoring.COLUMNS`
 comparisons.csv        one row a (pair of arms, metric, test); ``benchmark.comparisons.COLUMNS``
 ranks.csv              how often each arm takes each rank by AUC over resamples of patients
 split_metrics.csv      where there are several splits: means over them, corrected for overlap
-timings.csv            one row a timed call; see ``TIMING_COLUMNS``
+timings.csv            one row a timed call, or one that the cache spared; ``TIMING_COLUMNS``
 history.csv            one row a training epoch, for models that have epochs
 training.csv           AUC of each fit on the ROIs that it was fitted on, for the train-test gap
 rois.csv               one row a ROI: size, slice thickness, ratings; ``benchmark.characteristics``
@@ -38,7 +38,6 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +45,10 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
+from benchmark import sources
 from benchmark.config import Config, as_toml_tree
-from benchmark.harness import Failure, FeatureTable, Results
 from benchmark.near_duplicates import Pair
-from benchmark.registry import ROOT
+from benchmark.outcomes import Failure, FeatureTable, Results
 from benchmark.splits import Split, read_splits, write_splits
 
 PREDICTION_COLUMNS = [
@@ -57,14 +56,11 @@ PREDICTION_COLUMNS = [
     "y_true", "y_prob", "threshold", "intensities",
 ]  # fmt: skip
 TIMING_COLUMNS = [
-    "model", "features", "stage", "repeat", "fold", "seconds", "n_rois", "device", "intensities",
+    "model", "features", "stage", "repeat", "fold", "seconds", "n_rois", "n_cached", "device",
+    "intensities",
 ]  # fmt: skip
 TRAINING_COLUMNS = ["model", "features", "repeat", "fold", "auc", "n_rois", "intensities"]
 MULTIVERSE = "multiverse.csv"
-PACKAGES = (
-    "keras", "numpy", "pandas", "pylidc", "pyradiomics", "scikit-learn", "scipy",
-    "SimpleITK", "tensorflow", "jax", "torch", "xgboost",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,7 @@ def read_run(path: Path) -> RunFolder:
             predictions=pd.read_parquet(path / "predictions.parquet"),
             metrics=read_csv(path / "metrics.csv"),
             comparisons=read_csv(path / "comparisons.csv"),
-            timings=read_csv(path / "timings.csv"),
+            timings=read_timings(path / "timings.csv"),
             training=read_csv(path / "training.csv"),
             rois=read_csv(path / "rois.csv"),
             strata=read_csv(path / "strata.csv"),
@@ -137,6 +133,12 @@ def read_csv(path: Path) -> pd.DataFrame:
     """A stored table; an arm's empty name (extraction, say) stays text."""
     table = pd.read_csv(path)
     return table.fillna(dict.fromkeys(table.columns.intersection(["model", "features"]), ""))
+
+
+def read_timings(path: Path) -> pd.DataFrame:
+    """The stored times; runs from before there was a cache measured all of theirs."""
+    table = read_csv(path)
+    return table if "n_cached" in table else table.assign(n_cached=0)
 
 
 def _read_if_there(path: Path) -> pd.DataFrame | None:
@@ -223,38 +225,22 @@ def prediction_table(results: Results) -> pd.DataFrame:
 
 def describe_machine() -> dict[str, Any]:
     """Package versions, interpreter, processor and source revision."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return {
         "python": platform.python_version(),
-        "packages": versions,
+        "packages": sources.versions(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": sources.processor(),
         "cores": os.cpu_count(),
         "command": ["python", "-m", "benchmark", *sys.argv[1:]],
         "revision": _revision(),
     }
 
 
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()
-
-
 def _revision() -> str:
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty"],
-            cwd=ROOT, capture_output=True, text=True, check=True,
+            cwd=sources.ROOT, capture_output=True, text=True, check=True,
         )  # fmt: skip
     except (OSError, subprocess.CalledProcessError):
         return ""  # no git, or not a checkout

@@ -28,8 +28,13 @@ def describe(kind: str, name: str) -> str:
     """First line of a plug-in's docstring, or of a profile's leading comment."""
     if kind == "profiles":
         return (PROFILES / f"{name}.toml").read_text().partition("\n")[0].lstrip("# ")
-    source = (ROOT / _FOLDERS[kind] / f"{name}.py").read_text()
+    source = path_of(kind, name).read_text()
     return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+
+
+def path_of(kind: str, name: str) -> Path:
+    """The file of a plug-in."""
+    return ROOT / _FOLDERS[kind] / f"{name}.py"
 
 
 def load(kind: str, name: str) -> ModuleType:

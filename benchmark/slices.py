@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from benchmark.progress import Progress
 from benchmark.roi import Roi, RoiDataset, RoiRecord
+from benchmark.workers import Workers
 
 MIN_AREA = 0.5
 """Share of the largest slice's area; the caps of a nodule are a voxel or two, and no picture."""
@@ -37,7 +39,7 @@ class SliceReader:
         return Roi(record, roi.image[plane], outline, roi.spacing_mm, readers)
 
 
-def cut(dataset: RoiDataset, per_roi: int, jobs: int, progress: Progress) -> RoiDataset:
+def cut(dataset: RoiDataset, per_roi: int, workers: Workers, progress: Progress) -> RoiDataset:
     """A dataset whose ROIs are slices of the given one's.
 
     Parameters
@@ -47,7 +49,7 @@ def cut(dataset: RoiDataset, per_roi: int, jobs: int, progress: Progress) -> Roi
         Slices of a ROI at most, evenly spread over those where its mask has at least
         ``MIN_AREA`` of the area that it has in the largest (over all where it has no mask). The
         id of a slice is ``ROI@INDEX``.
-    jobs : int
+    workers : Workers
     progress : Progress
 
     Raises
@@ -55,10 +57,7 @@ def cut(dataset: RoiDataset, per_roi: int, jobs: int, progress: Progress) -> Roi
     ValueError
         For a ROI that cannot be read.
     """
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(n_jobs=jobs, return_as="generator", batch_size=16)
-    chosen = parallel(delayed(_choose)(dataset.read, r, per_roi) for r in dataset.records)
+    chosen = workers.map(partial(_choose, dataset.read, per_roi), dataset.records, batch=16)
     records: list[RoiRecord] = []
     for number, (record, indices) in enumerate(zip(dataset.records, chosen, strict=True), start=1):
         for index in indices:
@@ -80,7 +79,7 @@ def cut(dataset: RoiDataset, per_roi: int, jobs: int, progress: Progress) -> Roi
     )
 
 
-def _choose(read: Callable[[RoiRecord], Roi], record: RoiRecord, per_roi: int) -> list[int]:
+def _choose(read: Callable[[RoiRecord], Roi], per_roi: int, record: RoiRecord) -> list[int]:
     roi = read(record)
     if roi.outline is None:
         usable = np.arange(roi.image.shape[0])

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.harness import Failure
-from benchmark.records import read_csv, read_features
+from benchmark.outcomes import Failure
+from benchmark.records import read_csv, read_features, read_timings
 from benchmark.splits import Split, read_splits
 
 FILES = (
@@ -63,7 +63,7 @@ def read(path: Path) -> Snapshot:
         failures=tuple(Failure(**failure) for failure in failures),
         predictions=pd.read_parquet(path / "predictions.parquet"),
         metrics=read_csv(path / "metrics.csv"),
-        timings=read_csv(path / "timings.csv"),
+        timings=read_timings(path / "timings.csv"),
         rois=read_csv(path / "rois.csv").astype({"roi_id": str, "patient_id": str}),
         features=read_features(path),
     )

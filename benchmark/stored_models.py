@@ -10,45 +10,33 @@ stranger's run folder with ``--no-gallery``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
 from benchmark.config import Arm
-from benchmark.harness import Fitted, Model
-from benchmark.splits import Split
+from benchmark.harness import Model
 
 FOLDER = "models"
 
 _COMPRESSION = 3  # halves a forest at once; higher levels take longer and gain little
 
 
-class ModelStore:
-    """Keeps fitted models, packed while they are fresh, until there is a folder to write to.
+def pack(model: Model) -> bytes:
+    """The file of a fitted model."""
+    import joblib
 
-    Attributes
-    ----------
-    files : dict of str to bytes
-        Contents by file name.
-    """
+    packed = BytesIO()
+    joblib.dump(model, packed, compress=_COMPRESSION)
+    return packed.getvalue()
 
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
 
-    def keep(self, fitted: Fitted, split: Split) -> None:
-        """Pack a model of repeat 0; those of other repeats are let go."""
-        import joblib
-
-        if split.repeat == 0:
-            packed = BytesIO()
-            joblib.dump(fitted.model, packed, compress=_COMPRESSION)
-            self.files[_file_name(fitted.arm, split.fold)] = packed.getvalue()
-
-    def write(self, run_folder: Path) -> None:
-        """Write the files into ``run_folder``/models."""
-        if self.files:
-            (run_folder / FOLDER).mkdir()
-        for name, content in self.files.items():
-            (run_folder / FOLDER / name).write_bytes(content)
+def write(run_folder: Path, models: Mapping[tuple[Arm, int], bytes]) -> None:
+    """Write packed models, by arm and fold, into ``run_folder``/models."""
+    if models:
+        (run_folder / FOLDER).mkdir()
+    for (arm, fold), content in models.items():
+        (run_folder / FOLDER / _file_name(arm, fold)).write_bytes(content)
 
 
 def has_models(run_folder: Path) -> bool:

@@ -45,7 +45,7 @@ class Timing:
 
 
 def compare(baseline: Snapshot, run: Snapshot, max_slowdown: float | None) -> list[Timing]:
-    """Stages that both runs timed; ``max_slowdown`` None gates none."""
+    """Stages that both runs timed themselves; ``max_slowdown`` None gates none."""
     old, new = _totals(baseline), _totals(run)
     references = [_reference_s(side) for side in (baseline, run)]
     timings = []
@@ -63,7 +63,8 @@ def compare(baseline: Snapshot, run: Snapshot, max_slowdown: float | None) -> li
 
 
 def _totals(side: Snapshot) -> Mapping[tuple[str, str, str], tuple[float, str]]:
-    grouped = side.timings.groupby(["model", "features", "stage"], sort=False)
+    measured = side.timings[side.timings["n_cached"] == 0]
+    grouped = measured.groupby(["model", "features", "stage"], sort=False)
     return {
         (str(model), str(features), str(stage)): (
             float(rows["seconds"].sum()),

@@ -84,7 +84,7 @@ def _log_arm(client: Any, experiment: str, run: RunFolder, model: str, features:
         name = row["metric"]
         values |= {name: row["value"], f"{name}_low": row["ci_low"], f"{name}_high": row["ci_high"]}
     timed = run.timings[(run.timings.model == model) & (run.timings.features == features)]
-    for stage, rows in timed.groupby("stage"):
+    for stage, rows in timed[timed.n_cached == 0].groupby("stage"):
         values[f"{stage}_s"] = float(rows["seconds"].sum())
     now = int(logged.info.start_time)
     tags = {

@@ -24,12 +24,16 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmark import config as configuration  # noqa: E402
-from benchmark import harness, records, terminal  # noqa: E402
+from benchmark import records, terminal  # noqa: E402
 from benchmark.cores import available_cores  # noqa: E402
+from benchmark.extraction import extract  # noqa: E402
+from benchmark.harness import Bench, fit_and_test  # noqa: E402
 from benchmark.material import prepare  # noqa: E402
 from benchmark.metrics import METRICS  # noqa: E402
-from benchmark.plugins import builder, extractors  # noqa: E402
+from benchmark.outcomes import Results  # noqa: E402
+from benchmark.plugins import Builder, extractors  # noqa: E402
 from benchmark.scoring import cases, evaluate  # noqa: E402
+from benchmark.workers import LocalWorkers  # noqa: E402
 
 
 def main() -> None:
@@ -40,22 +44,20 @@ def main() -> None:
     chosen = parser.parse_args()
     config = configuration.load("quick", chosen.settings)
     arms = configuration.arms(config, chosen.models.split(","))
-    jobs = available_cores()
+    workers = LocalWorkers(available_cores())
     values: dict[str, list[list[float]]] = {str(arm): [] for arm in arms}
     scores: dict[str, list[np.ndarray]] = {str(arm): [] for arm in arms}
     with terminal.progress() as progress:
-        material = prepare(config, jobs, progress)
-        tables = harness.extract(
+        material = prepare(config, workers, progress)
+        tables = extract(
             material.dataset, material.cohort.records, arms, extractors(arms),
-            jobs=jobs, progress=progress, results=harness.Results(),
+            workers=workers, progress=progress, results=Results(),
         )  # fmt: skip
         for seed in range(chosen.seeds):
-            results = harness.Results()
-            harness.fit_and_test(
-                tables, material.cohort, material.splits, arms,
-                builder(config, jobs),
-                seed=seed, threshold=config.threshold, progress=progress, results=results,
-            )  # fmt: skip
+            results = Results()
+            build = Builder(config.models, workers.jobs)
+            bench = Bench(build, seed, config.threshold, workers, progress)
+            fit_and_test(tables, material.cohort, material.splits, arms, bench, results)
             if results.failures:
                 raise SystemExit(f"seed {seed}: {results.failures[0]}")
             predictions = records.prediction_table(results)

@@ -51,6 +51,12 @@ def write_volume(
     sitk.WriteImage(image, str(path))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Runs of the tests neither use nor fill the user's cache."""
+    os.environ["LUNG_NODULE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 WriteManifest = Callable[..., Path]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from benchmark import comparisons, records, scoring, strata
 from benchmark.characteristics import COLUMNS
 from benchmark.config import Bootstrap, Config
-from benchmark.harness import Failure, Results
+from benchmark.outcomes import Failure, Results
 from benchmark.records import RunFolder
 from benchmark.splits import Split
 
@@ -58,7 +58,7 @@ def make_run(
             for stage, seconds in (("fit", 2.0), ("predict", 0.02)):
                 results.timings.append(
                     {**place, "stage": stage, "seconds": seconds, "n_rois": int(tested.sum()),
-                     "device": "cpu"}
+                     "n_cached": 0, "device": "cpu"}
                 )  # fmt: skip
             results.training.append({**place, "auc": 0.9, "n_rois": len(split.train)})
             if model == "paper_cnn":
@@ -69,7 +69,7 @@ def make_run(
                 ]  # fmt: skip
     results.timings.append(
         {"model": "", "features": "radiomics", "stage": "extract", "repeat": -1, "fold": -1,
-         "seconds": 9.0, "n_rois": n, "device": "cpu"}
+         "seconds": 9.0, "n_rois": n, "n_cached": 0, "device": "cpu"}
     )  # fmt: skip
     results.failures.append(
         Failure("failed", "extract", f"ValueError: {ids[3]} of {patients[3]}: mask is empty",

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark import harness
 from benchmark.cohort import Cohort, LabelRule, assemble
 from benchmark.config import Arm
+from benchmark.extraction import extract
+from benchmark.harness import Bench, fit_and_test
+from benchmark.outcomes import Results
 from benchmark.roi import Roi, RoiDataset, RoiRecord, UnavailableError
 from benchmark.splits import Split, SplitRule, make_splits
+from benchmark.workers import LocalWorkers
 
 
 def read(record: RoiRecord) -> Roi:
@@ -53,19 +56,17 @@ def size(roi: Roi) -> dict[str, float]:
     return {"n": float(roi.mask.sum())}
 
 
-def run(
-    arms: list[Arm], extractors: dict[str, Any], build: Any = None, **kwargs: Any
-) -> harness.Results:
+def run(arms: list[Arm], extractors: dict[str, Any], build: Any = None, **kwargs: Any) -> Results:
     dataset, cohort, splits = make()
-    results = harness.Results()
-    shared = {"progress": kwargs.get("progress", Silent()), "results": results}
-    tables = harness.extract(
-        dataset, cohort.records, arms, extractors, jobs=kwargs.get("jobs", 1), **shared
-    )
-    harness.fit_and_test(
-        tables, cohort, splits, arms, build or (lambda _, s: BySize(s)),
-        seed=0, threshold=kwargs.get("threshold", "train"), **shared,
+    results = Results()
+    workers, progress = LocalWorkers(kwargs.get("jobs", 1)), kwargs.get("progress", Silent())
+    tables = extract(
+        dataset, cohort.records, arms, extractors,
+        workers=workers, progress=progress, results=results,
     )  # fmt: skip
+    threshold = kwargs.get("threshold", "train")
+    bench = Bench(build or (lambda _, s: BySize(s)), 0, threshold, workers, progress)
+    fit_and_test(tables, cohort, splits, arms, bench, results)
     return results
 
 

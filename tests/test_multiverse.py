@@ -12,11 +12,14 @@ import pytest
 from conftest import WriteManifest
 from test_cli import invoke, refused
 
-from benchmark import harness, multiverse, records, scoring
+from benchmark import multiverse, records, scoring
 from benchmark.cohort import LabelRule
 from benchmark.config import Arm, Bootstrap, Config, Multiverse
+from benchmark.harness import Bench, fit_and_test
+from benchmark.outcomes import FeatureTable, Results
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.splits import SplitRule
+from benchmark.workers import LocalWorkers
 
 RATINGS = [
     (1, 2, 2),
@@ -79,19 +82,16 @@ def explore(
     rng = np.random.default_rng(0)
     noise = {r.roi_id: rng.uniform(0, 0.6) for r in of.records}
     means = {r.roi_id: np.mean(r.malignancy_ratings or (3,)) for r in of.records}
-    table = harness.FeatureTable(
+    table = FeatureTable(
         {r.roi_id: i for i, r in enumerate(everything)},
         np.array([[(means[r.roi_id] - 1) / 10 + noise[r.roi_id]] for r in everything]),
     )
-    run = harness.Results()
-    build = lambda arm, seed: Counting()  # noqa: E731
-    harness.fit_and_test(
-        {"size": table}, own.cohort, own.splits, ARMS, build,
-        seed=config.seed, threshold="train", progress=Silent(), results=run,
-    )  # fmt: skip
+    run = Results()
+    bench = Bench(lambda arm, seed: Counting(), config.seed, "train", LocalWorkers(1), Silent())
+    fit_and_test({"size": table}, own.cohort, own.splits, ARMS, bench, run)
     Counting.fits.clear()
     scores, predictions, failures = multiverse.explore(
-        every, run, {"size": table}, ARMS, build, config, Silent()
+        every, run, {"size": table}, ARMS, bench, config
     )
     assert not failures
     return every, scores, predictions

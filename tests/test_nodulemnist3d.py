@@ -189,10 +189,11 @@ def test_worker_processes_read_the_same(write: Write) -> None:
     """The reader holds all voxels and must reach workers whole."""
     from benchmark.cohort import LabelRule, assemble
     from benchmark.material import check_voxels
+    from benchmark.workers import LocalWorkers
 
     dataset = nodulemnist3d.open_file(write())
     cohort = assemble(dataset, LabelRule())
-    one, two = (check_voxels(dataset, cohort, jobs, Silent()) for jobs in (1, 2))
+    one, two = (check_voxels(dataset, cohort, LocalWorkers(jobs), Silent()) for jobs in (1, 2))
     assert (one.fingerprint, one.single_slice) == (two.fingerprint, two.single_slice)
     np.testing.assert_array_equal(one.thumbnails, two.thumbnails)
     assert not one.single_slice

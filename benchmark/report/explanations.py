@@ -14,15 +14,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark import harness, stored_models
+from benchmark import stored_models
 from benchmark.config import Arm
-from benchmark.harness import FeatureTable, Model, describe_error
+from benchmark.extraction import extract as extract_features
+from benchmark.harness import Model
 from benchmark.material import Material
+from benchmark.outcomes import FeatureTable, Results, describe_error
 from benchmark.plugins import extractors
 from benchmark.progress import Progress
 from benchmark.records import RunFolder
 from benchmark.seeds import derive_seed
 from benchmark.splits import Split
+from benchmark.workers import LocalWorkers
 
 SAMPLE = 100
 """ROIs, evenly spaced by id, for the summary (those tested) and the background (the others)."""
@@ -161,14 +164,14 @@ def explain(
         seeing = []  # the check of heat maps is made on the nodules shown
     sampled = _evenly(sorted(material.cohort.roi_ids.tolist()), SAMPLE)
 
-    results = harness.Results()
+    results = Results()
 
     def extract(chosen: Sequence[Arm], ids: Sequence[str]) -> dict[str, FeatureTable]:
         wanted = set(ids)
         records = [r for r in material.cohort.records if r.roi_id in wanted]
-        return harness.extract(
+        return extract_features(
             material.dataset, records, chosen, extractors(chosen),
-            jobs=jobs, progress=progress, results=results,
+            workers=LocalWorkers(jobs), progress=progress, results=results,
         )  # fmt: skip
 
     images = extract(seeing, roi_ids)

@@ -215,6 +215,12 @@ def _radiomics_software(run: RunFolder) -> str:
     return f"{_PACKAGES_OF_RADIOMICS} {version}." if version and used else ""
 
 
+def workers(run: RunFolder) -> str:
+    """Who did the work."""
+    told = run.environment
+    return str(told.get("workers") or f"{told['jobs']} processes of one machine")
+
+
 def fit_seconds(run: RunFolder, model: str, features: str) -> str:
     """Mean wall time of a fit, and of predicting a split."""
     own = run.timings[(run.timings.model == model) & (run.timings.features == features)]

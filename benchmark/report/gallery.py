@@ -25,6 +25,7 @@ from benchmark.report import drawings
 from benchmark.report.explanations import SAMPLE, Explanations, explain
 from benchmark.report.picks import KINDS, RULE, Pick, pick
 from benchmark.report.tables import SYNTHETIC, decimal
+from benchmark.workers import LocalWorkers
 
 FOLDER = "figures/gallery"
 FIGURES = "figures"
@@ -151,7 +152,7 @@ def write(shown: Gallery, run: RunFolder) -> list[Path]:
 
 def _same_material(run: RunFolder, jobs: int, progress: Progress) -> Material:
     config = configuration.load(str(run.path / "config.toml"))
-    material = prepare(config, jobs, progress)
+    material = prepare(config, LocalWorkers(jobs), progress)
     then = run.environment["dataset"]["fingerprint"]
     now = material.environment["dataset"]["fingerprint"]
     if now != then:

@@ -15,6 +15,7 @@ from typing import Any
 import tomli_w
 
 from benchmark.records import RunFolder
+from benchmark.report.facts import workers
 from benchmark.report.figures.canvas import Drawing
 from benchmark.report.gallery import CLAIMS, Gallery, GalleryItem
 from benchmark.report.picks import RULE
@@ -110,7 +111,7 @@ def _environment(run: RunFolder) -> list[tuple[str, str]]:
     dataset = told["dataset"]
     return [
         ("started", str(told["started"])),
-        ("wall time", f"{duration(float(told['wall_s']))} s with {told['jobs']} workers"),
+        ("wall time", f"{duration(float(told['wall_s']))} s; {workers(run)}"),
         ("dataset", f"{dataset['name']}, {dataset['intensities']} intensities"),
         ("fingerprint", str(dataset["fingerprint"])),
         ("Python", str(told["python"])),

@@ -90,6 +90,7 @@ def main_table(run: RunFolder) -> Table:
         protocol["threshold"],
         f"Brackets: 95 % interval, {methods}. n: ROIs tested. AUC - size: paired difference to "
         "size_only on the same resamples. Fit and predict: seconds in all, summed over the splits.",
+        _cache_note(run.timings),
         label_note(run),
         _failure_note(run),
     ]
@@ -173,6 +174,18 @@ def _total(timings: pd.DataFrame, model: str, features: str, stage: str) -> floa
         (timings.model == model) & (timings.features == features) & (timings.stage == stage)
     ]
     return float(chosen.seconds.sum()) if len(chosen) else math.nan
+
+
+def _cache_note(timings: pd.DataFrame) -> str:
+    """Which models' times were measured by an earlier run."""
+    recalled = timings[(timings.n_cached > 0) & (timings.stage == "fit")]
+    models = list(dict.fromkeys(recalled.model.astype(str)))
+    if not models:
+        return ""
+    return (
+        f"Not fitted again, having been in the cache: {', '.join(models)}; their times are those "
+        "of the run that fitted them, on the same kind of processor"
+    )
 
 
 def arm_rows(metrics: pd.DataFrame, model: str, features: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.records import RunFolder
+from benchmark.report.facts import workers
 from benchmark.report.figures.canvas import Drawing, PlottedArm, new_figure
 from benchmark.report.tables import duration
 
@@ -46,7 +47,7 @@ def cost_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | None:
         "cost", "AUC against cost",
         "Left: mean wall time of one fit, tuning included. Right: hollow, predicting from features "
         "that are there; filled, with the extraction of the ROI's features, in wall time of the "
-        f"run's {run.environment['jobs']} workers. Bars: 95 % intervals of the AUC. Device: "
+        f"run's workers ({workers(run)}). Bars: 95 % intervals of the AUC. Device: "
         f"{devices}; {run.environment['processor']}. Times are of one machine, once.",
         f"AUC against time. {'; '.join(told)}.", figure,
     )  # fmt: skip

@@ -1,0 +1,173 @@
+"""What runs remember of each other: features by content, fits by all that they depend on.
+
+A feature value is known again by the ROI's voxels, masks, spacing, id and attributes, and the
+extractor's code; a fit by the rows that it saw and was tested on, labels, patients, seed, settings
+and the model's code; both by package versions, processor and environment as well. Times that are
+recalled are those of the run that measured them, and counted as such (``n_cached``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark import sources
+from benchmark.cache import Store
+from benchmark.extraction import Extracted
+from benchmark.harness import Task, Tested
+from benchmark.outcomes import FeatureTable
+from benchmark.registry import path_of
+from benchmark.roi import RoiRecord
+
+_WHEREABOUTS = ("image", "mask", "reader_masks", "manifest_row", "split")
+"""Attributes that say where a ROI is kept or who trains on it, not what it is."""
+
+
+@dataclass
+class Counts:
+    """How often something was recalled, and how often it had to be done."""
+
+    recalled: int = 0
+    done: int = 0
+
+
+@dataclass
+class Memory:
+    """Recalls and keeps the work of runs in a store.
+
+    Attributes
+    ----------
+    store : Store
+    contents : mapping of str to str
+        ROI id -> digest of what was read, as ``Roi.content_hash`` gives it.
+    settings : mapping of str to dict
+        Of models, by name.
+    features, fits : Counts
+    """
+
+    store: Store
+    contents: Mapping[str, str]
+    settings: Mapping[str, Mapping[str, Any]]
+    features: Counts = field(default_factory=Counts)
+    fits: Counts = field(default_factory=Counts)
+
+    def recall_features(self, name: str, records: Sequence[RoiRecord]) -> dict[str, Extracted]:
+        """By ROI id, those that are known."""
+        keys = {self._feature_key(name, record): record.roi_id for record in records}
+        stored = self.store.get(list(keys))
+        found = {keys[key]: _unpack_features(keys[key], value) for key, value in stored.items()}
+        self.features.recalled += len(found)
+        return found
+
+    def keep_features(
+        self, name: str, records: Sequence[RoiRecord], extracted: Sequence[Extracted]
+    ) -> None:
+        """Remember those that have a value."""
+        self.features.done += len(extracted)
+        record_of = {record.roi_id: record for record in records}
+        self.store.put(
+            {
+                self._feature_key(name, record_of[each.roi_id]): _pack_features(each)
+                for each in extracted
+                if each.value is not None
+            }
+        )
+
+    def recall_fit(self, task: Task, table: FeatureTable) -> Tested | None:
+        """None where it is not known, or its model is wanted and was not kept."""
+        key = self._fit_key(task, table)
+        stored = self.store.get([key]).get(key)
+        tested = None if stored is None else _unpack_fit(stored)
+        if tested is None or (task.kept and not tested.packed):
+            return None
+        self.fits.recalled += 1
+        return tested
+
+    def keep_fit(self, task: Task, table: FeatureTable, tested: Tested) -> None:
+        """Remember it."""
+        self.fits.done += 1
+        self.store.put({self._fit_key(task, table): _pack_fit(tested)})
+
+    def describe(self) -> dict[str, Any]:
+        """For ``environment.json``: what was recalled and what was done."""
+        return {
+            "features": asdict(self.features),
+            "fits": asdict(self.fits),
+            "damaged": self.store.damaged,
+            "problem": self.store.problem,
+        }
+
+    def _feature_key(self, name: str, record: RoiRecord) -> bytes:
+        attributes = {k: v for k, v in record.attributes.items() if k not in _WHEREABOUTS}
+        return _key(
+            "features", name, sources.digest(path_of("features", name)), sources.surroundings(),
+            self.contents[record.roi_id], record.roi_id, record.malignancy_ratings,
+            record.intensities, attributes,
+        )  # fmt: skip
+
+    def _fit_key(self, task: Task, table: FeatureTable) -> bytes:
+        model = task.arm.model
+        about = _key(
+            "fit", model, sources.digest(path_of("models", model)), sources.surroundings(),
+            sources.digest(sources.ROOT / "benchmark" / "harness.py"),
+            self.settings.get(model, {}), task.seed, task.y.tolist(), task.groups.tolist(),
+        )  # fmt: skip
+        rows = (table.digests[row] for side in (task.train, task.test) for row in side)
+        return hashlib.sha256(b"".join([about, len(task.train).to_bytes(8), *rows])).digest()
+
+
+def _key(*parts: Any) -> bytes:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
+
+
+def _pack(about: Mapping[str, Any], *arrays: NDArray[Any] | bytes) -> bytes:
+    """A line of JSON, and bytes."""
+    blobs = [each if isinstance(each, bytes) else each.tobytes() for each in arrays]
+    line = json.dumps({**about, "sizes": [len(blob) for blob in blobs]})
+    return b"".join([line.encode(), b"\n", *blobs])
+
+
+def _unpack(value: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    line, _, rest = value.partition(b"\n")
+    about = json.loads(line)
+    ends = np.cumsum([0, *about["sizes"]]).tolist()
+    return about, [rest[start:end] for start, end in pairwise(ends)]
+
+
+def _pack_features(each: Extracted) -> bytes:
+    if isinstance(each.value, np.ndarray):
+        about = {"dtype": each.value.dtype.str, "shape": each.value.shape}
+        return _pack({"seconds": each.seconds, **about}, each.value)
+    return _pack({"seconds": each.seconds, "value": each.value})
+
+
+def _unpack_features(roi_id: str, value: bytes) -> Extracted:
+    about, blobs = _unpack(value)
+    if "value" in about:
+        return Extracted(roi_id, about["seconds"], about["value"], cached=True)
+    (blob,) = blobs
+    array = np.frombuffer(blob, about["dtype"]).reshape(about["shape"])
+    return Extracted(roi_id, about["seconds"], array, cached=True)
+
+
+def _pack_fit(tested: Tested) -> bytes:
+    about = {
+        "threshold": tested.threshold, "training_auc": tested.training_auc,
+        "fit_s": tested.fit_s, "predict_s": tested.predict_s, "device": tested.device,
+        "history": tested.history,
+    }  # fmt: skip
+    return _pack(about, tested.probabilities, tested.packed)
+
+
+def _unpack_fit(value: bytes) -> Tested:
+    about, blobs = _unpack(value)
+    del about["sizes"]
+    probabilities, packed = blobs
+    return Tested(np.frombuffer(probabilities, np.float64), packed=packed, cached=True, **about)

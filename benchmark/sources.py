@@ -1,0 +1,105 @@
+"""What a result depends on besides its input: source files, packages, processor, settings.
+
+A file's digest covers the files of this project that it imports, and what those import.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import platform
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+from benchmark.cores import available_cores
+
+ROOT = Path(__file__).resolve().parent.parent
+_PACKAGES = ("benchmark", "features", "models")
+
+LIBRARIES = (
+    "keras", "numpy", "pandas", "pylidc", "pyradiomics", "PyWavelets", "scikit-learn", "scipy",
+    "SimpleITK", "tensorflow", "jax", "torch", "xgboost",
+)  # fmt: skip
+"""Packages whose versions are recorded, and may change a result."""
+
+_PREFIXES = ("CUDA_", "JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "TF_", "XLA_")
+_VARIABLES = tuple(sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith(_PREFIXES)))
+"""What the user set that changes sums or where they are made; later Keras sets some itself."""
+
+
+@cache
+def digest(path: Path) -> str:
+    """SHA-256 over a source file and the files of this project that it imports."""
+    found = hashlib.sha256()
+    for file in sorted(_closure(path)):
+        found.update(f"{file.relative_to(ROOT).as_posix()}\0".encode())
+        found.update(hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def _closure(path: Path) -> set[Path]:
+    found, due = set(), [path]
+    while due:
+        file = due.pop()
+        if file not in found:
+            found.add(file)
+            due += _imported(file)
+    return found
+
+
+def _imported(path: Path) -> list[Path]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # What is imported from a package may be a module of its own.
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    files = (ROOT / f"{name.replace('.', '/')}.py" for name in names if _ours(name))
+    return [file for file in files if file.is_file()]
+
+
+def _ours(name: str) -> bool:
+    return name.partition(".")[0] in _PACKAGES
+
+
+def versions() -> dict[str, str]:
+    """Versions of those of ``LIBRARIES`` that are installed."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
+
+
+@cache
+def surroundings() -> tuple[str, ...]:
+    """What may change the last bits of a result, or how long it takes, on equal code and input."""
+    packages = (f"{name} {version}" for name, version in versions().items())
+    machine = platform.python_version(), processor(), str(available_cores())
+    return (*machine, *packages, *_VARIABLES)
+
+
+def identity() -> tuple[str, ...]:
+    """Digest of all of this project's code, and versions of Python and packages."""
+    found = hashlib.sha256()
+    for file in sorted(f for package in _PACKAGES for f in (ROOT / package).rglob("*.py")):
+        found.update(f"{file.relative_to(ROOT).as_posix()}\0".encode())
+        found.update(hashlib.sha256(file.read_bytes()).digest())
+    packages = (f"{name} {version}" for name, version in versions().items())
+    return found.hexdigest(), platform.python_version(), *packages
