@@ -160,6 +160,7 @@ class Store:
         if self._connection is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)
+            self._connection.text_factory = bytes  # damage may have made text of a value
             # What a crash of the machine spoils is found by its digest and made again. A
             # rollback journal, unlike a write-ahead log, also works on a network's file system.
             self._connection.execute("PRAGMA synchronous = OFF")
@@ -184,7 +185,7 @@ class Store:
             asked = f"SELECT key, value, digest FROM entries WHERE key IN ({_marks(some)})"
             with self._transaction() as connection:
                 rows = connection.execute(asked, some).fetchall()
-                whole = {key: value for key, value, digest in rows if _digest(value) == digest}
+                whole = {key: value for key, value, digest in rows if _is_whole(value, digest)}
                 changed = [key for key, *_ in rows if key not in whole]
                 self.damaged += len(changed)
                 connection.execute(f"DELETE FROM entries WHERE key IN ({_marks(changed)})", changed)
@@ -222,6 +223,10 @@ class Store:
 
 def _marks(keys: Sequence[bytes] | Mapping[bytes, bytes]) -> str:
     return ", ".join("?" * len(keys))
+
+
+def _is_whole(value: object, digest: object) -> bool:
+    return isinstance(value, bytes) and _digest(value) == digest
 
 
 def _digest(value: bytes) -> bytes:

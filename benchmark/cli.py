@@ -192,7 +192,7 @@ def run(
     """Train and test every model on the same splits; print and store the table."""
     from dataclasses import replace
 
-    from benchmark import cache, history, pipeline, registry, terminal, tracking
+    from benchmark import cache, history, pipeline, records, registry, terminal, tracking
     from benchmark import config as configuration
     from benchmark.cores import available_cores
     from benchmark.report.document import report_tables
@@ -211,6 +211,10 @@ def run(
         config = replace(config, test_dataset=test_dataset)
     arms = configuration.arms(config, _names(models), _names(features))
     folder = out or _default_folder(config.profile, config.dataset)
+    if resume and (folder / "predictions.parquet").is_file():
+        terminal.show_table(report_tables(records.complete(folder, config))[0])
+        click.echo(f"\nRun folder, complete already: {folder}")
+        return 0
     with (
         cache.opened(None if not no_cache else folder, keep=resume) as store,
         open_workers(jobs or available_cores(), cluster) as workers,

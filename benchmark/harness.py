@@ -336,5 +336,5 @@ def _record(
             }
         )  # fmt: skip
     results.history += [{**where, **place, **epoch} for epoch in tested.history]
-    if tested.packed:
+    if task.kept:
         results.models[task.arm, task.split.fold] = tested.packed

@@ -46,7 +46,7 @@ import pandas as pd
 import tomli_w
 
 from benchmark import sources
-from benchmark.config import Config, as_toml_tree
+from benchmark.config import Config, as_toml_tree, flat_settings
 from benchmark.near_duplicates import Pair
 from benchmark.outcomes import Failure, FeatureTable, Results
 from benchmark.splits import Split, read_splits, write_splits
@@ -121,6 +121,26 @@ def read_run(path: Path) -> RunFolder:
     except FileNotFoundError as error:
         missing = Path(str(error.filename)).name
         raise ValueError(f"'{path}' is not a run folder: no {missing} in it") from error
+
+
+def complete(path: Path, config: Config) -> RunFolder:
+    """Read a run folder that is to have been made with a configuration.
+
+    Raises
+    ------
+    ValueError
+        Where it was made with another, naming the first key that differs. Arms are not compared:
+        those that the dataset cannot feed are left out of a run's own.
+    """
+    run = read_run(path)
+    asked, had = (flat_settings(tree) for tree in (as_toml_tree(config), run.config))
+    for key in asked.keys() | had.keys():
+        if key != "arms" and asked.get(key) != had.get(key):
+            raise ValueError(
+                f"'{path}' is a complete run with {key} = {had.get(key)!r}, not "
+                f"{asked.get(key)!r}; name another folder"
+            )
+    return run
 
 
 def _read_pairs(path: Path) -> tuple[Pair, ...]:

@@ -17,6 +17,7 @@ from benchmark.metrics import METRICS
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.scoring import cases, evaluate
 from benchmark.splits import Split, SplitRule, leaked
+from benchmark.workers import LocalWorkers
 
 
 class Silent:
@@ -176,7 +177,7 @@ def test_slices_are_cases_of_their_nodules_patient(write_manifest: WriteManifest
         readers = (mask, np.roll(mask, 4, axis=0)) if record.roi_id == "a" else ()
         return Roi(record, image, outline, (2.5, 1.0, 1.0), readers)
 
-    cut = slices.cut(RoiDataset("d", records, read), 3, 1, Silent())
+    cut = slices.cut(RoiDataset("d", records, read), 3, LocalWorkers(1), Silent())
     assert [r.roi_id for r in cut.records] == [
         "a@002", "a@004", "a@006", "b@004", "c@001", "c@004", "c@007",
     ]  # fmt: skip
@@ -187,7 +188,10 @@ def test_slices_are_cases_of_their_nodules_patient(write_manifest: WriteManifest
     assert one.mask.sum() == 1
     assert one.spacing_mm == (2.5, 1.0, 1.0)
     assert len(one.reader_outlines) == 1  # the other reader drew nothing there
-    assert slices.cut(RoiDataset("d", records, read), 1, 1, Silent()).records[0].roi_id == "a@004"
+    assert (
+        slices.cut(RoiDataset("d", records, read), 1, LocalWorkers(1), Silent()).records[0].roi_id
+        == "a@004"
+    )
 
 
 def test_a_run_on_slices(
