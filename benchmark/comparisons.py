@@ -25,7 +25,7 @@ one to report; the other metrics and tests are not corrected for being looked at
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import reduce
+from functools import partial, reduce
 from itertools import combinations
 
 import numpy as np
@@ -54,6 +54,7 @@ from benchmark.scoring import (
     tested_per_trained,
 )
 from benchmark.splits import Split
+from benchmark.workers import Workers, spread
 
 BASELINE = "size_only"
 PATIENT_BOOTSTRAP = "patient bootstrap"
@@ -72,7 +73,11 @@ Comparison = tuple[str, str, float, Interval, float]
 
 
 def compare(
-    predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int, splits: Sequence[Split] = ()
+    predictions: pd.DataFrame,
+    bootstrap: Bootstrap,
+    seed: int,
+    splits: Sequence[Split] = (),
+    workers: Workers | None = None,
 ) -> pd.DataFrame:
     """Every pair of arms, by every metric and test.
 
@@ -86,6 +91,8 @@ def compare(
         The run's.
     splits : sequence of Split
         Those of the run, for the comparison over splits.
+    workers : Workers, optional
+        Remote ones resample an arm each.
 
     Returns
     -------
@@ -100,7 +107,8 @@ def compare(
     """
     arms = _arms(predictions)
     ordered = sorted(arms, key=lambda arm: arm[0] == BASELINE)
-    whole = {arm: resample(cases(frame), bootstrap, seed) for arm, frame in arms.items()}
+    resampled = spread(workers, partial(_resample, bootstrap, seed), arms.values())
+    whole = dict(zip(arms, resampled, strict=True))
     rows = []
     for a, b in combinations(ordered, 2):
         common = arms[a].index.intersection(arms[b].index)
@@ -108,13 +116,13 @@ def compare(
             continue
         frames = [_aligned(arms[arm], common) for arm in (a, b)]
         pair = cases(frames[0]), cases(frames[1])
-        resampled = [
+        sides = [
             whole[arm] if len(common) == len(arms[arm]) else resample(shared, bootstrap, seed)
             for arm, shared in zip((a, b), pair, strict=True)
         ]
         n = (pair[0].n_rois, pair[0].n_patients)
         found = [
-            *_bootstrapped(resampled[0], resampled[1], bootstrap),
+            *_bootstrapped(sides[0], sides[1], bootstrap),
             *_auc_tests(*pair),
             *_mcnemar(*pair),
             *_over_splits(*pair, splits),
@@ -127,6 +135,10 @@ def compare(
     for members in table.groupby(["metric", "test"]).indices.values():
         table.loc[members, "p_holm"] = holm(table["p"].to_numpy(np.float64)[members])
     return table
+
+
+def _resample(bootstrap: Bootstrap, seed: int, frame: pd.DataFrame) -> dict[str, Resampled]:
+    return resample(cases(frame), bootstrap, seed)
 
 
 def subtract(

@@ -6,6 +6,7 @@ resamples them is too short (Davison & Hinkley 1997, section 3.8).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -24,6 +25,10 @@ _MIN_DEFINED = 0.9
 _ROUNDING = 1e-9
 """Differences of metrics up to this are 0: sums in another order or calibration fits from
 another start leave less than that, and 1e-8 is one pair in a hundred million."""
+
+
+_HELD = 2**23
+"""Counts made at a time, 64 MB of them; as many as 2,000 resamples of 4,194 patients."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +50,38 @@ def draw_patients(n_patients: int, n_samples: int, seed: int) -> Floats:
         patient's count, in every repeat. The draw depends on the number of patients and
         the seed only, so that models tested on the same patients share their resamples.
     """
-    drawn = np.random.default_rng(seed).integers(n_patients, size=(n_samples, n_patients))
-    drawn += n_patients * np.arange(n_samples)[:, None]
-    counts = np.bincount(drawn.ravel(), minlength=n_samples * n_patients)
-    weights: Floats = counts.reshape(n_samples, n_patients).astype(np.float64)
+    weights = _draw(np.random.default_rng(seed), n_patients, n_samples)
     weights.flags.writeable = False  # the same array is handed out again
     return weights
 
 
-def leave_one_out(n_patients: int) -> Floats:
-    """The jackknife over patients: counts as in :func:`draw_patients`, one patient at 0 a row."""
-    counts: Floats = 1 - np.eye(n_patients)
-    return counts
+def patient_draws(n_patients: int, n_samples: int, seed: int) -> Iterator[Floats]:
+    """The rows of :func:`draw_patients` in blocks that are never larger than 64 MB."""
+    if n_patients * n_samples <= _HELD:
+        yield draw_patients(n_patients, n_samples, seed)
+        return
+    rng = np.random.default_rng(seed)
+    rows = max(1, _HELD // n_patients)
+    for start in range(0, n_samples, rows):
+        yield _draw(rng, n_patients, min(rows, n_samples - start))
+
+
+def _draw(rng: np.random.Generator, n_patients: int, n_samples: int) -> Floats:
+    drawn = rng.integers(n_patients, size=(n_samples, n_patients))
+    drawn += n_patients * np.arange(n_samples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=n_samples * n_patients)
+    weights: Floats = counts.reshape(n_samples, n_patients).astype(np.float64)
+    return weights
+
+
+def leave_one_out(n_patients: int) -> Iterator[Floats]:
+    """The jackknife over patients, in blocks: counts as in :func:`draw_patients`.
+
+    One patient a row is at 0, in order; blocks are never larger than 64 MB.
+    """
+    rows = max(1, _HELD // n_patients)
+    for start in range(0, n_patients, rows):
+        yield 1 - np.eye(min(rows, n_patients - start), n_patients, start)
 
 
 def interval(

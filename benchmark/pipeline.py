@@ -96,7 +96,7 @@ def execute(
     _refuse_nothing(results, material.dataset)
     predictions = records.prediction_table(results)
     stored = {"predictions": predictions}
-    tables = _statistics(config, predictions, material)
+    tables = _statistics(config, predictions, material, workers)
     if every:
         tables["multiverse"], stored["multiverse"], failures = multiverse.explore(
             every, results, features, arms, bench, config
@@ -127,16 +127,18 @@ def execute(
 
 
 def _statistics(
-    config: Config, predictions: pd.DataFrame, material: Material
+    config: Config, predictions: pd.DataFrame, material: Material, workers: Workers
 ) -> dict[str, pd.DataFrame]:
     given = predictions, config.bootstrap, config.seed
     tables = {
-        "metrics": scoring.score(*given),
-        "comparisons": comparisons.compare(*given, material.splits),
+        "metrics": scoring.score(*given, workers),
+        "comparisons": comparisons.compare(*given, material.splits, workers),
         "ranks": comparisons.rank_stability(*given),
         "rois": material.rois,
         "near_duplicates": material.near_duplicates,
-        "strata": strata.stratify(predictions, material.rois, config.bootstrap, config.seed),
+        "strata": strata.stratify(
+            predictions, material.rois, config.bootstrap, config.seed, workers
+        ),
     }
     if len(material.splits) > 1:
         tables["split_metrics"] = scoring.score_splits(predictions, material.splits)

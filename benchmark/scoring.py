@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,15 +18,16 @@ from benchmark.config import Bootstrap
 from benchmark.inference import (
     Interval,
     corrected_t,
-    draw_patients,
     interval,
     leave_one_out,
+    patient_draws,
     wilson,
 )
 from benchmark.metrics import METRICS, PROPORTIONS
 from benchmark.scores import Floats, Scores
 from benchmark.seeds import derive_seed
 from benchmark.splits import Split
+from benchmark.workers import Workers, spread
 
 LEVEL = 0.95
 COLUMNS = [
@@ -131,6 +134,13 @@ def evaluate(
     return dict(zip(metrics, map(np.concatenate, zip(*parts, strict=True)), strict=True))
 
 
+def _evaluate_all(
+    arm: Cases, blocks: Iterable[Floats], metrics: Collection[str]
+) -> dict[str, Floats]:
+    parts = [evaluate(arm, block, metrics) for block in blocks]
+    return {name: np.concatenate([part[name] for part in parts]) for name in metrics}
+
+
 def resample(
     arm: Cases, bootstrap: Bootstrap, seed: int, metrics: Collection[str] = tuple(METRICS)
 ) -> dict[str, Resampled]:
@@ -141,15 +151,17 @@ def resample(
     """
     n = arm.n_patients
     observed = evaluate(arm, np.ones((1, n)), metrics)
-    draws = draw_patients(n, bootstrap.samples, derive_seed(seed, "bootstrap"))
-    samples = evaluate(arm, draws, metrics)
-    left = evaluate(arm, leave_one_out(n), metrics) if bootstrap.method == "bca" else {}
+    draws = patient_draws(n, bootstrap.samples, derive_seed(seed, "bootstrap"))
+    samples = _evaluate_all(arm, draws, metrics)
+    left = _evaluate_all(arm, leave_one_out(n), metrics) if bootstrap.method == "bca" else {}
     return {
         name: Resampled(float(observed[name][0]), samples[name], left.get(name)) for name in metrics
     }
 
 
-def score(predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int) -> pd.DataFrame:
+def score(
+    predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int, workers: Workers | None = None
+) -> pd.DataFrame:
     """Every metric of every arm, with a 95 % interval.
 
     The interval comes from a bootstrap over patients. Where every patient has one row, the
@@ -163,6 +175,8 @@ def score(predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int) -> pd.Data
     bootstrap : Bootstrap
     seed : int
         The run's; all arms tested on the same patients share the same resamples.
+    workers : Workers, optional
+        Remote ones take an arm each.
 
     Returns
     -------
@@ -170,22 +184,24 @@ def score(predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int) -> pd.Data
         Columns ``COLUMNS``; arms in the order in which they first appear. The interval
         is NaN where too many resamples leave the metric undefined.
     """
-    method = describe_bootstrap(bootstrap)
-    rows = []
-    for (model, features), frame in predictions.groupby(["model", "features"], sort=False):
-        arm = cases(frame)
-        exact = _wilson_intervals(arm)
-        for name, found in resample(arm, bootstrap, seed).items():
-            ends = exact.get(name) or interval(
-                found.samples, found.value, found.jackknife, bootstrap.method, LEVEL
-            )
-            rows.append(
-                (
-                    model, features, name, found.value, ends.low, ends.high,
-                    arm.n_rois, arm.n_patients, _WILSON if name in exact else method,
-                )
-            )  # fmt: skip
+    groups = dict(iter(predictions.groupby(["model", "features"], sort=False)))
+    scored = spread(workers, partial(_score_arm, bootstrap, seed), groups.values())
+    rows = [(*arm, *row) for arm, found in zip(groups, scored, strict=True) for row in found]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _score_arm(bootstrap: Bootstrap, seed: int, frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """The columns of ``COLUMNS`` from ``metric`` on."""
+    arm = cases(frame)
+    exact, method = _wilson_intervals(arm), describe_bootstrap(bootstrap)
+    rows = []
+    for name, found in resample(arm, bootstrap, seed).items():
+        ends = exact.get(name) or interval(
+            found.samples, found.value, found.jackknife, bootstrap.method, LEVEL
+        )
+        how = _WILSON if name in exact else method
+        rows.append((name, found.value, ends.low, ends.high, arm.n_rois, arm.n_patients, how))
+    return rows
 
 
 def describe_bootstrap(bootstrap: Bootstrap) -> str:

@@ -8,6 +8,7 @@ within their fold only, and resamples are of patients.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from benchmark.comparisons import lift
 from benchmark.config import Bootstrap
 from benchmark.inference import Interval, interval
 from benchmark.scoring import LEVEL, Cases, cases, describe_bootstrap, evaluate, resample
+from benchmark.workers import Workers, spread
 
 COLUMNS = [
     "stratum", "level", "model", "features", "metric", "value", "ci_low", "ci_high",
@@ -87,7 +89,11 @@ _MATCHED_LEVEL = f"pairs within {MATCHED_RATIO - 1:.0%} of diameter"
 
 
 def stratify(
-    predictions: pd.DataFrame, rois: pd.DataFrame, bootstrap: Bootstrap, seed: int
+    predictions: pd.DataFrame,
+    rois: pd.DataFrame,
+    bootstrap: Bootstrap,
+    seed: int,
+    workers: Workers | None = None,
 ) -> pd.DataFrame:
     """Every metric of every arm within every stratum, and the lift over size.
 
@@ -100,6 +106,8 @@ def stratify(
     bootstrap : Bootstrap
     seed : int
         The run's.
+    workers : Workers, optional
+        Remote ones take a level each.
 
     Returns
     -------
@@ -107,11 +115,8 @@ def stratify(
         Columns ``COLUMNS``. Levels in which no ROI was tested, and metrics that are undefined
         there, are left out; the interval is NaN where it is withheld (``MIN_PATIENTS``).
     """
-    parts = [
-        _level(stratum, level, frame, bootstrap, seed)
-        for stratum, level, frame in _levels(predictions, rois)
-        if len(frame)
-    ]
+    levels = [level for level in _levels(predictions, rois) if len(level[2])]
+    parts = list(spread(workers, partial(_level, bootstrap, seed), levels))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
 
 
@@ -174,9 +179,8 @@ def _matched(predictions: pd.DataFrame, rois: pd.DataFrame) -> pd.DataFrame:
     return predictions[keep]
 
 
-def _level(
-    stratum: str, level: str, frame: pd.DataFrame, bootstrap: Bootstrap, seed: int
-) -> pd.DataFrame:
+def _level(bootstrap: Bootstrap, seed: int, members: tuple[str, str, pd.DataFrame]) -> pd.DataFrame:
+    stratum, level, frame = members
     lifts = lift(frame, bootstrap, seed)
     rows = []
     for (model, features), own in frame.groupby(["model", "features"], sort=False):

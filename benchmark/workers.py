@@ -127,6 +127,14 @@ class ClusterWorkers:
         return results
 
 
+def spread(
+    workers: Workers | None, function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Result]:
+    """``function`` of each item, by remote workers or else here: it has threads of its own."""
+    remote = workers is not None and workers.remote
+    return workers.map(function, items) if workers and remote else map(function, items)
+
+
 def _same(function: Callable[[Item], Result]) -> Callable[[Item], Result]:
     return function
 
@@ -161,7 +169,7 @@ def open_workers(jobs: int, cluster: str = "") -> Iterator[Workers]:
         from distributed import Client, LocalCluster
 
         with (
-            LocalCluster(n_workers=int(rest), threads_per_worker=1, dashboard_address=None) as own,
+            LocalCluster(n_workers=int(rest), threads_per_worker=1, dashboard_address=":0") as own,
             Client(own) as client,
         ):
             yield ClusterWorkers(client)
@@ -179,7 +187,7 @@ def _connected(address: str) -> Iterator[Any]:
     from benchmark.sources import identity
 
     try:
-        client = Client(address, timeout="20s")
+        client = Client(address, timeout="10s")
     except (OSError, ValueError) as error:
         raise ValueError(f"--cluster '{address}': no scheduler answers there ({error})") from error
     with client:

@@ -84,7 +84,7 @@ def coverage(simulations: int, resamples: int, seed: int, n_patients: int) -> Ta
     for run in range(simulations):
         (arm,) = simulate(np.random.default_rng([seed, run]), n_patients, 1, 1)
         observed = values(arm, np.ones((1, n_patients)), arm.patient)
-        left = values(arm, leave_one_out(n_patients), arm.patient)
+        left = values(arm, next(leave_one_out(n_patients)), arm.patient)
         patients = values(arm, draw_patients(n_patients, resamples, run), arm.patient)
         rois = values(arm, draw_patients(arm.n_rois, resamples, run), arm.roi)
         for name, truth in TRUE.items():

@@ -9,6 +9,7 @@ from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from benchmark import inference
 from benchmark.inference import (
     bootstrap_p,
     corrected_t,
@@ -18,6 +19,7 @@ from benchmark.inference import (
     leave_one_out,
     mcnemar,
     normal_test,
+    patient_draws,
     wilson,
 )
 
@@ -45,15 +47,27 @@ def test_draws_cannot_be_changed_by_who_gets_them() -> None:
         draw_patients(7, 500, 0)[0, 0] = 5
 
 
+def test_blocks_are_the_rows_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws, left = draw_patients(11, 40, 3), np.concatenate(list(leave_one_out(11)))
+    monkeypatch.setattr(inference, "_HELD", 80)
+    blocks = list(patient_draws(11, 40, 3))
+    assert [len(block) for block in blocks] == [7, 7, 7, 7, 7, 5]
+    np.testing.assert_array_equal(np.concatenate(blocks), draws)
+    blocks = list(leave_one_out(11))
+    assert [len(block) for block in blocks] == [7, 4]
+    np.testing.assert_array_equal(np.concatenate(blocks), left)
+
+
 def test_jackknife_leaves_out_each_patient_once() -> None:
-    np.testing.assert_array_equal(leave_one_out(3), [[0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    (whole,) = leave_one_out(3)
+    np.testing.assert_array_equal(whole, [[0, 1, 1], [1, 0, 1], [1, 1, 0]])
 
 
 @pytest.mark.parametrize("method", ["percentile", "bca"])
 def test_agrees_with_scipy_for_independent_cases(method: str) -> None:
     data = np.random.default_rng(0).exponential(size=60)
     samples = draw_patients(60, 20_000, 1) @ data / 60
-    got = interval(samples, data.mean(), leave_one_out(60) @ data / 59, method)
+    got = interval(samples, data.mean(), next(leave_one_out(60)) @ data / 59, method)
     expected = stats.bootstrap(
         (data,), np.mean, n_resamples=20_000, method=method, rng=np.random.default_rng(2)
     ).confidence_interval

@@ -1,0 +1,246 @@
+"""Local processes and a real Dask scheduler do the same work, also where a worker is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import WriteManifest
+from distributed import Client, LocalCluster
+from test_cli import invoke, refused
+
+from benchmark import config as configuration
+from benchmark import pipeline
+from benchmark.workers import ClusterWorkers, LocalWorkers, Workers, open_workers, spread
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Silent:
+    def update(self, task: str, done: float, total: float) -> None:
+        """Nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as started:
+        yield started
+
+
+@pytest.fixture
+def remote(cluster: LocalCluster) -> Iterator[ClusterWorkers]:
+    with Client(cluster) as client:
+        yield ClusterWorkers(client)
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def worker_of(number: int) -> int:
+    return os.getpid()
+
+
+@pytest.mark.parametrize("batch", [1, 7])
+def test_results_come_in_the_order_asked(remote: ClusterWorkers, batch: int) -> None:
+    expected = [square(number) for number in range(50)]
+    for workers in (LocalWorkers(1), LocalWorkers(2), remote):
+        assert list(workers.map(square, range(50), batch=batch)) == expected
+        assert list(workers.map(square, [], batch=batch)) == []
+
+
+def test_the_cluster_shares_the_work(remote: ClusterWorkers) -> None:
+    processes = set(remote.map(worker_of, range(40)))
+    assert os.getpid() not in processes
+    assert len(processes) == 2
+    assert set(spread(remote, worker_of, range(3))) <= processes
+    assert set(spread(LocalWorkers(2), worker_of, range(3))) == {os.getpid()}
+
+
+def test_items_are_taken_as_they_are_needed(remote: ClusterWorkers) -> None:
+    taken = []
+
+    def items() -> Iterator[int]:
+        for number in range(100_000):
+            taken.append(number)
+            yield number
+
+    results = remote.map(square, items(), batch=2)
+    assert [next(results) for _ in range(5)] == [0, 1, 4, 9, 16]
+    assert len(taken) < 100
+    results.close()
+
+
+def failing(number: int) -> int:
+    raise RuntimeError(f"cannot do {number}")
+
+
+def test_what_a_task_raises_is_raised(remote: ClusterWorkers) -> None:
+    with pytest.raises(RuntimeError, match="cannot do 3"):
+        list(remote.map(failing, [3]))
+
+
+SETTINGS = ["bootstrap.samples=100", "splits.scheme=kfold", "splits.folds=3"]
+ARMS = '--set=arms=["size_only", "logistic:radiomics"]'
+
+
+def run(root: Path, out: Path, workers: Workers, progress: Any) -> None:
+    config = configuration.load(
+        "quick", [*SETTINGS, f"dataset={root}", ARMS.removeprefix("--set=")]
+    )
+    pipeline.execute(
+        config, configuration.arms(config), out, workers=workers, store=None,
+        require_gpu=False, explore=False, progress=progress,
+    )  # fmt: skip
+
+
+def same(one: Path, other: Path) -> None:
+    tables = [pd.read_parquet(out / "predictions.parquet") for out in (one, other)]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    for name in ("metrics", "comparisons", "strata", "ranks", "training"):
+        texts = [(out / f"{name}.csv").read_text() for out in (one, other)]
+        assert texts[0] == texts[1], name
+
+
+class Killer:
+    """Kills a worker when the work named has begun."""
+
+    def __init__(self, cluster: LocalCluster, task: str) -> None:
+        self.cluster, self.task, self.killed = cluster, task, 0
+
+    def update(self, task: str, done: float, total: float) -> None:
+        if task == self.task and not self.killed and 0 < done < total:
+            self.killed = next(iter(self.cluster.workers.values())).pid
+            os.kill(self.killed, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("task", ["Extracting radiomics", "Training"])
+def test_a_killed_worker_changes_nothing(
+    write_manifest: WriteManifest, tmp_path: Path, task: str
+) -> None:
+    root = write_manifest(40)
+    run(root, tmp_path / "local", LocalWorkers(1), Silent())
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster) as client,
+    ):
+        killer = Killer(cluster, task)
+        run(root, tmp_path / "cluster", ClusterWorkers(client), killer)
+        assert killer.killed
+        deadline = time.monotonic() + 30
+        while killer.killed in {w.pid for w in cluster.workers.values()}:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    same(tmp_path / "local", tmp_path / "cluster")
+
+
+def test_a_run_on_a_cluster_of_its_own(write_manifest: WriteManifest, tmp_path: Path) -> None:
+    root = write_manifest()
+    arguments = ["run", "--dataset", root, ARMS, "--no-cache", *(f"--set={s}" for s in SETTINGS)]
+    assert invoke(*arguments, "--out", tmp_path / "local", "--jobs", "1") == 0
+    assert invoke(*arguments, "--out", tmp_path / "cluster", "--cluster", "local:2") == 0
+    same(tmp_path / "local", tmp_path / "cluster")
+    assert (
+        '"workers": "Dask, 2 workers on 1 machine'
+        in (tmp_path / "cluster" / "environment.json").read_text()
+    )
+
+
+def test_a_running_scheduler_is_used(write_manifest: WriteManifest, tmp_path: Path) -> None:
+    root = write_manifest()
+    arguments = ["run", "--dataset", root, ARMS, *(f"--set={s}" for s in SETTINGS)]
+    assert invoke(*arguments, "--out", tmp_path / "local", "--jobs", "1", "--no-cache") == 0
+    with scheduler(workers=1) as address:
+        out = tmp_path / "cluster"
+        assert invoke(*arguments, "--out", out, "--no-cache", "--cluster", address) == 0
+    same(tmp_path / "local", out)
+
+
+class scheduler:  # noqa: N801
+    """``dask scheduler`` and ``dask worker`` as a user starts them, in the project's root."""
+
+    def __init__(self, workers: int, *options: str, cwd: Path = ROOT) -> None:
+        self.n_workers, self.options, self.cwd = workers, options, cwd
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> str:
+        start = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+        process = subprocess.Popen(
+            [*start, "--port", "0", "--host", "127.0.0.1", "--no-dashboard"],
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.processes.append(process)
+        assert process.stderr is not None
+        address = ""
+        for line in process.stderr:
+            if "Scheduler at:" in line:
+                address = line.split()[-1]
+                break
+        for _ in range(self.n_workers):
+            command = [sys.executable, "-m", "distributed.cli.dask_worker", address]
+            options = self.options or ("--nthreads", "1")
+            self.processes.append(
+                subprocess.Popen(
+                    [*command, *options, "--no-dashboard"], cwd=self.cwd,
+                    stderr=subprocess.DEVNULL, text=True,
+                    env=os.environ | {"PYTHONPATH": str(self.cwd)},
+                )
+            )  # fmt: skip
+        with Client(address) as client:
+            if self.n_workers:
+                client.wait_for_workers(self.n_workers, timeout=60)
+        return address
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self.processes):
+            process.terminate()
+            process.wait(timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "the scheduler has no workers"),
+        (("--nthreads", "2"), "has 2 threads; start workers with --nthreads 1"),
+    ],
+)
+def test_unsuited_workers_are_refused(options: tuple[str, ...], message: str) -> None:
+    with (
+        scheduler(1 if options else 0, *options) as address,
+        pytest.raises(ValueError, match=message),
+        open_workers(1, address),
+    ):
+        pass
+
+
+def test_workers_without_this_project_are_refused(tmp_path: Path) -> None:
+    with (
+        scheduler(1, cwd=tmp_path) as address,
+        pytest.raises(ValueError, match="cannot import this project"),
+        open_workers(1, address),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("cluster", "message"),
+    [
+        ("local:0", "write local:N, N at least 1, or tcp://host:port"),
+        ("local", "write local:N"),
+        ("http://somewhere", "write local:N"),
+        ("tcp://127.0.0.1:9", "no scheduler answers there"),
+    ],
+)
+def test_other_addresses_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], cluster: str, message: str
+) -> None:
+    assert message in refused(capsys, "run", "--out", tmp_path / "run", "--cluster", cluster)
+    assert not (tmp_path / "run").exists()
