@@ -24,7 +24,7 @@ one to report; the other metrics and tests are not corrected for being looked at
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial, reduce
 from itertools import combinations
 
@@ -92,7 +92,7 @@ def compare(
     splits : sequence of Split
         Those of the run, for the comparison over splits.
     workers : Workers, optional
-        Remote ones resample an arm each.
+        They resample an arm each.
 
     Returns
     -------
@@ -153,11 +153,23 @@ def subtract(
 
 
 def lift(
-    predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int, metric: str = "auc"
+    predictions: pd.DataFrame,
+    bootstrap: Bootstrap,
+    seed: int,
+    metric: str = "auc",
+    resampled: Mapping[Arm, Resampled] | None = None,
 ) -> dict[Arm, tuple[float, Interval]]:
     """Every arm's metric less that of ``size_only``, on the rows that both have.
 
     The value and interval that :func:`compare` gives for those pairs, without the rest.
+
+    Parameters
+    ----------
+    predictions, bootstrap, seed
+        As for :func:`compare`.
+    metric : str
+    resampled : mapping of (model, features) to Resampled, optional
+        The metric of arms on all of their rows, where it is at hand.
 
     Returns
     -------
@@ -165,21 +177,26 @@ def lift(
         Without ``size_only`` itself and arms that share no row with it; empty where it is
         missing.
     """
-    arms = _arms(predictions)
+    arms, whole = _arms(predictions), dict(resampled or {})
     baseline = next((arm for arm in arms if arm[0] == BASELINE), None)
     if baseline is None:
         return {}
+
+    def on(common: pd.Index, arm: Arm) -> Resampled:
+        if len(common) < len(arms[arm]):
+            shared = cases(_aligned(arms[arm], common))
+            return resample(shared, bootstrap, seed, [metric])[metric]
+        if arm not in whole:
+            whole[arm] = resample(cases(arms[arm]), bootstrap, seed, [metric])[metric]
+        return whole[arm]
+
     lifts = {}
     for arm in arms:
         if arm == baseline:
             continue
         common = arms[arm].index.intersection(arms[baseline].index)
         if len(common):
-            one, other = (
-                resample(cases(_aligned(arms[each], common)), bootstrap, seed, [metric])[metric]
-                for each in (arm, baseline)
-            )
-            difference, _, ends = subtract(one, other, bootstrap)
+            difference, _, ends = subtract(on(common, arm), on(common, baseline), bootstrap)
             lifts[arm] = difference, ends
     return lifts
 

@@ -176,7 +176,7 @@ def score(
     seed : int
         The run's; all arms tested on the same patients share the same resamples.
     workers : Workers, optional
-        Remote ones take an arm each.
+        They take an arm each.
 
     Returns
     -------

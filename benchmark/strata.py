@@ -107,7 +107,7 @@ def stratify(
     seed : int
         The run's.
     workers : Workers, optional
-        Remote ones take a level each.
+        They take a level each.
 
     Returns
     -------
@@ -181,26 +181,31 @@ def _matched(predictions: pd.DataFrame, rois: pd.DataFrame) -> pd.DataFrame:
 
 def _level(bootstrap: Bootstrap, seed: int, members: tuple[str, str, pd.DataFrame]) -> pd.DataFrame:
     stratum, level, frame = members
-    lifts = lift(frame, bootstrap, seed)
+    arms = {
+        (str(model), str(features)): cases(own)
+        for (model, features), own in frame.groupby(["model", "features"], sort=False)
+    }
+    resampled = {name: resample(arm, bootstrap, seed) for name, arm in arms.items() if _enough(arm)}
+    auc = {name: each["auc"] for name, each in resampled.items()}
+    lifts = lift(frame, bootstrap, seed, resampled=auc)
     rows = []
-    for (model, features), own in frame.groupby(["model", "features"], sort=False):
-        arm = cases(own)
+    for name, arm in arms.items():
         found: dict[str, tuple[float, Interval]] = {}
-        if _enough(arm):
+        if name in resampled:
             method = describe_bootstrap(bootstrap)
-            for name, each in resample(arm, bootstrap, seed).items():
+            for metric, each in resampled[name].items():
                 ends = interval(each.samples, each.value, each.jackknife, bootstrap.method, LEVEL)
-                found[name] = each.value, ends
+                found[metric] = each.value, ends
         else:
             method = _WITHHELD
-            for name, values in evaluate(arm, np.ones((1, arm.n_patients))).items():
-                found[name] = float(values[0]), _NONE
-        if (own_lift := lifts.get((str(model), str(features)))) is not None:
-            found[LIFT] = own_lift if _enough(arm) else (own_lift[0], _NONE)
+            for metric, values in evaluate(arm, np.ones((1, arm.n_patients))).items():
+                found[metric] = float(values[0]), _NONE
+        if name in lifts:
+            found[LIFT] = lifts[name] if name in resampled else (lifts[name][0], _NONE)
         counts = arm.n_rois, len(np.unique(arm.roi[arm.y_true == 1])), arm.n_patients
         rows += [
-            (stratum, level, model, features, name, value, ends.low, ends.high, *counts, method)
-            for name, (value, ends) in found.items()
+            (stratum, level, *name, metric, value, ends.low, ends.high, *counts, method)
+            for metric, (value, ends) in found.items()
             if np.isfinite(value)
         ]
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -130,9 +130,8 @@ class ClusterWorkers:
 def spread(
     workers: Workers | None, function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
-    """``function`` of each item, by remote workers or else here: it has threads of its own."""
-    remote = workers is not None and workers.remote
-    return workers.map(function, items) if workers and remote else map(function, items)
+    """``function`` of each item in their order, by workers where there are any."""
+    return workers.map(function, items) if workers else map(function, items)
 
 
 def _same(function: Callable[[Item], Result]) -> Callable[[Item], Result]:

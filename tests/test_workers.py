@@ -62,7 +62,7 @@ def test_the_cluster_shares_the_work(remote: ClusterWorkers) -> None:
     assert os.getpid() not in processes
     assert len(processes) == 2
     assert set(spread(remote, worker_of, range(3))) <= processes
-    assert set(spread(LocalWorkers(2), worker_of, range(3))) == {os.getpid()}
+    assert set(spread(None, worker_of, range(3))) == {os.getpid()}
 
 
 def test_items_are_taken_as_they_are_needed(remote: ClusterWorkers) -> None:
