@@ -15,6 +15,7 @@ from benchmark import characteristics, external, near_duplicates, registry, slic
 from benchmark.cohort import Cohort, assemble
 from benchmark.config import Config
 from benchmark.datasets import manifest
+from benchmark.outcomes import Failure
 from benchmark.progress import Progress
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.splits import Split, check_splits, make_splits
@@ -31,7 +32,8 @@ class Material:
     rois : DataFrame
         One row a ROI, as ``benchmark.characteristics`` makes them.
     near_duplicates : DataFrame
-        Pairs of ROIs of the same pixels: roi_a, roi_b, similarity.
+        Pairs of ROIs of the same pixels: roi_a, roi_b, similarity; empty where they were not
+        sought, which ``not_done`` then says.
     single_slice : bool
         Every ROI is one slice thick.
     protocol : str
@@ -52,6 +54,12 @@ class Material:
     protocol: str
     environment: dict[str, dict[str, Any]]
     contents: dict[str, str]
+
+    @property
+    def not_done(self) -> list[Failure]:
+        """What was left out of the preparation."""
+        reason = near_duplicates.too_many(len(self.cohort.records))
+        return [Failure("skipped", "near-duplicates", reason)] if reason else []
 
 
 def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
@@ -146,7 +154,8 @@ def _external(
 
 
 def _duplicates(cohort: Cohort, thumbnails: Sequence[near_duplicates.Descriptor]) -> pd.DataFrame:
-    pairs = near_duplicates.find(cohort.roi_ids.tolist(), thumbnails)
+    left_out = near_duplicates.too_many(len(thumbnails))
+    pairs = [] if left_out else near_duplicates.find(cohort.roi_ids.tolist(), thumbnails)
     return pd.DataFrame(map(asdict, pairs), columns=[f.name for f in fields(near_duplicates.Pair)])
 
 

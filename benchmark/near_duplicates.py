@@ -35,6 +35,8 @@ _FLOOR_HU = 15.0
 """Local contrast below this is not raised to the level of the rest: it may be rounding."""
 _REACH = 2  # pixels of 1 mm that two masks' centres may lie apart, along each axis
 _MIN_OVERLAP = 150  # pixels that both must show
+MAX_ROIS = 10_000
+"""Above it a run seeks no pairs, and says so: time grows with the square, to minutes here."""
 _TINY = np.float32(1e-9)
 _BLOCK = 256  # ROIs compared with all others at a time
 
@@ -84,6 +86,13 @@ def _kernel(n: int, spacing_mm: float, centre: float) -> tuple[Floats, NDArray[n
     return np.where(covered[:, None], weights / total, 0).astype(np.float32), covered
 
 
+def too_many(n: int) -> str:
+    """Why near-duplicates of so many ROIs are not sought; empty where they are."""
+    if n <= MAX_ROIS:
+        return ""
+    return f"not sought: {n} ROIs, and time grows with the square; the limit is {MAX_ROIS}"
+
+
 def find(roi_ids: Sequence[str], descriptors: Sequence[Descriptor]) -> list[Pair]:
     """All pairs with a similarity of at least ``THRESHOLD``, most similar first.
 
@@ -123,14 +132,10 @@ def similarities(thumbnails: Descriptor) -> Floats:
 def _blocks(thumbnails: Descriptor) -> Iterator[tuple[int, Floats]]:
     """Rows from a start on, against all thumbnails from that one on."""
     detail, shown = _detail(thumbnails)
-    moved = [
-        (_flat(_shift(detail, dy, dx)), _flat(_shift(shown, dy, dx)))
-        for dy in range(-_REACH, _REACH + 1)
-        for dx in range(-_REACH, _REACH + 1)
-    ]
+    others = _flat(detail), _flat(detail) ** 2, _flat(shown)
     for start in range(0, len(thumbnails), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        yield start, _similarity(_flat(detail[rows]), _flat(shown[rows]), moved, start)
+        yield start, _similarity(detail[rows], shown[rows], *(each[start:] for each in others))
 
 
 def _detail(thumbnails: Descriptor) -> tuple[Floats, Floats]:
@@ -169,16 +174,18 @@ def _flat(stack: Floats) -> Floats:
 
 
 def _similarity(
-    detail: Floats, shown: Floats, moved: Sequence[tuple[Floats, Floats]], start: int
+    detail: Floats, shown: Floats, other: Floats, other_squared: Floats, other_shown: Floats
 ) -> Floats:
-    """Highest correlation over the shifts, on what both show: rows against ROIs from ``start``."""
-    best = np.full((len(detail), len(moved[0][0]) - start), -1, np.float32)
-    for other, other_shown in moved:
-        products = detail @ other[start:].T
-        norms = (detail**2 @ other_shown[start:].T) * (shown @ (other[start:] ** 2).T)
-        enough = shown @ other_shown[start:].T >= _MIN_OVERLAP
-        values = np.where(enough, products / np.sqrt(np.maximum(norms, _TINY)), -1)
-        np.maximum(best, values, out=best)
+    """Highest correlation over the shifts of the rows, on what both show; others are flat."""
+    best = np.full((len(detail), len(other)), -1, np.float32)
+    for dy in range(-_REACH, _REACH + 1):
+        for dx in range(-_REACH, _REACH + 1):
+            moved, moved_shown = (_flat(_shift(each, dy, dx)) for each in (detail, shown))
+            norms = (moved**2 @ other_shown.T) * (moved_shown @ other_squared.T)
+            enough = moved_shown @ other_shown.T >= _MIN_OVERLAP
+            products = moved @ other.T
+            values = np.where(enough, products / np.sqrt(np.maximum(norms, _TINY)), -1)
+            np.maximum(best, values, out=best)
     return best
 
 

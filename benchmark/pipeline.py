@@ -65,7 +65,7 @@ def execute(
         arms = _planar(arms, material)
 
     every: list[multiverse.Universe] = []
-    results = Results()
+    results = Results(failures=material.not_done)
     if explore:
         every, skipped = multiverse.universes(material.dataset, config)
         results.failures += skipped

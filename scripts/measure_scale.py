@@ -1,0 +1,138 @@
+"""Time and memory of a run's stages as the number of ROIs grows.
+
+    python scripts/measure_scale.py [--sizes 100,1000,10000,100000] [--jobs 2] [--seed 0]
+
+Each size is a process of its own. ROIs are made as they are read: a ball in noise, 8 x 20 x 20
+voxels, labelled by its size and chance, two to a patient; nothing of it stands for CT. The stages
+are those of ``run``: read and check, extract ``diameter`` (each from voxels read anew), fit
+``size_only`` and ``prior`` on one split, statistics with 2,000 resamples of patients.
+Peak memory is the resident set's, of this process during the stage and of its largest worker since
+it began.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmark import comparisons, records, scoring, sources  # noqa: E402
+from benchmark.cohort import LabelRule, assemble  # noqa: E402
+from benchmark.config import Arm, Bootstrap  # noqa: E402
+from benchmark.extraction import extract  # noqa: E402
+from benchmark.harness import Bench, fit_and_test  # noqa: E402
+from benchmark.material import check_voxels  # noqa: E402
+from benchmark.outcomes import Results  # noqa: E402
+from benchmark.plugins import Builder, extractors  # noqa: E402
+from benchmark.roi import Roi, RoiDataset, RoiRecord  # noqa: E402
+from benchmark.splits import SplitRule, make_splits  # noqa: E402
+from benchmark.workers import LocalWorkers  # noqa: E402
+
+SHAPE = (8, 20, 20)
+SPACING_MM = (2.0, 0.7, 0.7)
+ARMS = [Arm("size_only", "diameter"), Arm("prior", "diameter")]
+AXES = np.ogrid[tuple(slice(0, n) for n in SHAPE)]
+
+
+class Silent:
+    def update(self, task: str, done: float, total: float) -> None:
+        """Nobody watches."""
+
+
+def read(record: RoiRecord) -> Roi:
+    rng = np.random.default_rng(int(record.roi_id[1:]))
+    radius_mm = 2.5 + rng.gamma(2, 0.6) + (record.label or 0)
+    z, y, x = (
+        (axis - (n - 1) / 2) * mm for axis, n, mm in zip(AXES, SHAPE, SPACING_MM, strict=True)
+    )
+    mask = z**2 + y**2 + x**2 <= radius_mm**2
+    noise = rng.normal(0, 60, SHAPE).astype(np.float32)
+    return Roi(record, np.where(mask, 30, -850).astype(np.float32) + noise, mask, SPACING_MM)
+
+
+def measure(n: int, jobs: int, seed: int) -> None:
+    """Print a row of the table."""
+    import psutil
+
+    labels = np.random.default_rng(seed).integers(2, size=n)
+    dataset = RoiDataset(
+        "made", tuple(
+            RoiRecord(f"r{i}", f"p{i // 2}", int(labels[i]), intensities="synthetic")
+            for i in range(n)
+        ), read,
+    )  # fmt: skip
+    workers, progress, results = LocalWorkers(jobs), Silent(), Results()
+    cohort = assemble(dataset, LabelRule())
+    splits = make_splits(cohort, SplitRule(), seed)
+    cells = []
+
+    def timed(work: Callable[[], Any]) -> Any:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is from here on
+        start = time.perf_counter()
+        result = work()
+        cells.append(f"{time.perf_counter() - start:.1f}")
+        cells.append(f"{_peak_mb('self'):.0f}")
+        return result
+
+    timed(lambda: check_voxels(dataset, cohort, workers, progress))
+    tables = timed(
+        lambda: extract(
+            dataset, cohort.records, ARMS, extractors(ARMS),
+            workers=workers, progress=progress, results=results,
+        )
+    )  # fmt: skip
+    largest = max(_peak_mb(child.pid) for child in psutil.Process().children(recursive=True))
+    bench = Bench(Builder({}, jobs), seed, "train", workers, progress)
+    timed(lambda: fit_and_test(tables, cohort, splits, ARMS, bench, results))
+    if results.failures:
+        raise SystemExit(str(results.failures[0]))
+    predictions = records.prediction_table(results)
+
+    def statistics() -> None:
+        given = predictions, Bootstrap(), seed
+        scoring.score(*given)
+        comparisons.compare(*given, splits)
+        comparisons.rank_stability(*given)
+
+    timed(statistics)
+    print(f"| {n:,} | {' | '.join(cells)} | {largest:.0f} |", flush=True)
+
+
+def _peak_mb(process: int | str) -> float:
+    status = Path(f"/proc/{process}/status").read_text().splitlines()
+    (line,) = [line for line in status if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--sizes", default="100,1000,10000,100000")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--one", type=int, help="measure this size here")
+    chosen = parser.parse_args()
+    if chosen.one:
+        measure(chosen.one, chosen.jobs, chosen.seed)
+        return
+    print(f"{sources.processor()}, {chosen.jobs} workers, seed {chosen.seed}")
+    print(", ".join([f"Python {platform.python_version()}", f"numpy {np.__version__}"]))
+    stages = ("read, check", "extract", "fit", "statistics")
+    header = ["ROIs", *(f"{s}, {unit}" for s in stages for unit in ("s", "MB")), "worker MB"]
+    print(f"| {' | '.join(header)} |\n|{'---:|' * len(header)}", flush=True)
+    for size in chosen.sizes.split(","):
+        options = ["--one", size, "--jobs", str(chosen.jobs), "--seed", str(chosen.seed)]
+        subprocess.run([sys.executable, __file__, *options], check=True)
+
+
+if __name__ == "__main__":
+    main()
