@@ -9,7 +9,9 @@ import json
 import math
 import re
 import shutil
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,9 @@ from benchmark.report.explanations import SAMPLE, Explanations, explain
 from benchmark.report.picks import KINDS, RULE, Pick, pick
 from benchmark.report.tables import SYNTHETIC, decimal
 from benchmark.workers import LocalWorkers
+
+Draw = Callable[[], bytes]
+"""Makes a PNG; picklable."""
 
 FOLDER = "figures/gallery"
 FIGURES = "figures"
@@ -111,7 +116,7 @@ def gallery(run: RunFolder, jobs: int, progress: Progress) -> Gallery:
     found = explain(run, material, [p.roi_id for p in picks], jobs, progress)
     warnings = [check.warning for check in found.sanity if check.warning]
     return Gallery(
-        items=[_item(run, material, chosen, found) for chosen in picks],
+        items=_drawn([_item(run, material, c, found) for c in picks], jobs, progress),
         figures=_figures(run, found),
         summary=found.summary,
         sanity={str(check.arm): check.mean for check in found.sanity},
@@ -163,26 +168,52 @@ def _same_material(run: RunFolder, jobs: int, progress: Progress) -> Material:
     return material
 
 
-def _item(run: RunFolder, material: Material, chosen: Pick, found: Explanations) -> GalleryItem:
+def _item(
+    run: RunFolder, material: Material, chosen: Pick, found: Explanations
+) -> tuple[GalleryItem, dict[str, Draw]]:
+    """A nodule, still without its pictures, and what draws them."""
     record = next(r for r in material.cohort.records if r.roi_id == chosen.roi_id)
     first = run.predictions[run.predictions["repeat"] == 0]
     rows = first[first.roi_id == chosen.roi_id].to_dict("records")
     scores = {f"{row['model']}:{row['features']}": float(row["y_prob"]) for row in rows}
     synthetic = record.intensities == "synthetic" or run.synthetic
-    pictures = {"nodule": drawings.nodule(material.dataset.read(record), synthetic=synthetic)}
+    pictures: dict[str, Draw] = {
+        "nodule": partial(drawings.nodule, material.dataset.read(record), synthetic=synthetic)
+    }
     notes = [SYNTHETIC] if synthetic else []
     for name, score in scores.items():
         arm = Arm(*name.split(":"))
         key, title = (arm, chosen.roi_id), f"{name}, P(malignant) {decimal(score)}"
         if key in found.heat_maps:
             caption = f"{title}\n{registry.describe('features', arm.features)}"
-            pictures[name] = drawings.heat_map(found.heat_maps[key], caption, synthetic=synthetic)
+            shown = found.heat_maps[key]
+            pictures[name] = partial(drawings.heat_map, shown, caption, synthetic=synthetic)
         elif key in found.bars:
-            pictures[name] = drawings.bars(found.bars[key], title, synthetic=synthetic)
-    return GalleryItem(
+            pictures[name] = partial(drawings.bars, found.bars[key], title, synthetic=synthetic)
+    item = GalleryItem(
         chosen.roi_id, chosen.patient_id, chosen.kind, chosen.label,
-        record.malignancy_ratings, scores, pictures, tuple(notes),
+        record.malignancy_ratings, scores, {}, tuple(notes),
     )  # fmt: skip
+    return item, pictures
+
+
+def _drawn(
+    items: Sequence[tuple[GalleryItem, dict[str, Draw]]], jobs: int, progress: Progress
+) -> list[GalleryItem]:
+    """The nodules with their pictures, several drawn at a time."""
+    due = [draw for _, pictures in items for draw in pictures.values()]
+    drawn = []
+    for picture in LocalWorkers(jobs).map(_call, due, batch=4):
+        drawn.append(picture)
+        progress.update("Drawing", len(drawn), len(due))
+    done = iter(drawn)
+    return [
+        replace(item, pictures={name: next(done) for name in pictures}) for item, pictures in items
+    ]
+
+
+def _call(draw: Draw) -> bytes:
+    return draw()
 
 
 def _figures(run: RunFolder, found: Explanations) -> dict[str, bytes]:
