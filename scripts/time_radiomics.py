@@ -46,9 +46,6 @@ JOBS = 2
 
 def write_features(arguments: argparse.Namespace) -> None:
     """Our side of the race."""
-    # Before the workers are forked, or each would import them again.
-    import nibabel  # noqa: F401
-    import radiomics  # noqa: F401
 
     dataset = manifest.open_dataset(arguments.dataset)
     row_of = partial(_row, dataset.read, arguments.features)
