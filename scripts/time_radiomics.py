@@ -46,9 +46,12 @@ JOBS = 2
 
 def write_features(arguments: argparse.Namespace) -> None:
     """Our side of the race."""
+    # Before the workers are forked, or each would import it again.
+    import radiomics  # noqa: F401
 
     dataset = manifest.open_dataset(arguments.dataset)
-    row_of = partial(_row, dataset.read, arguments.features)
+    extract = registry.load("features", arguments.features).extract
+    row_of = partial(_row, dataset.read, extract)
     with multiprocessing.Pool(JOBS) as pool, arguments.write.open("w", newline="") as handle:
         rows = pool.imap(row_of, dataset.records[: arguments.rois], chunksize=4)
         first = next(rows)
@@ -58,11 +61,10 @@ def write_features(arguments: argparse.Namespace) -> None:
         writer.writerows(rows)
 
 
-def _row(read: Callable[[RoiRecord], Roi], features: str, record: RoiRecord) -> dict[str, object]:
-    return {
-        "roi_id": record.roi_id,
-        **registry.load("features", features).extract(read(record)),
-    }
+def _row(
+    read: Callable[[RoiRecord], Roi], extract: Callable[[Roi], dict[str, float]], record: RoiRecord
+) -> dict[str, object]:
+    return {"roi_id": record.roi_id, **extract(read(record))}
 
 
 def write_batch(dataset: Path, n: int, path: Path) -> None:
