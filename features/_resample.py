@@ -111,16 +111,12 @@ def _with_itk(
     source = sitk.GetImageFromArray(voxels)
     source.SetSpacing(spacing[::-1].tolist())
     size, origin, new = (values[::-1].tolist() for values in grid)
-    result = sitk.Resample(
-        source,
-        size,
-        sitk.Transform(),
-        getattr(sitk, interpolator),
-        origin,
-        new,
-        source.GetDirection(),
-    )
-    return sitk.GetArrayFromImage(result)
+    resampler = sitk.ResampleImageFilter()
+    resampler.SetInterpolator(getattr(sitk, interpolator))
+    resampler.SetSize(size)
+    resampler.SetOutputOrigin(origin)
+    resampler.SetOutputSpacing(new)
+    return sitk.GetArrayFromImage(resampler.Execute(source))
 
 
 def _rounding_shows(values: Floats, bin_width: float) -> bool:

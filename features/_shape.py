@@ -134,10 +134,9 @@ def _diameters(vertices: NDArray[np.int64], spacing: Floats) -> list[float]:
     for axis in range(3):
         inside = _DIRECTIONS[:, axis] == 0
         corners = _ends(vertices, _DIRECTIONS[inside])
-        corners = corners[np.argsort(corners[:, axis], kind="stable")]
-        found.append(
-            _farthest(corners, np.unique(corners[:, axis], return_counts=True)[1], spacing)
-        )
+        corners = corners[np.argsort(corners[:, axis])]
+        counts = np.bincount(corners[:, axis])
+        found.append(_farthest(corners, counts[counts > 0], spacing))
     corners = _ends(corners, _DIRECTIONS[~inside])
     return [*found, _farthest(corners, np.array([len(corners)]), spacing)]
 

@@ -46,19 +46,16 @@ JOBS = 2
 
 def write_features(arguments: argparse.Namespace) -> None:
     """Our side of the race."""
-    # Before the workers are forked, or each would import it again.
-    import radiomics  # noqa: F401
-
     dataset = manifest.open_dataset(arguments.dataset)
     extract = registry.load("features", arguments.features).extract
     row_of = partial(_row, dataset.read, extract)
+    # The first row names the columns. It also imports what workers would each import again.
+    first = row_of(dataset.records[0])
     with multiprocessing.Pool(JOBS) as pool, arguments.write.open("w", newline="") as handle:
-        rows = pool.imap(row_of, dataset.records[: arguments.rois], chunksize=4)
-        first = next(rows)
         writer = csv.DictWriter(handle, list(first))
         writer.writeheader()
         writer.writerow(first)
-        writer.writerows(rows)
+        writer.writerows(pool.imap(row_of, dataset.records[1 : arguments.rois], chunksize=4))
 
 
 def _row(
