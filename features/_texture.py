@@ -36,6 +36,8 @@ def _glrlm(region: Region) -> Features:
 
     n, longest = len(region.present), max(region.mask.shape)
     P = cMatrices.calculate_glrlm(region.ranks, region.mask, n, longest, *region.in_plane)[0][0]
+    # pyradiomics empties an angle along which no two voxels lie, and leaves it out.
+    P = P[:, :, P.any(axis=(0, 1))]
     return _sized(P, region.present, ("ShortRun", "LongRun", "Run", "RunLength"))
 
 

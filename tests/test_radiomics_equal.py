@@ -40,6 +40,13 @@ def scattered() -> Roi:
     return roi(noise(mask.shape), mask)
 
 
+def corner() -> np.ndarray:
+    """Three voxels of four, in a plane."""
+    mask = np.zeros((5, 5, 5), bool)
+    mask[2, 2, 2] = mask[2, 2, 3] = mask[2, 3, 2] = True
+    return mask
+
+
 CASES = {
     "a ball in thin voxels": roi(noise((9, 24, 26)), ball((9, 24, 26), 3.5)),
     "a ball in thick slices": roi(noise((5, 30, 30)), ball((5, 30, 30), 9), (5.0, 0.6, 0.8)),
@@ -61,6 +68,8 @@ CASES = {
     # Its GLCM has four equal entries: neighbours are independent, and all is rounding.
     "independent neighbours": line(0, 0, 30, 30, 0),
     "scattered voxels": scattered(),
+    # Along one of its diagonals no two voxels lie, which GLRLM leaves out.
+    "a corner": roi(noise((5, 5, 5)), corner(), CUBE),
 }
 
 
