@@ -19,7 +19,12 @@ from numpy.typing import NDArray
 _HEADER_BYTES, _VOXELS_AT = 348, 352
 _TYPES = {"int16": 4, "uint8": 2}
 _SCANNER, _MM = 1, 2
-_PLAIN = {2: np.dtype("<u1"), 4: np.dtype("<i2"), 8: np.dtype("<i4"), 16: np.dtype("<f4")}
+_PLAIN: dict[int, np.dtype[Any]] = {
+    2: np.dtype("<u1"),
+    4: np.dtype("<i2"),
+    8: np.dtype("<i4"),
+    16: np.dtype("<f4"),
+}
 _GZIP = zlib.MAX_WBITS | 16
 
 
@@ -110,22 +115,23 @@ def decode(content: bytes) -> tuple[NDArray[Any], tuple[float, ...]] | None:
     type_code, bits = struct.unpack_from("<2h", content, 70)
     spacing_mm = struct.unpack_from("<3f", content, 80)
     voxels_at, slope, intercept = struct.unpack_from("<3f", content, 108)
-    dtype = _PLAIN.get(type_code)
+    if type_code not in _PLAIN:
+        return None
+    dtype = _PLAIN[type_code]
     n = math.prod(dimensions[1:4])
     plain = (
         header_bytes == _HEADER_BYTES
         and content[344:348] == b"n+1\0"
         and dimensions[0] == 3
         and min(dimensions[1:4]) > 0
-        and dtype is not None
         and bits == 8 * dtype.itemsize
-        and min(spacing_mm) > 0
+        and all(mm > 0 for mm in spacing_mm)
         and voxels_at == _VOXELS_AT
         # A slope of 0 says that there is none.
         and (slope == 0 or (slope, intercept) == (1, 0))
         and len(content) >= _VOXELS_AT + n * dtype.itemsize
     )
-    if dtype is None or not plain:
+    if not plain:
         return None
     voxels = np.frombuffer(content, dtype, n, _VOXELS_AT)
     return voxels.reshape(dimensions[3:0:-1]), spacing_mm[::-1]

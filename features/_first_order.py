@@ -67,4 +67,5 @@ def _percentiles(ascending: Floats, percent: NDArray[np.int64]) -> Floats:
     below = place.astype(int)
     share = place - below
     a, b = ascending[below], ascending[np.minimum(below + 1, len(ascending) - 1)]
-    return np.where(share < 0.5, a + (b - a) * share, b - (b - a) * (1 - share))
+    between: Floats = np.where(share < 0.5, a + (b - a) * share, b - (b - a) * (1 - share))
+    return between

@@ -80,7 +80,7 @@ def _sized(P: Floats, levels: Floats, words: tuple[str, str, str, str]) -> Featu
     small, large, unit, extent = words
     occurring = np.flatnonzero(P.any(axis=(0, 2)))
     P = P[:, occurring]
-    sizes = occurring + 1.0
+    sizes: Floats = occurring + np.float64(1)
     n, n_sizes, n_angles = P.shape
     by_level = np.array([np.ones(n), 1 / levels**2, levels**2])
     by_size = np.array([np.ones(n_sizes), 1 / sizes**2, sizes**2])
