@@ -30,7 +30,7 @@ _ROUNDING_HU = 1e-8
 """Far above the rounding of 1e3 HU, far below what tells voxels of a noisy image apart."""
 
 
-def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     """Of a mask with at least one voxel."""
     planes = (np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
     return tuple(slice(int(where[0]), int(where[-1]) + 1) for where in planes)
@@ -62,12 +62,14 @@ def resample(
     spacing_mm : tuple of three floats
         Of ``inside``, along (z, y, x). An axis along which the mask has one voxel keeps its own.
     """
-    box = bounding_box(mask)
+    box = _bounding_box(mask)
     first, beyond = np.array([(axis.start, axis.stop) for axis in box]).T
     old = np.array(spacing_mm)
     new = np.where((np.array(wanted_mm) == 0) | (beyond - first == 1), old, wanted_mm)
     # numpy's allclose, as in pyradiomics.
-    as_it_is = bool((np.abs(old - new) <= 1e-8 + 1e-5 * np.abs(new)).all())
+    if (np.abs(old - new) <= 1e-8 + 1e-5 * np.abs(new)).all():
+        box, inside = _in_box(mask)
+        return image[box][inside], inside, tuple(old.tolist())
 
     ratio = old / new
     low = np.maximum(np.floor((first - 0.5) * ratio - MARGIN_VOXELS), 0)
@@ -75,29 +77,29 @@ def resample(
     size = np.minimum(last, np.ceil(np.array(mask.shape) * ratio) - 1) - low + 1
     origin = (0.5 * (new - old) / old + low / ratio) * old
     grid = (size.astype(int), origin, new)
-    if not as_it_is:
-        # bool is uint8 to ITK.
-        mask = _with_itk(mask.view(np.uint8), old, grid, "sitkNearestNeighbor").view(np.bool_)
+    # bool is uint8 to ITK.
+    resampled = _with_itk(mask.view(np.uint8), old, grid, "sitkNearestNeighbor")
+    box, inside = _in_box(resampled.view(np.bool_))
+    in_box = image
+    for axis in (2, 1, 0):
+        at = (origin[axis] + np.arange(box[axis].start, box[axis].stop) * new[axis]) / old[axis]
+        along = _interpolation(at, image.shape[axis])
+        in_box = np.moveaxis(np.tensordot(along, in_box, (1, axis)), 0, axis)
+    values = in_box[inside]
+    if _rounding_shows(values, bin_width):
+        values = _with_itk(image, old, grid, "sitkBSpline")[box][inside]
+    return values, inside, tuple(new.tolist())
+
+
+def _in_box(mask: NDArray[np.bool_]) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
     n_voxels = np.count_nonzero(mask)
     if n_voxels < 2:
         raise ValueError(
             f"the resampled mask only contains {n_voxels} segmented voxel; "
             "radiomics needs two or more"
         )
-    box = bounding_box(mask)
-    inside = np.ascontiguousarray(mask[box])
-    if as_it_is:
-        return image[box][inside], inside, tuple(old.tolist())
-
-    values = image
-    for axis in (2, 1, 0):
-        at = (origin[axis] + np.arange(box[axis].start, box[axis].stop) * new[axis]) / old[axis]
-        along = _interpolation(at, image.shape[axis])
-        values = np.moveaxis(np.tensordot(along, values, (1, axis)), 0, axis)
-    of_mask = values[inside]
-    if _rounding_shows(of_mask, bin_width):
-        of_mask = _with_itk(image, old, grid, "sitkBSpline")[box][inside]
-    return of_mask, inside, tuple(new.tolist())
+    box = _bounding_box(mask)
+    return box, np.ascontiguousarray(mask[box])
 
 
 def _with_itk(
