@@ -9,6 +9,7 @@ mesh's cubes, of which there are 256 kinds; their values are pyradiomics' own.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -19,6 +20,9 @@ from features._region import Features, Floats, every_feature, prepare
 
 _MANY_VERTICES = 1000
 """From here on pyradiomics' pairs take longer than numpy's overhead."""
+
+_PAIRS_AT_ONCE = 2**20
+"""8 MB a matrix: as much as a cache holds, whatever the mask."""
 
 _DIRECTIONS = np.array([d for d in itertools.product((-1, 0, 1), repeat=3) if d > (0, 0, 0)])
 """To a voxel's 26 neighbours, one of each two that are opposite."""
@@ -132,12 +136,12 @@ def _diameters(vertices: NDArray[np.int64], spacing: Floats) -> list[float]:
     """
     found = []
     for axis in range(3):
-        inside = _DIRECTIONS[:, axis] == 0
-        corners = _ends(vertices, _DIRECTIONS[inside])
+        in_plane = _DIRECTIONS[:, axis] == 0
+        corners = _ends(vertices, _DIRECTIONS[in_plane])
         corners = corners[np.argsort(corners[:, axis])]
         counts = np.bincount(corners[:, axis])
         found.append(_farthest(corners, counts[counts > 0], spacing))
-    corners = _ends(corners, _DIRECTIONS[~inside])
+    corners = _ends(corners, _DIRECTIONS[~in_plane])
     return [*found, _farthest(corners, np.array([len(corners)]), spacing)]
 
 
@@ -165,6 +169,12 @@ def _farthest(points: NDArray[np.int64], counts: NDArray[np.int64], spacing: Flo
     filled = starts[:, None] + np.where(filled < counts[:, None], filled, 0)
     at = ((points - points.mean(axis=0)) * spacing / 2)[filled]
     length = (at**2).sum(axis=2)
-    squared = length[:, :, None] + length[:, None, :] - 2 * (at @ at.swapaxes(1, 2))
-    group, a, b = np.unravel_index(squared.argmax(), squared.shape)
-    return float(np.sqrt(((at[group, a] - at[group, b]) ** 2).sum()))
+    largest = 0.0
+    at_once = max(1, _PAIRS_AT_ONCE // length.size)
+    for start in range(0, length.shape[1], at_once):
+        some = np.s_[:, start : start + at_once]
+        products = at[some] @ at.swapaxes(1, 2)
+        squared = length[some][:, :, None] + length[:, None, :] - 2 * products
+        group, a, b = np.unravel_index(squared.argmax(), squared.shape)
+        largest = max(largest, ((at[some][group, a] - at[group, b]) ** 2).sum())
+    return math.sqrt(largest)
