@@ -1,7 +1,12 @@
-"""NIfTI-1 bytes, the same for the same voxels; readers are nibabel and ITK."""
+"""NIfTI-1 bytes, the same for the same voxels; and the way back, for files that are as plain.
+
+nibabel, which reads every NIfTI file, takes ten times as long for a nodule, and as long as a
+hundred nodules to be imported.
+"""
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections.abc import Sequence
@@ -14,6 +19,12 @@ from numpy.typing import NDArray
 _HEADER_BYTES, _VOXELS_AT = 348, 352
 _TYPES = {"int16": 4, "uint8": 2}
 _SCANNER, _MM = 1, 2
+_PLAIN: dict[int, np.dtype[Any]] = {
+    2: np.dtype("<u1"),
+    4: np.dtype("<i2"),
+    8: np.dtype("<i4"),
+    16: np.dtype("<f4"),
+}
 _GZIP = zlib.MAX_WBITS | 16
 
 
@@ -76,3 +87,51 @@ def encode(voxels: NDArray[Any], grid: Grid, description: str) -> bytes:
     # level 6, for files that are 2 and 3 % larger. zlib's gzip header holds no time.
     stream = zlib.compressobj(1, wbits=_GZIP, strategy=zlib.Z_RLE)
     return stream.compress(content) + stream.flush()
+
+
+def decode(content: bytes) -> tuple[NDArray[Any], tuple[float, ...]] | None:
+    """Voxels and spacing of a plain file: three axes, little-endian, values as they are stored.
+
+    Parameters
+    ----------
+    content : bytes
+        Of a ``.nii`` or ``.nii.gz``.
+
+    Returns
+    -------
+    tuple or None
+        Voxels (z, y, x), and their size along (z, y, x) in the header's unit. None for a file that
+        is damaged or anything else than plain: nibabel is to read it, or to say what is wrong.
+    """
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = zlib.decompress(content, _GZIP)
+        except zlib.error:
+            return None
+    if len(content) < _VOXELS_AT:
+        return None
+    (header_bytes,) = struct.unpack_from("<i", content)
+    dimensions = struct.unpack_from("<8h", content, 40)
+    type_code, bits = struct.unpack_from("<2h", content, 70)
+    spacing_mm = struct.unpack_from("<3f", content, 80)
+    voxels_at, slope, intercept = struct.unpack_from("<3f", content, 108)
+    if type_code not in _PLAIN:
+        return None
+    dtype = _PLAIN[type_code]
+    n = math.prod(dimensions[1:4])
+    plain = (
+        header_bytes == _HEADER_BYTES
+        and content[344:348] == b"n+1\0"
+        and dimensions[0] == 3
+        and min(dimensions[1:4]) > 0
+        and bits == 8 * dtype.itemsize
+        and all(mm > 0 for mm in spacing_mm)
+        and voxels_at == _VOXELS_AT
+        # A slope of 0 says that there is none.
+        and (slope == 0 or (slope, intercept) == (1, 0))
+        and len(content) >= _VOXELS_AT + n * dtype.itemsize
+    )
+    if not plain:
+        return None
+    voxels = np.frombuffer(content, dtype, n, _VOXELS_AT)
+    return voxels.reshape(dimensions[3:0:-1]), spacing_mm[::-1]

@@ -6,12 +6,19 @@ on the difference or sum of two levels comes from the matrix' sums along its dia
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from features._region import EPS, Features, Floats, Region, entropy_of, of_ranks, scalar
+from features._region import (
+    EPS,
+    NEIGHBOURS,
+    Features,
+    Floats,
+    Region,
+    entropy_of,
+    prepare,
+    scalar,
+)
 
 _RANK_ONE = 1e-4
 """Less than this is left of an angle's GLCM when independence is taken off: mutual information,
@@ -19,15 +26,19 @@ bits, or the second eigenvalue. Rounding may then show, see ``_imc2`` and ``_mcc
 
 
 def glcm(region: Region) -> Features:
-    from radiomics.glcm import RadiomicsGLCM
+    from radiomics import cMatrices
 
-    own = of_ranks(RadiomicsGLCM, region, symmetricalGLCM=True)
-    own.P_glcm = own._calculateMatrix()
-    # (n, n, angles), symmetric, each angle adding up to 1.
-    P: Floats = np.ascontiguousarray(own.P_glcm[0])
-    n, _, n_angles = P.shape
-    if not n_angles or np.isnan(P[0, 0]).any():
+    n = len(region.present)
+    P: Floats = cMatrices.calculate_glcm(
+        region.ranks, region.mask, NEIGHBOURS, n, *region.in_plane
+    )[0][0]
+    # (n, n, angles), symmetric, each angle that has pairs adding up to 1.
+    P = P + P.transpose(1, 0, 2)
+    total = P.sum(axis=(0, 1))
+    if not total.any():
         raise ValueError("no two voxels of the mask are neighbours; GLCM needs a pair")
+    P = P[:, :, total > 0] / total[total > 0]
+    n_angles = P.shape[2]
 
     # Entry by entry; most of the matrix is empty.
     entries = np.flatnonzero(P)
@@ -77,12 +88,12 @@ def glcm(region: Region) -> Features:
         "Idn": (mean_difference / (1 + k / Ng)).sum(),
         "Imc1": information.mean(),
         # The entropy of independent marginals is the sum of theirs.
-        "Imc2": _imc2(own, 2 * entropy - joint_entropy, several),
+        "Imc2": _imc2(P, region, 2 * entropy - joint_entropy, several),
         "InverseVariance": (mean_difference[1:] / k[1:] ** 2).sum(),
         "JointAverage": mean.mean(),
         "JointEnergy": (p**2).sum() / n_angles,
         "JointEntropy": joint_entropy.mean(),
-        "MCC": _mcc(own, px, several),
+        "MCC": _mcc(P, region, px, several),
         "MaximumProbability": P.max(axis=(0, 1)).mean(),
         "SumAverage": 2 * mean.mean(),
         "SumEntropy": entropy_of(p_sum).mean(),
@@ -100,7 +111,7 @@ def _sums(groups: NDArray[np.int64], weights: Floats, n_groups: int) -> Floats:
     return np.asarray(np.bincount(groups, weights, n_groups), dtype=np.float64)
 
 
-def _imc2(own: Any, mutual: Floats, several: NDArray[np.bool_]) -> float:
+def _imc2(P: Floats, region: Region, mutual: Floats, several: NDArray[np.bool_]) -> float:
     """Informational measure of correlation 2, (1 - exp(-2 (HXY2 - HXY)))^(1/2).
 
     ``mutual`` is HXY2 - HXY, which is 0 for angles without ``several`` levels. Where an angle
@@ -108,12 +119,11 @@ def _imc2(own: Any, mutual: Floats, several: NDArray[np.bool_]) -> float:
     leaves out of the mean; its own method decides there.
     """
     if (mutual[several] < _RANK_ONE).any():
-        own._calculateCoefficients()
-        return scalar(own, "Imc2")
+        return _by_pyradiomics(P, region, "Imc2")
     return float(np.sqrt(1 - np.exp(-2 * mutual[several])).sum() / len(several))
 
 
-def _mcc(own: Any, px: Floats, several: NDArray[np.bool_]) -> float:
+def _mcc(P: Floats, region: Region, px: Floats, several: NDArray[np.bool_]) -> float:
     """Maximal correlation coefficient: root of the second largest eigenvalue of Q.
 
     Q(i, j) = sum over k of p(i, k) p(j, k) / (px(i) px(k) + eps) has the eigenvalues of the
@@ -124,13 +134,22 @@ def _mcc(own: Any, px: Floats, several: NDArray[np.bool_]) -> float:
     """
     if len(px) < 2:
         return 1.0
-    P = own.P_glcm[0].transpose(2, 0, 1)
+    by_angle = P.transpose(2, 0, 1)
     marginal = px.T
     scale = np.sqrt(marginal[:, :, None] * marginal[:, None, :] + EPS)
-    eigenvalues = np.linalg.eigvalsh(P / scale) ** 2
+    eigenvalues = np.linalg.eigvalsh(by_angle / scale) ** 2
     eigenvalues.sort(axis=1)
     second = eigenvalues[:, -2]
     if (second[several] < _RANK_ONE).any():
-        own._calculateCoefficients()
-        return scalar(own, "MCC")
+        return _by_pyradiomics(P, region, "MCC")
     return float(np.sqrt(second[several]).sum() / len(several))
+
+
+def _by_pyradiomics(P: Floats, region: Region, name: str) -> float:
+    from radiomics.glcm import RadiomicsGLCM
+
+    n = len(region.present)
+    coefficients = {"Ng": n, "grayLevels": np.arange(1, n + 1)}
+    own = prepare(RadiomicsGLCM, P_glcm=P[None], coefficients=coefficients)
+    own._calculateCoefficients()
+    return scalar(own, name)

@@ -2,8 +2,8 @@
 
 Values are those of pyradiomics' ``RadiomicsFeatureExtractor.execute`` on the padded ROI, to
 rounding. It is not called itself: half of its time goes to diagnostics that nobody reads here,
-and what image types have in common is worked out for each again. Resampling, filters, texture
-matrices and the shape's mesh are pyradiomics' own functions.
+and what image types have in common is worked out for each again. Filters, texture matrices and
+the mesh of all but large shapes are pyradiomics' own functions.
 
 Two choices differ from pyradiomics' batch command: the ROI is padded by one voxel, without
 which a mask that touches the border loses whole classes, and voxels are passed as float64, so
@@ -12,6 +12,7 @@ that resampling does not round them to whole HU.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Iterator
@@ -22,7 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features._first_order import first_order
-from features._region import discretise, every_feature, prepare
+from features._region import Features, Floats, discretise, every_feature, prepare
+from features._resample import MARGIN_VOXELS, resample
+from features._shape import shape
 from features._texture import texture
 
 if TYPE_CHECKING:
@@ -31,11 +34,6 @@ if TYPE_CHECKING:
 SPACING_MM = 1.0
 BIN_WIDTH_HU = 25
 LOG_SIGMAS_MM = (1.0, 2.0, 3.0)
-_MARGIN_VOXELS = 5
-"""Resampled voxels around the mask, which filters see; pyradiomics' default. Fewer would be
-quicker where nothing is filtered, but ITK would round voxels otherwise, and flat regions that
-lie on the edge of a bin show that."""
-
 _LOG_EXTENT_MM = 4.0
 """Along every axis LoG needs four voxels, and the largest sigma and one voxel more."""
 
@@ -66,25 +64,31 @@ def pad(
     *,
     planar: bool = False,
     filtered: bool = False,
-) -> tuple[Any, Any]:
-    """Image and mask for SimpleITK, with a voxel more on all sides, in the plane if ``planar``.
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Image and mask with a voxel more on all sides, in the plane if ``planar``.
 
     The border's voxels are repeated. Where that leaves an axis too short for LoG and
     ``filtered`` is set, more of them.
     """
-    import SimpleITK as sitk
-
     widths = [0 if planar and axis == 0 else 1 for axis in range(3)]
     if filtered:
         for axis, (n, step) in enumerate(zip(image.shape, spacing_mm, strict=True)):
             needed = math.ceil(_LOG_EXTENT_MM / min(step, SPACING_MM))
             widths[axis] = max(widths[axis], math.ceil((needed - n) / 2))
     around = [(width, width) for width in widths]
-    image_itk = sitk.GetImageFromArray(np.pad(image.astype(np.float64), around, "edge"))
-    mask_itk = sitk.GetImageFromArray(np.pad(mask.astype(np.uint8), around))
-    for volume in (image_itk, mask_itk):
+    return np.pad(image.astype(np.float64), around, "edge"), np.pad(mask, around)
+
+
+def for_itk(
+    image: Floats, mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> tuple[Any, Any]:
+    """Image and mask for SimpleITK."""
+    import SimpleITK as sitk
+
+    volumes = sitk.GetImageFromArray(image), sitk.GetImageFromArray(mask.astype(np.uint8))
+    for volume in volumes:
         volume.SetSpacing(spacing_mm[::-1])
-    return image_itk, mask_itk
+    return volumes
 
 
 def compute(
@@ -137,29 +141,29 @@ def _features(
     planar: bool,
     filtered: bool,
 ) -> dict[str, float]:
-    from radiomics import imageoperations
-
     chosen = settings(planar=planar)
-    image_itk, mask_itk = imageoperations.resampleImage(
-        *pad(image, mask, spacing_mm, planar=planar, filtered=filtered),
-        padDistance=_MARGIN_VOXELS,
-        **chosen,
+    padded = pad(image, mask, spacing_mm, planar=planar, filtered=filtered)
+    wanted_mm = chosen["resampledPixelSpacing"][::-1]
+    values, inside, voxel_mm = resample(*padded, spacing_mm, wanted_mm, BIN_WIDTH_HU)
+    if planar:
+        features = _named("original_shape2D", _shape2d(inside, voxel_mm, chosen))
+    else:
+        features = _named("original_shape", shape(inside, voxel_mm))
+    images = itertools.chain(
+        [("original", values)], _filtered(*padded, spacing_mm, chosen) if filtered else []
     )
-    inside, box = _bounding_box(mask_itk)
-    spacing = image_itk.GetSpacing()
-    features = _shape(inside, spacing, planar=planar)
-    for name, filtered_image in _images(image_itk, mask_itk, filtered=filtered):
-        values = _array(filtered_image)[box][inside]
-        region = discretise(values, inside, chosen)
-        classes = {"firstorder": first_order(values, region.counts, math.prod(spacing))}
-        classes |= texture(region)
-        features |= {
-            f"{name}_{family}_{feature}": float(of_class[feature])
-            for family, of_class in classes.items()
-            # pyradiomics sorts its methods, get...FeatureValue.
-            for feature in sorted(of_class, key="{}FeatureValue".format)
-        }
+    for name, of_image in images:
+        region = discretise(of_image, inside, chosen)
+        classes = {"firstorder": first_order(of_image, region.counts, math.prod(voxel_mm))}
+        for family, of_class in (classes | texture(region)).items():
+            features |= _named(f"{name}_{family}", of_class)
     return features
+
+
+def _named(prefix: str, of_class: Features) -> dict[str, float]:
+    """In pyradiomics' order: it sorts its methods, get...FeatureValue."""
+    names = sorted(of_class, key="{}FeatureValue".format)
+    return {f"{prefix}_{name}": float(of_class[name]) for name in names}
 
 
 @lru_cache(maxsize=1)
@@ -179,60 +183,40 @@ def _one_thread() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _array(image: Any) -> NDArray[Any]:
+def _shape2d(
+    inside: NDArray[np.bool_], voxel_mm: tuple[float, ...], chosen: dict[str, Any]
+) -> Features:
+    """Of a slice's mask in its bounding box."""
     import SimpleITK as sitk
-
-    voxels: NDArray[Any] = sitk.GetArrayViewFromImage(image)
-    return voxels
-
-
-def _bounding_box(mask_itk: Any) -> tuple[NDArray[np.bool_], tuple[slice, ...]]:
-    """The mask in its bounding box, and the box, both (z, y, x)."""
-    mask = _array(mask_itk) == 1
-    places = np.nonzero(mask)
-    if len(places[0]) < 2:
-        raise ValueError(
-            f"the resampled mask only contains {len(places[0])} segmented voxel; "
-            "radiomics needs two or more"
-        )
-    box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in places)
-    return np.ascontiguousarray(mask[box]), box
-
-
-def _shape(
-    inside: NDArray[np.bool_], spacing: tuple[float, ...], *, planar: bool
-) -> dict[str, float]:
-    """Of a mask in its bounding box; ``spacing`` in mm along (x, y, z)."""
-    import SimpleITK as sitk
-    from radiomics.shape import RadiomicsShape
     from radiomics.shape2D import RadiomicsShape2D
 
-    if planar and inside.shape[-1] == 1:
+    if inside.shape[-1] == 1:
         # pyradiomics has no 2D shape of a single column; the count of features will tell.
         return {}
     mask_itk = sitk.GetImageFromArray(inside.astype(np.uint8))
-    mask_itk.SetSpacing(spacing)
-    own = prepare(
-        RadiomicsShape2D if planar else RadiomicsShape,
-        # It takes the spacing from the image and nothing else.
-        inputImage=mask_itk,
-        inputMask=mask_itk,
-        settings=settings(planar=planar),
-    )
+    mask_itk.SetSpacing(voxel_mm[::-1])
+    # It takes the spacing from the image and nothing else.
+    own = prepare(RadiomicsShape2D, inputImage=mask_itk, inputMask=mask_itk, settings=chosen)
     own._initSegmentBasedCalculation()
-    family = "shape2D" if planar else "shape"
-    return {f"original_{family}_{name}": value for name, value in every_feature(own).items()}
+    return every_feature(own)
 
 
-def _images(image_itk: Any, mask_itk: Any, *, filtered: bool) -> Iterator[tuple[str, Any]]:
-    """The original image and, where asked for, pyradiomics' LoG and wavelet images of it."""
+def _filtered(
+    image: Floats,
+    mask: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+    chosen: dict[str, Any],
+) -> Iterator[tuple[str, Floats]]:
+    """Names and the mask's voxels of pyradiomics' LoG and wavelet images."""
+    import SimpleITK as sitk
     from radiomics import imageoperations
 
-    yield "original", image_itk
-    if filtered:
-        for image, name, _ in imageoperations.getLoGImage(
-            image_itk, mask_itk, sigma=list(LOG_SIGMAS_MM)
-        ):
-            yield name, image
-        for image, name, _ in imageoperations.getWaveletImage(image_itk, mask_itk):
-            yield name, image
+    image_itk, mask_itk = imageoperations.resampleImage(
+        *for_itk(image, mask, spacing_mm), padDistance=MARGIN_VOXELS, **chosen
+    )
+    inside = sitk.GetArrayFromImage(mask_itk) == 1
+    for filtered, name, _ in itertools.chain(
+        imageoperations.getLoGImage(image_itk, mask_itk, sigma=list(LOG_SIGMAS_MM)),
+        imageoperations.getWaveletImage(image_itk, mask_itk),
+    ):
+        yield name, sitk.GetArrayViewFromImage(filtered)[inside]

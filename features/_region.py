@@ -18,6 +18,9 @@ Features = dict[str, float]
 EPS = np.spacing(1)
 """pyradiomics adds it inside logarithms and to divisors."""
 
+NEIGHBOURS = np.array([1])
+"""Distances, in voxels, at which texture matrices see them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
@@ -33,8 +36,8 @@ class Region:
         The levels that occur, ascending.
     counts : ndarray of int, shape (n,)
         Voxels of each.
-    settings : mapping
-        pyradiomics' settings.
+    in_plane : tuple of bool and int
+        pyradiomics' ``force2D`` and ``force2Ddimension``.
     """
 
     mask: NDArray[np.bool_]
@@ -42,7 +45,7 @@ class Region:
     ranks: NDArray[np.int32]
     present: Floats
     counts: NDArray[np.int64]
-    settings: Mapping[str, Any]
+    in_plane: tuple[bool, int]
 
 
 def discretise(
@@ -60,11 +63,13 @@ def discretise(
 
     extremes = np.array([values.min(), values.max()])
     binned = np.digitize(values, imageoperations.getBinEdges(extremes, **settings))
-    present, inverse, counts = np.unique(binned, return_inverse=True, return_counts=True)
+    counts = np.bincount(binned)
+    present = np.flatnonzero(counts)
+    in_plane = settings.get("force2D", False), settings.get("force2Ddimension", 0)
     levels, ranks = np.zeros((2, *mask.shape), np.int32)
     levels[mask] = binned
-    ranks[mask] = inverse + 1
-    return Region(mask, levels, ranks, present.astype(float), counts, settings)
+    ranks[mask] = np.cumsum(counts > 0)[binned]
+    return Region(mask, levels, ranks, present.astype(float), counts[present], in_plane)
 
 
 def prepare(cls: Any, **attributes: object) -> Any:
@@ -96,20 +101,6 @@ def scalar(prepared: Any, name: str) -> float:
     except ZeroDivisionError:
         # As in pyradiomics: of a mesh without volume, for one.
         return math.nan
-
-
-def of_ranks(cls: Any, region: Region, **attributes: object) -> Any:
-    """A texture class, ready to make its matrix from grey levels without gaps."""
-    n = len(region.present)
-    return prepare(
-        cls,
-        imageArray=region.ranks,
-        maskArray=region.mask,
-        coefficients={"Ng": n, "grayLevels": np.arange(1, n + 1)},
-        settings=region.settings,
-        weightingNorm=None,
-        **attributes,
-    )
 
 
 def entropy_of(p: Floats) -> Any:

@@ -1,7 +1,7 @@
 """pyradiomics' texture features, summed over a whole matrix rather than feature by feature.
 
-The matrices are pyradiomics' own, from its classes and their C code; the sums over all but
-NGTDM's are written here, under pyradiomics' names. Formulas: its documentation, class by class.
+The matrices are pyradiomics' own, from its C code; the sums over them are written here, under
+pyradiomics' names. Formulas: its documentation, class by class.
 Grey levels are numbered without gaps before a matrix is made, which keeps it small, and the
 formulas bring their values back in; only NGTDM's matrix depends on them.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from features._glcm import glcm
-from features._region import Features, Floats, Region, entropy_of, every_feature, of_ranks, prepare
+from features._region import NEIGHBOURS, Features, Floats, Region, entropy_of
 
 
 def texture(region: Region) -> dict[str, Features]:
@@ -32,29 +32,32 @@ def texture(region: Region) -> dict[str, Features]:
 
 
 def _glrlm(region: Region) -> Features:
-    from radiomics.glrlm import RadiomicsGLRLM
+    from radiomics import cMatrices
 
-    P = of_ranks(RadiomicsGLRLM, region)._calculateMatrix()[0]
-    lengths = np.arange(1, P.shape[1] + 1)
-    return _sized(P, region.present, lengths, ("ShortRun", "LongRun", "Run", "RunLength"))
+    n, longest = len(region.present), max(region.mask.shape)
+    P = cMatrices.calculate_glrlm(region.ranks, region.mask, n, longest, *region.in_plane)[0][0]
+    # pyradiomics empties an angle along which no two voxels lie, and leaves it out.
+    P = P[:, :, P.any(axis=(0, 1))]
+    return _sized(P, region.present, ("ShortRun", "LongRun", "Run", "RunLength"))
 
 
 def _glszm(region: Region) -> Features:
-    from radiomics.glszm import RadiomicsGLSZM
+    from radiomics import cMatrices
 
-    P = of_ranks(RadiomicsGLSZM, region)._calculateMatrix()[0]
-    sizes = np.arange(1, P.shape[1] + 1)
-    words = ("SmallArea", "LargeArea", "Zone", "SizeZone")
-    return _sized(P[..., None], region.present, sizes, words)
+    n, n_voxels = len(region.present), int(region.counts.sum())
+    P = cMatrices.calculate_glszm(region.ranks, region.mask, n, n_voxels, *region.in_plane)[0]
+    return _sized(P[..., None], region.present, ("SmallArea", "LargeArea", "Zone", "SizeZone"))
 
 
 def _gldm(region: Region) -> Features:
-    from radiomics.gldm import RadiomicsGLDM
+    from radiomics import cMatrices
 
-    own = of_ranks(RadiomicsGLDM, region, gldm_a=0)
-    P = own._calculateMatrix()[0]
+    n, alike = len(region.present), 0
+    P = cMatrices.calculate_gldm(region.ranks, region.mask, NEIGHBOURS, n, alike, *region.in_plane)[
+        0
+    ]
     words = ("SmallDependence", "LargeDependence", "Dependence", "Dependence")
-    features = _sized(P[..., None], region.present, own.coefficients["jvector"], words)
+    features = _sized(P[..., None], region.present, words)
     # The first is first order's Uniformity, the second always 1; pyradiomics has neither.
     del features["GrayLevelNonUniformityNormalized"], features["DependencePercentage"]
     for level in ("Low", "High"):
@@ -62,29 +65,33 @@ def _gldm(region: Region) -> Features:
     return features
 
 
-def _sized(P: Floats, levels: Floats, sizes: Floats, words: tuple[str, str, str, str]) -> Features:
+def _sized(P: Floats, levels: Floats, words: tuple[str, str, str, str]) -> Features:
     """What GLRLM, GLSZM and GLDM have in common: counts by grey level and a size.
 
     Parameters
     ----------
     P : ndarray, shape (levels, sizes, angles)
-        Counts; features are means over angles.
-    levels, sizes : ndarray
-        What the first two axes stand for.
+        Counts, of sizes from 1 up; features are means over angles.
+    levels : ndarray
+        What the first axis stands for.
     words : tuple of four strings
         In names: small, large, the unit, and what non-uniformity is of.
     """
     small, large, unit, extent = words
+    occurring = np.flatnonzero(P.any(axis=(0, 2)))
+    P = P[:, occurring]
+    sizes: Floats = occurring + np.float64(1)
     n, n_sizes, n_angles = P.shape
-    by_level = np.array([np.ones(n), levels**-2.0, levels**2.0])
-    by_size = np.array([np.ones(n_sizes), sizes**-2.0, sizes**2.0])
+    by_level = np.array([np.ones(n), 1 / levels**2, levels**2])
+    by_size = np.array([np.ones(n_sizes), 1 / sizes**2, sizes**2])
     # Columns of sizes under every power of the level, then both powers.
     powers = (by_level @ P.reshape(n, -1)).reshape(3, n_sizes, n_angles)
     of_size: Floats = powers[0]
     of_level: Floats = P.sum(axis=1)
     total = of_level.sum(axis=0)
     emphasis = (by_size @ powers / total).mean(axis=2)
-    probabilities = P[P > 0] / np.broadcast_to(total, P.shape)[P > 0]
+    entries = np.flatnonzero(P)
+    probabilities = P.reshape(-1)[entries] / total[entries % n_angles]
 
     def variance(weights: Floats, values: Floats) -> float:
         share = weights / total
@@ -111,14 +118,27 @@ def _sized(P: Floats, levels: Floats, sizes: Floats, words: tuple[str, str, str,
 
 
 def _ngtdm(region: Region) -> Features:
-    from radiomics.ngtdm import RadiomicsNGTDM
+    from radiomics import cMatrices
 
-    own = prepare(
-        RadiomicsNGTDM,
-        imageArray=region.levels,
-        maskArray=region.mask,
-        coefficients={"Ng": int(region.present[-1])},
-        settings=region.settings,
-    )
-    own._initCalculation()
-    return every_feature(own)
+    highest = int(region.present[-1])
+    P = cMatrices.calculate_ngtdm(
+        region.levels, region.mask, NEIGHBOURS, highest, *region.in_plane
+    )[0]
+    # Voxels of each level that have neighbours, how far those are off in sum, the level.
+    n, s, i = P[P[:, 0] > 0].T
+    n_voxels, n_levels = n.sum(), len(n)
+    p = n / n_voxels
+    ps, ip = p * s, i * p
+    apart = i[:, None] - i
+    pairs = p[:, None] + p
+    coarse, strange = ps.sum(), s.sum()
+    unlike = np.abs(ip[:, None] - ip).sum()
+    contrast = p @ apart**2 @ p * strange / n_voxels
+    return {
+        # Of a flat region pyradiomics' values are 1e6 and 0.
+        "Busyness": coarse / unlike if unlike else 0.0,
+        "Coarseness": 1 / coarse if coarse else 1e6,
+        "Complexity": (np.abs(apart) * (ps[:, None] + ps) / pairs).sum() / n_voxels,
+        "Contrast": contrast / (n_levels * (n_levels - 1)) if n_levels > 1 else 0.0,
+        "Strength": (pairs * apart**2).sum() / strange if strange else 0.0,
+    }

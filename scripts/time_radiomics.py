@@ -46,26 +46,22 @@ JOBS = 2
 
 def write_features(arguments: argparse.Namespace) -> None:
     """Our side of the race."""
-    # Before the workers are forked, or each would import them again.
-    import nibabel  # noqa: F401
-    import radiomics  # noqa: F401
-
     dataset = manifest.open_dataset(arguments.dataset)
-    row_of = partial(_row, dataset.read, arguments.features)
+    extract = registry.load("features", arguments.features).extract
+    row_of = partial(_row, dataset.read, extract)
+    # The first row names the columns. It also imports what workers would each import again.
+    first = row_of(dataset.records[0])
     with multiprocessing.Pool(JOBS) as pool, arguments.write.open("w", newline="") as handle:
-        rows = pool.imap(row_of, dataset.records[: arguments.rois], chunksize=4)
-        first = next(rows)
         writer = csv.DictWriter(handle, list(first))
         writer.writeheader()
         writer.writerow(first)
-        writer.writerows(rows)
+        writer.writerows(pool.imap(row_of, dataset.records[1 : arguments.rois], chunksize=4))
 
 
-def _row(read: Callable[[RoiRecord], Roi], features: str, record: RoiRecord) -> dict[str, object]:
-    return {
-        "roi_id": record.roi_id,
-        **registry.load("features", features).extract(read(record)),
-    }
+def _row(
+    read: Callable[[RoiRecord], Roi], extract: Callable[[Roi], dict[str, float]], record: RoiRecord
+) -> dict[str, object]:
+    return {"roi_id": record.roi_id, **extract(read(record))}
 
 
 def write_batch(dataset: Path, n: int, path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from benchmark import registry
 from benchmark.roi import Roi
 from features._plane import largest_slice
-from features._pyradiomics import LOG_SIGMAS_MM, pad, settings
+from features._pyradiomics import LOG_SIGMAS_MM, for_itk, pad, settings
 
 SETS: dict[str, dict[str, bool]] = {
     "radiomics": {},
@@ -61,7 +61,8 @@ def execute(name: str, roi: Roi) -> dict[str, float]:
     if SETS[name].get("planar"):
         plane = slice(largest_slice(roi), largest_slice(roi) + 1)
         image, mask, spacing_mm = image[plane], mask[plane], (1.0, *spacing_mm[1:])
-    values = _extractor(name).execute(*pad(image, mask, spacing_mm, **SETS[name]))
+    padded = pad(image, mask, spacing_mm, **SETS[name])
+    values = _extractor(name).execute(*for_itk(*padded, spacing_mm))
     return {k: float(v) for k, v in values.items() if not k.startswith("diagnostics")}
 
 

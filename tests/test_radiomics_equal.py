@@ -40,11 +40,20 @@ def scattered() -> Roi:
     return roi(noise(mask.shape), mask)
 
 
+def corner() -> np.ndarray:
+    """Three voxels of four, in a plane."""
+    mask = np.zeros((5, 5, 5), bool)
+    mask[2, 2, 2] = mask[2, 2, 3] = mask[2, 3, 2] = True
+    return mask
+
+
 CASES = {
     "a ball in thin voxels": roi(noise((9, 24, 26)), ball((9, 24, 26), 3.5)),
     "a ball in thick slices": roi(noise((5, 30, 30)), ball((5, 30, 30), 9), (5.0, 0.6, 0.8)),
     "more voxels than grey levels": roi(noise((20, 20, 20)), ball((20, 20, 20), 9), CUBE),
     "one slice": roi(noise((1, 20, 20)), ball((1, 20, 20), 5)),
+    # From 1,000 vertices on, the mesh is measured otherwise; here in voxels that are not cubes.
+    "one large slice": roi(noise((1, 50, 50)), ball((1, 50, 50), 23), (2.5, 0.9, 0.9)),
     "one slice, thin": roi(noise((1, 20, 20)), ball((1, 20, 20), 5), (0.5, 0.7, 0.7)),
     "a mask that fills the image": roi(noise((3, 12, 10)), np.ones((3, 12, 10), bool)),
     "a mask of one slice in many": roi(
@@ -61,6 +70,8 @@ CASES = {
     # Its GLCM has four equal entries: neighbours are independent, and all is rounding.
     "independent neighbours": line(0, 0, 30, 30, 0),
     "scattered voxels": scattered(),
+    # Along one of its diagonals no two voxels lie, which GLRLM leaves out.
+    "a corner": roi(noise((5, 5, 5)), corner(), CUBE),
 }
 
 

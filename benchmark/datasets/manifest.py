@@ -24,6 +24,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark import nifti
 from benchmark.lidc_annotations import CHARACTERISTICS, reader_ratings
 from benchmark.roi import INTENSITIES, Roi, RoiDataset, RoiRecord
 
@@ -104,8 +105,12 @@ class ManifestReader:
             image, spacing = self._load(record, "image", record.attributes["image"])
             masks = {what: self._load(record, what, name) for what, name in names.items()}
             for what, (mask, _) in masks.items():
-                values = np.unique(mask)
-                foreground = values[values != 0]
+                foreground = mask[mask != 0]
+                # Sorted only where there are several: few masks have them, and it takes long.
+                if (foreground != foreground[:1]).any():
+                    foreground = np.unique(foreground)
+                else:
+                    foreground = foreground[:1]
                 if len(foreground) > 1:
                     raise ValueError(
                         f"{what} has the values {', '.join(f'{v:g}' for v in foreground[:4])}; "
@@ -164,6 +169,10 @@ def _slice_thickness(record: RoiRecord, what: str, name: str) -> float:
 
 
 def _load_nifti(path: Path) -> Volume:
+    plain = nifti.decode(path.read_bytes())
+    if plain is not None:
+        voxels, spacing = plain
+        return voxels, _spacing(spacing)
     # Not through ITK, which silently turns NaN in NIfTI files into 0 HU.
     import nibabel as nib
 
