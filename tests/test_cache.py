@@ -85,9 +85,11 @@ import sys
 from pathlib import Path
 from benchmark.cache import Store
 store = Store(Path(sys.argv[1]), limit=60_000)
-for number in range(250):
-    store.put({f"{sys.argv[2]}{number}".encode(): bytes([number]) * 1000})
+for number in range(int(sys.argv[3])):
+    store.put({f"{sys.argv[2]}{number}".encode(): bytes([number % 256]) * 1000})
     store.get([f"{other}{number}".encode() for other in "abc"])
+    if number == 20:
+        print("begun", flush=True)
 assert store.problem == "" and store.damaged == 0, (store.problem, store.damaged)
 print("done")
 """
@@ -97,20 +99,19 @@ def test_processes_at_once_and_one_killed(tmp_path: Path) -> None:
     path = tmp_path / "store"
     writers = [
         subprocess.Popen(
-            [sys.executable, "-c", _WRITER, str(path), name], cwd=ROOT,
+            [sys.executable, "-c", _WRITER, str(path), name, n], cwd=ROOT,
             stdout=subprocess.PIPE, text=True,
         )
-        for name in "abc"
+        for name, n in (("a", "250"), ("b", "250"), ("c", "100000000"))
     ]  # fmt: skip
     doomed = writers.pop()
-    early = [f"c{number}".encode() for number in range(50)]
-    while not Store(path).get(early):  # it is in the middle of its work
-        assert doomed.poll() is None
+    assert doomed.stdout is not None
+    assert doomed.stdout.readline() == "begun\n"  # and it goes on for long
     doomed.kill()
-    assert [writer.communicate(timeout=60)[0] for writer in writers] == ["done\n"] * 2
+    assert [writer.communicate(timeout=60)[0] for writer in writers] == ["begun\ndone\n"] * 2
     store = Store(path)
     found = store.get([f"{name}{n}".encode() for name in "abc" for n in range(250)])
-    assert all(value == bytes([int(k[1:])]) * 1000 for k, value in found.items())
+    assert all(value == bytes([int(k[1:]) % 256]) * 1000 for k, value in found.items())
     assert b"a249" in found
     assert (store.damaged, store.problem) == (0, "")
 
