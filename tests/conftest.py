@@ -57,6 +57,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["LUNG_NODULE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(autouse=True)
+def _fresh_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do they recall what another test did."""
+    monkeypatch.setenv("LUNG_NODULE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 WriteManifest = Callable[..., Path]
 
 
