@@ -71,7 +71,7 @@ def heat_map(shown: HeatMap, title: str, *, synthetic: bool) -> bytes:
         z = int(by_slice.argmax()) if by_slice.any() else heat.shape[0] // 2
         image, heat = image[z], heat[z]
         place = f", slice {z + 1} of {len(by_slice)}"
-    figure, axes = _figure(6.4, 3.6, 2)
+    figure, axes = _figure(4.8, 2.9, 2)
     size = " x ".join(map(str, image.shape))
     for axis in axes:
         axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -95,10 +95,10 @@ def bars(shown: Bars, title: str, *, synthetic: bool) -> bytes:
     if len(rest):
         names.append(f"{len(rest)} others")
         values.append(float(shown.values[rest].sum()))
-    figure, (axis,) = _figure(6.4, 0.9 + 0.25 * len(names), 1)
+    figure, (axis,) = _figure(4.8, 0.9 + 0.25 * len(names), 1)
     _bar(axis, names, values, [_UP if v > 0 else _DOWN for v in values])
     axis.axvline(0, color="black", linewidth=0.6)
-    axis.set_xlabel(f"SHAP value, {shown.unit}; red towards malignant", fontsize=7)
+    axis.set_xlabel(f"SHAP value, {shown.unit};\nred towards malignant", fontsize=7)
     # Over the whole figure: names of features leave the axis half of its width.
     figure.suptitle(
         f"{title}\n{shown.unit}: {shown.base:.2f} on average, {shown.output:.2f} here", fontsize=8
@@ -111,9 +111,9 @@ def summary(
 ) -> bytes:
     """Mean |SHAP| of an arm's features, of which the first ``TOP_OF_ALL`` are shown."""
     features, sizes = features[:TOP_OF_ALL], sizes[:TOP_OF_ALL]
-    figure, (axis,) = _figure(6.4, 0.9 + 0.25 * len(features), 1)
+    figure, (axis,) = _figure(4.8, 0.9 + 0.25 * len(features), 1)
     _bar(axis, features, sizes, [_DOWN] * len(features))
-    axis.set_xlabel(f"mean |SHAP value|, {unit}", fontsize=7)
+    axis.set_xlabel(f"mean |SHAP value|,\n{unit}", fontsize=7)
     figure.suptitle(title, fontsize=8)
     return _png(figure, synthetic)
 

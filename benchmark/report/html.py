@@ -18,7 +18,7 @@ from benchmark.records import RunFolder
 from benchmark.report.facts import workers
 from benchmark.report.figures.canvas import Drawing
 from benchmark.report.gallery import CLAIMS, Gallery, GalleryItem
-from benchmark.report.picks import RULE
+from benchmark.report.picks import KINDS, RULE
 from benchmark.report.summary import summary
 from benchmark.report.tables import SYNTHETIC, Table, decimal, duration
 
@@ -75,7 +75,7 @@ def render(
         ],
         gallery=_gallery(gallery) if gallery else [],
         gallery_notes=[*gallery.notes, *CLAIMS, RULE] if gallery else [],
-        gallery_figures=_pictures(gallery.figures) if gallery else [],
+        gallery_figures=_pictures(_captioned(gallery.figures)) if gallery else [],
         failures=run.failures,
         environment=_environment(run),
         configuration=tomli_w.dumps(run.config),
@@ -95,8 +95,20 @@ def slug(title: str) -> str:
 
 
 def _gallery(gallery: Gallery) -> list[tuple[str, list[tuple[GalleryItem, list[tuple[str, str]]]]]]:
-    by_kind = groupby(sorted(gallery.items, key=lambda i: i.kind), lambda i: i.kind)
+    kinds = {kind: place for place, kind in enumerate(KINDS)}
+    ordered = sorted(gallery.items, key=lambda item: kinds.get(item.kind, len(kinds)))
+    by_kind = groupby(ordered, lambda item: item.kind)
     return [(kind, [(item, _pictures(item.pictures)) for item in items]) for kind, items in by_kind]
+
+
+def _captioned(figures: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Figures of many nodules by caption, in place of file name."""
+    return {
+        f"Mean |SHAP value| of features, {Path(name).stem.removeprefix('shap-')}"
+        if name.startswith("shap-")
+        else "Heat maps beside those of shuffled weights": picture
+        for name, picture in figures.items()
+    }
 
 
 def _pictures(pictures: Mapping[str, bytes]) -> list[tuple[str, str]]:
