@@ -1,0 +1,122 @@
+"""The training of the paper's CNN beside a plain PyTorch, channels-last replica: images a second.
+
+    python scripts/time_cnn.py DATASET [--torch-python PATH] [--images N] [--epochs N] [--turns N]
+
+Both sides train the same network on the same images (the paper's box and label rule, the first
+N nodules) with the paper's batch size, Adam, class weights and augmentation, taking turns, each
+in a process of its own with ``--threads`` threads. ``steady`` is the median epoch from the second
+on, so without compilation; ``whole fit`` is all that is done from the images to a fitted model,
+once libraries are imported: for ours that includes compilation, the statistics of batch
+normalisation and the threshold, of which the replica (``torch_cnn.py``) has none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmark import registry  # noqa: E402
+from benchmark.cohort import LabelRule, assemble  # noqa: E402
+from benchmark.datasets import manifest  # noqa: E402
+from models import paper_cnn  # noqa: E402
+
+
+def write_images(dataset: Path, n: int, path: Path) -> None:
+    found = manifest.open_dataset(dataset)
+    cohort = assemble(found, LabelRule(aggregation="mean"))
+    extract = registry.load("features", paper_cnn.FEATURES).extract
+    X = np.stack([extract(found.read(record)) for record in cohort.records[:n]])
+    np.savez(path, X=X, y=cohort.labels[:n], groups=cohort.patients[:n])
+
+
+def train(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Our side of the race; ``torch_cnn.py`` reports the same of the other."""
+    with np.load(arguments.dataset) as stored:
+        X, y, groups = stored["X"], stored["y"], stored["groups"]
+    model = paper_cnn.build(arguments.seed, epochs=arguments.epochs, augment=arguments.augment)
+    ends: list[float] = []
+    start = time.perf_counter()
+    model.on_epoch = lambda _done, _total: ends.append(time.perf_counter() - start)
+    model.fit(X, y, groups)
+    fit_s = time.perf_counter() - start
+    backend = os.environ["KERAS_BACKEND"]
+    versions = {package: version(package) for package in ("keras", backend)}
+    return {"ends_s": ends, "fit_s": fit_s, **model.history_[-1], "versions": versions}
+
+
+def race(arguments: argparse.Namespace, images: Path) -> None:
+    threads = str(arguments.threads)
+    settings = ["--epochs", str(arguments.epochs), "--seed", str(arguments.seed)]
+    settings += [] if arguments.augment else ["--no-augment"]
+    ours = [sys.executable, __file__, str(images), "--train", *settings]
+    replica = [str(ROOT / "scripts" / "torch_cnn.py"), str(images), "--threads", threads]
+    sides = {"torch": [arguments.torch_python, *replica, *settings], "ours": ours}
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
+    rates: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
+    for turn in range(arguments.turns):
+        for side, command in sides.items():
+            done = subprocess.run(
+                command, env=environment, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+            )
+            found = json.loads(done.stdout.splitlines()[-1])
+            steady = arguments.images / float(np.median(np.diff(found["ends_s"])))
+            fit = arguments.images * arguments.epochs / found["fit_s"]
+            rates[side].append((steady, fit))
+            if turn == 0:
+                versions = ", ".join(f"{p} {v}" for p, v in found["versions"].items())
+                print(f"{side}: {versions}; last loss {found['loss']:.3f}")
+    for column, label in enumerate(("steady", "whole fit")):
+        theirs, own = (np.array(rates[side])[:, column] for side in sides)
+        ratios = own / theirs
+        print(
+            f"{label}: torch {np.median(theirs):.1f} and ours {np.median(own):.1f} images/s, "
+            f"ours / torch {np.median(ratios):.2f} ({', '.join(f'{r:.2f}' for r in ratios)})"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--torch-python", default=sys.executable, help="interpreter with torch")
+    parser.add_argument("--images", type=int, default=600)
+    parser.add_argument("--epochs", type=int, default=4, help="at least 2; the first is start-up")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-augment", dest="augment", action="store_false")
+    parser.add_argument("--train", action="store_true", help="our side only, on written images")
+    arguments = parser.parse_args()
+    if arguments.train:
+        print(json.dumps(train(arguments)))
+        return
+    processor = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").is_file():
+        models = [s for s in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in s]
+        processor = models[0].partition(": ")[2] if models else processor
+    print(
+        f"{arguments.images} images, {arguments.epochs} epochs, {arguments.threads} threads, "
+        f"seed {arguments.seed}, augmentation {'on' if arguments.augment else 'off'}; "
+        f"{processor}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    )
+    with tempfile.TemporaryDirectory() as work:
+        images = Path(work) / "images.npz"
+        write_images(arguments.dataset, arguments.images, images)
+        race(arguments, images)
+
+
+if __name__ == "__main__":
+    main()
