@@ -5,9 +5,11 @@
 Both sides train the same network on the same images (the paper's box and label rule, the first
 N nodules) with the paper's batch size, Adam, class weights and augmentation, taking turns, each
 in a process of its own with ``--threads`` threads. ``steady`` is the median epoch from the second
-on, so without compilation; ``whole fit`` is all that is done from the images to a fitted model,
-once libraries are imported: for ours that includes compilation, the statistics of batch
-normalisation and the threshold, of which the replica (``torch_cnn.py``) has none.
+on, so without compilation; ``processor`` is its processor time, which other work on the machine
+hardly disturbs, but with more than one thread PyTorch's includes waiting; ``whole fit`` is all
+that is done from the images to a fitted model, once libraries are imported: for ours that includes
+compilation, the statistics of batch normalisation and the threshold, of which the replica
+(``torch_cnn.py``) has none.
 """
 
 from __future__ import annotations
@@ -48,9 +50,13 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     with np.load(arguments.dataset) as stored:
         X, y, groups = stored["X"], stored["y"], stored["groups"]
     model = paper_cnn.build(arguments.seed, epochs=arguments.epochs, augment=arguments.augment)
-    ends: list[float] = []
+    ends: list[tuple[float, float]] = []
     start = time.perf_counter()
-    model.on_epoch = lambda _done, _total: ends.append(time.perf_counter() - start)
+
+    def note(_done: int, _total: int) -> None:
+        ends.append((time.perf_counter() - start, time.process_time()))
+
+    model.on_epoch = note
     model.fit(X, y, groups)
     fit_s = time.perf_counter() - start
     backend = os.environ["KERAS_BACKEND"]
@@ -66,20 +72,20 @@ def race(arguments: argparse.Namespace, images: Path) -> None:
     replica = [str(ROOT / "scripts" / "torch_cnn.py"), str(images), "--threads", threads]
     sides = {"torch": [arguments.torch_python, *replica, *settings], "ours": ours}
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
-    rates: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
+    rates: dict[str, list[tuple[float, float, float]]] = {side: [] for side in sides}
     for turn in range(arguments.turns):
         for side, command in sides.items():
             done = subprocess.run(
                 command, env=environment, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
             )
             found = json.loads(done.stdout.splitlines()[-1])
-            steady = arguments.images / float(np.median(np.diff(found["ends_s"])))
-            fit = arguments.images * arguments.epochs / found["fit_s"]
-            rates[side].append((steady, fit))
+            steady, processor = np.median(np.diff(found["ends_s"], axis=0), axis=0)
+            seconds = np.array([steady, processor, found["fit_s"] / arguments.epochs])
+            rates[side].append(tuple(arguments.images / seconds))
             if turn == 0:
                 versions = ", ".join(f"{p} {v}" for p, v in found["versions"].items())
                 print(f"{side}: {versions}; last loss {found['loss']:.3f}")
-    for column, label in enumerate(("steady", "whole fit")):
+    for column, label in enumerate(("steady", "processor", "whole fit")):
         theirs, own = (np.array(rates[side])[:, column] for side in sides)
         ratios = own / theirs
         print(
