@@ -8,9 +8,30 @@ Importing this imports Keras: call ``_backend.load_keras`` before.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
+
+_REAL: ContextVar[Any] = ContextVar("real", default=None)
+
+
+@contextmanager
+def only_real(real: Any) -> Iterator[None]:
+    """Within, ``BatchNormalization`` leaves images out of a batch's statistics.
+
+    Parameters
+    ----------
+    real : tensor, shape (n_images,), or None
+        0 for an image that is to be left out; None leaves none out.
+    """
+    token = _REAL.set(real)
+    try:
+        yield
+    finally:
+        _REAL.reset(token)
 
 
 @keras.saving.register_keras_serializable("lung_nodule_benchmark")
@@ -18,6 +39,10 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     """``keras.layers.BatchNormalization``; in training on TensorFlow, FusedBatchNormV3."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        real = _REAL.get()
+        if training and mask is None and real is not None:
+            shape = (-1, *(1 for _ in inputs.shape[1:-1]))
+            mask = keras.ops.broadcast_to(keras.ops.reshape(real, shape), inputs.shape[:-1])
         if not (training and self.trainable and mask is None and self._fusible(inputs)):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf

@@ -101,31 +101,54 @@ class KerasClassifier:
         FloatingPointError
             Where the loss stops being finite, naming the epoch.
         """
-        self._check_settings()
-        check_training(X, y, groups, ndim=4)
-        fitted, held_out = split_patients(y, groups, self.validation_fraction, self.seed)
+        fitted, held_out = self.check_and_split(X, y, groups)
         keras = load_keras()
         with seeded(keras, self.seed):
-            self._network = self._train(keras, X, y, fitted, held_out)
-            use_population_statistics(keras, self._network, X[fitted], self.batch_size)
-        self._shape = X.shape[1:]
-        self.device_ = device()
+            network = self._train(keras, X, y, fitted, held_out)
+        self.accept(keras, network, X, y, fitted, held_out)
+
+    def check_and_split(
+        self, X: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]
+    ) -> tuple[Indices, Indices]:
+        """Rows to fit and rows held out; raises what ``fit`` does for its arguments."""
+        self._check_settings()
+        check_training(X, y, groups, ndim=4)
+        return split_patients(y, groups, self.validation_fraction, self.seed)
+
+    def untrained(self, keras: Any, shape: tuple[int, ...]) -> Any:
+        """New weights by Keras' present seeds, compiled; ends in logits until ``accept``.
+
+        Keras takes logits by itself on TensorFlow; elsewhere it clips probabilities, and a
+        network that starts out certain and wrong has no gradient left and never learns.
+        """
+        network = self.make_network(keras, shape)
+        network.layers[-1].activation = keras.activations.linear
+        self._compile(keras, network)
+        self.history_ = []
+        return network
+
+    def accept(
+        self,
+        keras: Any,
+        network: Any,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        fitted: Indices,
+        held_out: Indices,
+    ) -> None:
+        """Take a trained network over: softmax, statistics to predict with, threshold."""
+        network.layers[-1].activation = keras.activations.softmax
+        use_population_statistics(keras, network, X[fitted], self.batch_size)
+        self._network, self._shape, self.device_ = network, X.shape[1:], device()
         judged = held_out if held_out.size else fitted
         self.threshold_ = youden_threshold(y[judged], self.predict_proba(X[judged])[:, 1])
 
     def _train(
         self, keras: Any, X: NDArray[Any], y: NDArray[Any], fitted: Indices, held_out: Indices
     ) -> Any:
-        network = self.make_network(keras, X.shape[1:])
-        # The loss takes logits and the softmax comes back afterwards. Keras does the same by
-        # itself on TensorFlow; elsewhere it clips probabilities, and a network that starts
-        # out certain and wrong has no gradient left and never learns.
-        head = network.layers[-1]
-        softmax, head.activation = head.activation, keras.activations.linear
-        self._compile(keras, network)
+        network = self.untrained(keras, X.shape[1:])
         one_hot = np.eye(2, dtype=np.float32)[y]
         images = X.astype(np.float32, copy=False)
-        self.history_ = []
         network.fit(
             images[fitted],
             one_hot[fitted],
@@ -133,25 +156,29 @@ class KerasClassifier:
             epochs=self.epochs,
             class_weight=balanced_weights(y[fitted]) if self.class_weights else None,
             validation_data=(images[held_out], one_hot[held_out]) if held_out.size else None,
-            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=self._record)],
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=self.record)],
             verbose=0,
         )
-        head.activation = softmax
         return network
 
     def _compile(self, keras: Any, network: Any) -> None:
         from models._fused import Adam
 
+        # XLA gains nothing on TensorFlow; JAX needs it. Keras marks the augmentation layers as
+        # not compilable, as they are not on TensorFlow, and would leave JAX uncompiled.
+        on_jax = keras.backend.backend() == "jax"
+        if on_jax:
+            for layer in network.layers:
+                layer.supports_jit = True
         network.compile(
             optimizer=Adam(self.learning_rate),
             loss=keras.losses.CategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
-            # XLA gains nothing on TensorFlow; JAX needs it. Keras marks the augmentation layers
-            # as not compilable, so with them "auto" leaves JAX uncompiled, and slow.
-            jit_compile="auto" if keras.backend.backend() == "jax" else False,
+            jit_compile=on_jax,
         )
 
-    def _record(self, epoch: int, logs: Mapping[str, float]) -> None:
+    def record(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Add an epoch (from 0) to the history; raise where a value is not finite."""
         row = {"epoch": float(epoch + 1)} | {name: float(value) for name, value in logs.items()}
         for name, value in row.items():
             if not np.isfinite(value):
