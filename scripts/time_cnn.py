@@ -9,7 +9,7 @@ on, so without compilation; ``processor`` is its processor time, which other wor
 hardly disturbs, but with more than one thread PyTorch's includes waiting; ``whole fit`` is all
 that is done from the images to a fitted model, once libraries are imported: for ours that includes
 compilation, the statistics of batch normalisation and the threshold, of which the replica
-(``torch_cnn.py``) has none.
+(``torch_cnn.py``) has none. ``others`` are the cores that other processes kept busy meanwhile.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -64,6 +65,16 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"ends_s": ends, "fit_s": fit_s, **model.history_[-1], "versions": versions}
 
 
+def busy_s() -> tuple[float, float]:
+    """Processor seconds of the whole machine so far, NaN where unknown; of our children."""
+    ours = resource.getrusage(resource.RUSAGE_CHILDREN)
+    stat = Path("/proc/stat")
+    ticks = stat.read_text().split("\n", 1)[0].split()[1:] if stat.is_file() else []
+    # user, nice, system, idle, iowait, irq, softirq
+    machine = sum(int(ticks[i]) for i in (0, 1, 2, 5, 6)) if ticks else float("nan")
+    return machine / os.sysconf("SC_CLK_TCK"), ours.ru_utime + ours.ru_stime
+
+
 def race(arguments: argparse.Namespace, images: Path) -> None:
     threads = str(arguments.threads)
     settings = ["--epochs", str(arguments.epochs), "--seed", str(arguments.seed)]
@@ -73,11 +84,15 @@ def race(arguments: argparse.Namespace, images: Path) -> None:
     sides = {"torch": [arguments.torch_python, *replica, *settings], "ours": ours}
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
     rates: dict[str, list[tuple[float, float, float]]] = {side: [] for side in sides}
+    others: list[float] = []
     for turn in range(arguments.turns):
         for side, command in sides.items():
+            clock, before = time.perf_counter(), busy_s()
             done = subprocess.run(
                 command, env=environment, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
             )
+            machine, own = (b - a for a, b in zip(before, busy_s(), strict=True))
+            others.append(max(0.0, machine - own) / (time.perf_counter() - clock))
             found = json.loads(done.stdout.splitlines()[-1])
             steady, processor = np.median(np.diff(found["ends_s"], axis=0), axis=0)
             seconds = np.array([steady, processor, found["fit_s"] / arguments.epochs])
@@ -86,12 +101,14 @@ def race(arguments: argparse.Namespace, images: Path) -> None:
                 versions = ", ".join(f"{p} {v}" for p, v in found["versions"].items())
                 print(f"{side}: {versions}; last loss {found['loss']:.3f}")
     for column, label in enumerate(("steady", "processor", "whole fit")):
-        theirs, own = (np.array(rates[side])[:, column] for side in sides)
-        ratios = own / theirs
+        theirs, mine = (np.array(rates[side])[:, column] for side in sides)
+        ratios = mine / theirs
         print(
-            f"{label}: torch {np.median(theirs):.1f} and ours {np.median(own):.1f} images/s, "
+            f"{label}: torch {np.median(theirs):.1f} and ours {np.median(mine):.1f} images/s, "
             f"ours / torch {np.median(ratios):.2f} ({', '.join(f'{r:.2f}' for r in ratios)})"
         )
+    pairs = (f"{a:.2f} and {b:.2f}" for a, b in zip(others[::2], others[1::2], strict=True))
+    print(f"others: {'; '.join(pairs)} cores")
 
 
 def main() -> None:
