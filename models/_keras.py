@@ -6,18 +6,15 @@ the environment variable KERAS_BACKEND.
 
 from __future__ import annotations
 
-import os
-import random
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models import _gradcam
+from models._backend import device, load_keras, seeded
+from models._population import use_population_statistics
 from models._training import (
     Floats,
     Indices,
@@ -27,72 +24,6 @@ from models._training import (
     two_columns,
     youden_threshold,
 )
-
-
-def load_keras() -> Any:
-    """Import Keras, with the environment set that its backend reads on first import.
-
-    What the user has set stays. TensorFlow leaves oneDNN off on some CPUs, where a step then
-    takes about twice as long. With more than one operation at a time (inter-op threads) two
-    equal fits differ in the last bits, and a second thread gains nothing here. Log level 3
-    drops the complaint about a missing GPU, logged as an error on every machine without one;
-    failures of an operation are raised, not logged.
-    """
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "keras" not in sys.modules:
-        with _held_back_stderr():
-            import keras
-    import keras
-
-    return keras
-
-
-@contextmanager
-def _held_back_stderr() -> Iterator[None]:
-    """Keep what native code writes to file descriptor 2; show it only if the block fails.
-
-    TensorFlow's first lines come before its log level takes effect.
-    """
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            kept.seek(0)
-            os.write(saved, kept.read())
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-
-
-def device() -> str:
-    """What the backend would train on: ``cpu``, or the GPU's name."""
-    backend = load_keras().backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        gpus = tf.config.list_physical_devices("GPU")
-        if gpus:
-            details = tf.config.experimental.get_device_details(gpus[0])
-            return str(details.get("device_name", "gpu"))
-    elif backend == "jax":
-        import jax
-
-        first = jax.devices()[0]
-        if first.platform != "cpu":
-            return str(first.device_kind)
-    elif backend == "torch":
-        import torch
-
-        if torch.cuda.is_available():
-            return str(torch.cuda.get_device_name())
-    return "cpu"
 
 
 class KerasClassifier:
@@ -170,31 +101,54 @@ class KerasClassifier:
         FloatingPointError
             Where the loss stops being finite, naming the epoch.
         """
+        fitted, held_out = self.check_and_split(X, y, groups)
+        keras = load_keras()
+        with seeded(keras, self.seed):
+            network = self._train(keras, X, y, fitted, held_out)
+        self.accept(keras, network, X, y, fitted, held_out)
+
+    def check_and_split(
+        self, X: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]
+    ) -> tuple[Indices, Indices]:
+        """Rows to fit and rows held out; raises what ``fit`` does for its arguments."""
         self._check_settings()
         check_training(X, y, groups, ndim=4)
-        fitted, held_out = split_patients(y, groups, self.validation_fraction, self.seed)
-        keras = load_keras()
-        with _seeded(keras, self.seed):
-            self._network = self._train(keras, X, y, fitted, held_out)
-            use_population_statistics(keras, self._network, X[fitted], self.batch_size)
-        self._shape = X.shape[1:]
-        self.device_ = device()
+        return split_patients(y, groups, self.validation_fraction, self.seed)
+
+    def untrained(self, keras: Any, shape: tuple[int, ...]) -> Any:
+        """New weights by Keras' present seeds, compiled; ends in logits until ``accept``.
+
+        Keras takes logits by itself on TensorFlow; elsewhere it clips probabilities, and a
+        network that starts out certain and wrong has no gradient left and never learns.
+        """
+        network = self.make_network(keras, shape)
+        network.layers[-1].activation = keras.activations.linear
+        self._compile(keras, network)
+        self.history_ = []
+        return network
+
+    def accept(
+        self,
+        keras: Any,
+        network: Any,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        fitted: Indices,
+        held_out: Indices,
+    ) -> None:
+        """Take a trained network over: softmax, statistics to predict with, threshold."""
+        network.layers[-1].activation = keras.activations.softmax
+        use_population_statistics(keras, network, X[fitted], self.batch_size)
+        self._network, self._shape, self.device_ = network, X.shape[1:], device()
         judged = held_out if held_out.size else fitted
         self.threshold_ = youden_threshold(y[judged], self.predict_proba(X[judged])[:, 1])
 
     def _train(
         self, keras: Any, X: NDArray[Any], y: NDArray[Any], fitted: Indices, held_out: Indices
     ) -> Any:
-        network = self.make_network(keras, X.shape[1:])
-        # The loss takes logits and the softmax comes back afterwards. Keras does the same by
-        # itself on TensorFlow; elsewhere it clips probabilities, and a network that starts
-        # out certain and wrong has no gradient left and never learns.
-        head = network.layers[-1]
-        softmax, head.activation = head.activation, keras.activations.linear
-        self._compile(keras, network)
+        network = self.untrained(keras, X.shape[1:])
         one_hot = np.eye(2, dtype=np.float32)[y]
         images = X.astype(np.float32, copy=False)
-        self.history_ = []
         network.fit(
             images[fitted],
             one_hot[fitted],
@@ -202,23 +156,29 @@ class KerasClassifier:
             epochs=self.epochs,
             class_weight=balanced_weights(y[fitted]) if self.class_weights else None,
             validation_data=(images[held_out], one_hot[held_out]) if held_out.size else None,
-            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=self._record)],
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=self.record)],
             verbose=0,
         )
-        head.activation = softmax
         return network
 
     def _compile(self, keras: Any, network: Any) -> None:
+        from models._fused import Adam
+
+        # XLA gains nothing on TensorFlow; JAX needs it. Keras marks the augmentation layers as
+        # not compilable, as they are not on TensorFlow, and would leave JAX uncompiled.
+        on_jax = keras.backend.backend() == "jax"
+        if on_jax:
+            for layer in network.layers:
+                layer.supports_jit = True
         network.compile(
-            optimizer=keras.optimizers.Adam(self.learning_rate),
+            optimizer=Adam(self.learning_rate),
             loss=keras.losses.CategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
-            # XLA gains nothing on TensorFlow; JAX needs it. Keras marks the augmentation layers
-            # as not compilable, so with them "auto" leaves JAX uncompiled, and slow.
-            jit_compile="auto" if keras.backend.backend() == "jax" else False,
+            jit_compile=on_jax,
         )
 
-    def _record(self, epoch: int, logs: Mapping[str, float]) -> None:
+    def record(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Add an epoch (from 0) to the history; raise where a value is not finite."""
         row = {"epoch": float(epoch + 1)} | {name: float(value) for name, value in logs.items()}
         for name, value in row.items():
             if not np.isfinite(value):
@@ -326,6 +286,8 @@ class KerasClassifier:
         self.__dict__.update(state)
         if stored is not None:
             keras = load_keras()
+            from models import _fused  # noqa: F401  Keras finds its layers by their registration
+
             layers, weights = stored
             self._network = keras.saving.deserialize_keras_object(layers)
             self._network.set_weights(weights)
@@ -341,58 +303,6 @@ class KerasClassifier:
             raise ValueError(
                 f"validation_fraction is {self.validation_fraction}; it must be in [0, 1)"
             )
-
-
-def use_population_statistics(
-    keras: Any, network: Any, images: NDArray[Any], batch_size: int
-) -> None:
-    """Set what batch normalisation predicts with to its mean over the training batches.
-
-    Ioffe & Szegedy 2015, algorithm 2, on the images without augmentation, as prediction sees
-    them. Keras predicts with running means instead, which lag behind the weights: after 30
-    epochs of 500 nodules the paper's network ranked unseen nodules hardly better than chance
-    with those, and well with these. Training itself uses neither.
-
-    Parameters
-    ----------
-    keras : module
-    network : keras.Sequential
-    images : ndarray, shape (n, rows, columns, channels)
-    batch_size : int
-    """
-    kinds = keras.layers.BatchNormalization
-    last = max((i for i, la in enumerate(network.layers) if isinstance(la, kinds)), default=-1)
-    layers = network.layers[: last + 1]
-    momenta = {layer: layer.momentum for layer in layers if isinstance(layer, kinds)}
-    for done, batch in enumerate(np.array_split(images, -(-len(images) // batch_size))):
-        x = batch.astype(np.float32, copy=False)
-        for layer in layers:
-            if layer in momenta:
-                layer.momentum = done / (done + 1)  # makes the running mean a plain mean
-            x = layer(x, training=layer in momenta)
-    for layer, momentum in momenta.items():
-        layer.momentum = momentum
-
-
-@contextmanager
-def _seeded(keras: Any, seed: int) -> Iterator[None]:
-    """Keras with a fresh state and fixed seeds; Python's and NumPy's own are put back."""
-    # Keras draws from the legacy generators, so those are what must be kept from it.
-    python_state = random.getstate()
-    numpy_state = np.random.get_state()  # noqa: NPY002
-    # Layer names and Keras's own state start afresh. Memory does not quite: with TensorFlow
-    # 2.21 each fit of the paper's network leaves about 35 MB behind.
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 def balanced_weights(y: NDArray[Any]) -> dict[int, float]:

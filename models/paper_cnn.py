@@ -10,7 +10,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from models._keras import KerasClassifier, device, load_keras
+from models._backend import device, load_keras
+from models._keras import KerasClassifier
 
 __all__ = ["FEATURES", "build", "device"]
 
@@ -77,6 +78,8 @@ def network(keras: Any, shape: tuple[int, ...], *, dropout: float, augment: bool
     """
     if min(shape[:2]) < MIN_SIDE:
         raise ValueError(f"images have shape {shape}; sides must be at least {MIN_SIDE} pixels")
+    from models._fused import BatchNormalization
+
     layers = keras.layers
     stack = [keras.Input(shape)]
     if augment:
@@ -89,7 +92,7 @@ def network(keras: Any, shape: tuple[int, ...], *, dropout: float, augment: bool
     for filters in FILTERS:
         stack += [
             layers.Conv2D(filters, 3, activation="relu"),
-            layers.BatchNormalization(),
+            BatchNormalization(),
             layers.MaxPooling2D(),
         ]
     stack += [

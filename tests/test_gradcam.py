@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 
 from models import _gradcam, paper_cnn
-from models._keras import load_keras
+from models._backend import load_keras
 
 SIDE = 40
 CORNER = slice(4, 16)  # the planted square: off the centre, where no bias to the middle finds it

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from models import paper_cnn
-from models._keras import KerasClassifier, balanced_weights, load_keras, use_population_statistics
+from models._backend import load_keras
+from models._keras import KerasClassifier, balanced_weights
+from models._population import use_population_statistics
 
 ROOT = Path(__file__).resolve().parent.parent
 

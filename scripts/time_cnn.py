@@ -1,0 +1,145 @@
+"""The training of the paper's CNN beside a plain PyTorch, channels-last replica: images a second.
+
+    python scripts/time_cnn.py DATASET [--torch-python PATH] [--images N] [--epochs N] [--turns N]
+
+Both sides train the same network on the same images (the paper's box and label rule, the first
+N nodules) with the paper's batch size, Adam, class weights and augmentation, taking turns, each
+in a process of its own with ``--threads`` threads. ``steady`` is the median epoch from the second
+on, so without compilation; ``processor`` is its processor time, which other work on the machine
+hardly disturbs, but with more than one thread PyTorch's includes waiting; ``whole fit`` is all
+that is done from the images to a fitted model, once libraries are imported: for ours that includes
+compilation, the statistics of batch normalisation and the threshold, of which the replica
+(``torch_cnn.py``) has none. ``others`` are the cores that other processes kept busy meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmark import registry  # noqa: E402
+from benchmark.cohort import LabelRule, assemble  # noqa: E402
+from benchmark.datasets import manifest  # noqa: E402
+from models import paper_cnn  # noqa: E402
+
+
+def write_images(dataset: Path, n: int, path: Path) -> None:
+    found = manifest.open_dataset(dataset)
+    cohort = assemble(found, LabelRule(aggregation="mean"))
+    extract = registry.load("features", paper_cnn.FEATURES).extract
+    X = np.stack([extract(found.read(record)) for record in cohort.records[:n]])
+    np.savez(path, X=X, y=cohort.labels[:n], groups=cohort.patients[:n])
+
+
+def train(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Our side of the race; ``torch_cnn.py`` reports the same of the other."""
+    with np.load(arguments.dataset) as stored:
+        X, y, groups = stored["X"], stored["y"], stored["groups"]
+    model = paper_cnn.build(arguments.seed, epochs=arguments.epochs, augment=arguments.augment)
+    ends: list[tuple[float, float]] = []
+    start = time.perf_counter()
+
+    def note(_done: int, _total: int) -> None:
+        ends.append((time.perf_counter() - start, time.process_time()))
+
+    model.on_epoch = note
+    model.fit(X, y, groups)
+    fit_s = time.perf_counter() - start
+    backend = os.environ["KERAS_BACKEND"]
+    versions = {package: version(package) for package in ("keras", backend)}
+    return {"ends_s": ends, "fit_s": fit_s, **model.history_[-1], "versions": versions}
+
+
+def busy_s() -> tuple[float, float]:
+    """Processor seconds of the whole machine so far, NaN where unknown; of our children."""
+    ours = resource.getrusage(resource.RUSAGE_CHILDREN)
+    stat = Path("/proc/stat")
+    ticks = stat.read_text().split("\n", 1)[0].split()[1:] if stat.is_file() else []
+    # user, nice, system, idle, iowait, irq, softirq
+    machine = sum(int(ticks[i]) for i in (0, 1, 2, 5, 6)) if ticks else float("nan")
+    return machine / os.sysconf("SC_CLK_TCK"), ours.ru_utime + ours.ru_stime
+
+
+def race(arguments: argparse.Namespace, images: Path) -> None:
+    threads = str(arguments.threads)
+    settings = ["--epochs", str(arguments.epochs), "--seed", str(arguments.seed)]
+    settings += [] if arguments.augment else ["--no-augment"]
+    ours = [sys.executable, __file__, str(images), "--train", *settings]
+    replica = [str(ROOT / "scripts" / "torch_cnn.py"), str(images), "--threads", threads]
+    sides = {"torch": [arguments.torch_python, *replica, *settings], "ours": ours}
+    environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
+    rates: dict[str, list[tuple[float, float, float]]] = {side: [] for side in sides}
+    others: list[float] = []
+    for turn in range(arguments.turns):
+        for side, command in sides.items():
+            clock, before = time.perf_counter(), busy_s()
+            done = subprocess.run(
+                command, env=environment, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
+            )
+            machine, own = (b - a for a, b in zip(before, busy_s(), strict=True))
+            others.append(max(0.0, machine - own) / (time.perf_counter() - clock))
+            found = json.loads(done.stdout.splitlines()[-1])
+            steady, processor = np.median(np.diff(found["ends_s"], axis=0), axis=0)
+            seconds = np.array([steady, processor, found["fit_s"] / arguments.epochs])
+            rates[side].append(tuple(arguments.images / seconds))
+            if turn == 0:
+                versions = ", ".join(f"{p} {v}" for p, v in found["versions"].items())
+                print(f"{side}: {versions}; last loss {found['loss']:.3f}")
+    for column, label in enumerate(("steady", "processor", "whole fit")):
+        theirs, mine = (np.array(rates[side])[:, column] for side in sides)
+        ratios = mine / theirs
+        print(
+            f"{label}: torch {np.median(theirs):.1f} and ours {np.median(mine):.1f} images/s, "
+            f"ours / torch {np.median(ratios):.2f} ({', '.join(f'{r:.2f}' for r in ratios)})"
+        )
+    pairs = (f"{a:.2f} and {b:.2f}" for a, b in zip(others[::2], others[1::2], strict=True))
+    print(f"others: {'; '.join(pairs)} cores")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--torch-python", default=sys.executable, help="interpreter with torch")
+    parser.add_argument("--images", type=int, default=600)
+    parser.add_argument("--epochs", type=int, default=4, help="at least 2; the first is start-up")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-augment", dest="augment", action="store_false")
+    parser.add_argument("--train", action="store_true", help="our side only, on written images")
+    arguments = parser.parse_args()
+    if arguments.train:
+        print(json.dumps(train(arguments)))
+        return
+    processor = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").is_file():
+        models = [s for s in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in s]
+        processor = models[0].partition(": ")[2] if models else processor
+    print(
+        f"{arguments.images} images, {arguments.epochs} epochs, {arguments.threads} threads, "
+        f"seed {arguments.seed}, augmentation {'on' if arguments.augment else 'off'}; "
+        f"{processor}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    )
+    with tempfile.TemporaryDirectory() as work:
+        images = Path(work) / "images.npz"
+        write_images(arguments.dataset, arguments.images, images)
+        race(arguments, images)
+
+
+if __name__ == "__main__":
+    main()
