@@ -88,6 +88,9 @@ class Config:
     keep_models : bool
         Store the fitted models of the first repeat in the run folder, which ``report`` explains
         (``benchmark.stored_models``).
+    fit_together : bool
+        Train the folds and repeats of a model as one program, where it can (``paper_cnn`` with
+        KERAS_BACKEND=jax): the same but for rounding. A fit's time is then its share.
     label, splits, bootstrap, multiverse
         See :class:`LabelRule`, :class:`SplitRule`, :class:`Bootstrap` and :class:`Multiverse`.
     models : dict
@@ -102,6 +105,7 @@ class Config:
     slices: int = 0
     threshold: float | Literal["train"] = "train"
     keep_models: bool = True
+    fit_together: bool = False
     label: LabelRule = field(default_factory=LabelRule)
     splits: SplitRule = field(default_factory=SplitRule)
     bootstrap: Bootstrap = field(default_factory=Bootstrap)

@@ -54,6 +54,11 @@ class ReportsEpochs(Protocol):
 Build = Callable[[Arm, int], Model]
 """Builds the model of an arm from a seed; picklable."""
 
+FitTogether = Callable[
+    [Sequence[Model], Sequence[tuple[NDArray[Any], NDArray[np.int64], NDArray[np.str_]]]], None
+]
+"""Fits models, each to its (X, y, groups), as their ``fit`` would one by one."""
+
 Pack = Callable[[Model], bytes]
 """Makes a file of a fitted model."""
 
@@ -148,6 +153,8 @@ class Bench:
     memory : Memory, optional
     pack : callable, optional
         Packs the models of repeat 0, which ``Results`` then keeps.
+    together : callable, optional
+        What fits an arm's models all at once, in this process; None for an arm that cannot.
     """
 
     build: Build
@@ -157,6 +164,7 @@ class Bench:
     progress: Progress
     memory: Memory | None = None
     pack: Pack | None = None
+    together: Callable[[Arm], FitTogether | None] | None = None
 
 
 def fit_and_test(
@@ -221,11 +229,14 @@ def _outcomes(
         missing = [t for t, found in zip(some, known, strict=True) if found is None]
         work = partial(_fit_and_test, table.values, bench.build, bench.pack)
         fresh = bench.workers.map(work, missing) if bench.workers.remote and missing else None
+        fitted = {} if fresh else _fit_together(table.values, missing, bench)
         for each, found in zip(some, known, strict=True):
             if found is not None:
                 outcome: Tested | Failure = found
             elif fresh is not None:
                 outcome = next(fresh)
+            elif id(each) in fitted:
+                outcome = fitted[id(each)]
             else:
 
                 def on_epoch(epoch: int, epochs: int, started: int = done) -> None:
@@ -239,6 +250,30 @@ def _outcomes(
             yield outcome
 
 
+def _fit_together(
+    values: NDArray[Any], tasks: Sequence[Task], bench: Bench
+) -> dict[int, Tested | Failure]:
+    """Of the arms that can be fitted at once, by the identity of the task."""
+    outcomes: dict[int, Tested | Failure] = {}
+    for arm, group in groupby(tasks, key=lambda task: task.arm):
+        fit = bench.together(arm) if bench.together else None
+        own = list(group)
+        if fit is None or len(own) < 2:
+            continue
+        try:
+            models = [bench.build(arm, task.seed) for task in own]
+            data = [(values[task.train], task.y, task.groups) for task in own]
+            start = time.perf_counter()
+            fit(models, data)
+            share_s = (time.perf_counter() - start) / len(own)
+        except Exception as error:  # any model may raise anything; the record says what
+            outcomes |= {id(task): _failed(task, "fit", error) for task in own}
+        else:
+            for task, model in zip(own, models, strict=True):
+                outcomes[id(task)] = _test(values, bench.pack, task, model, share_s)
+    return outcomes
+
+
 def _fit_and_test(
     values: NDArray[Any],
     build: Build,
@@ -246,22 +281,29 @@ def _fit_and_test(
     task: Task,
     on_epoch: Callable[[int, int], None] | None = None,
 ) -> Tested | Failure:
-    """Fit an arm on its training rows and predict its test rows.
+    """Fit an arm on its training rows and predict its test rows."""
+    try:
+        model, fit_s = _fit(values, build, task, on_epoch)
+    except Exception as error:  # any model may raise anything; the record says what
+        return _failed(task, "fit", error)
+    return _test(values, pack, task, model, fit_s)
+
+
+def _test(
+    values: NDArray[Any], pack: Pack | None, task: Task, model: Model, fit_s: float
+) -> Tested | Failure:
+    """Predict the test rows.
 
     Untimed, the training rows are predicted too: their AUC is kept for the train-test gap.
     """
-    stage = "fit"
+    stage = "predict"
     try:
-        model, fit_s = _fit(values, build, task, on_epoch)
         probabilities, predict_s = _predict(model, values[task.test])
         training_auc = _auc(task.y, model.predict_proba(values[task.train])[:, 1])
         stage = "keep"
         packed = pack(model) if pack is not None and task.kept else b""
     except Exception as error:  # any model may raise anything; the record says what
-        return Failure(
-            "failed", stage, describe_error(error), task.arm.model, task.arm.features,
-            repeat=task.split.repeat, fold=task.split.fold,
-        )  # fmt: skip
+        return _failed(task, stage, error)
     return Tested(
         probabilities=probabilities,
         threshold=float(model.threshold_),
@@ -272,6 +314,13 @@ def _fit_and_test(
         history=model.history_ if isinstance(model, ReportsEpochs) else [],
         packed=packed,
     )
+
+
+def _failed(task: Task, stage: str, error: Exception) -> Failure:
+    return Failure(
+        "failed", stage, describe_error(error), task.arm.model, task.arm.features,
+        repeat=task.split.repeat, fold=task.split.fold,
+    )  # fmt: skip
 
 
 def _fit(

@@ -49,12 +49,15 @@ class Memory:
         ROI id -> digest of what was read, as ``Roi.content_hash`` gives it.
     settings : mapping of str to dict
         Of models, by name.
+    together : bool
+        Whether models are fitted together where they can, which rounds otherwise.
     features, fits : Counts
     """
 
     store: Store
     contents: Mapping[str, str]
     settings: Mapping[str, Mapping[str, Any]]
+    together: bool = False
     features: Counts = field(default_factory=Counts)
     fits: Counts = field(default_factory=Counts)
 
@@ -117,7 +120,8 @@ class Memory:
         about = _key(
             "fit", model, sources.digest(path_of("models", model)), sources.surroundings(),
             sources.digest(sources.ROOT / "benchmark" / "harness.py"),
-            self.settings.get(model, {}), task.seed, task.y.tolist(), task.groups.tolist(),
+            self.settings.get(model, {}), self.together, task.seed,
+            task.y.tolist(), task.groups.tolist(),
         )  # fmt: skip
         rows = (table.digests[row] for side in (task.train, task.test) for row in side)
         return hashlib.sha256(b"".join([about, len(task.train).to_bytes(8), *rows])).digest()

@@ -28,7 +28,7 @@ from benchmark.harness import Bench, fit_and_test
 from benchmark.material import Material, prepare, read_all
 from benchmark.memory import Memory
 from benchmark.outcomes import Results
-from benchmark.plugins import Builder, extractors
+from benchmark.plugins import Builder, extractors, fits_together
 from benchmark.progress import Progress
 from benchmark.report.document import write_tables
 from benchmark.roi import RoiDataset
@@ -74,7 +74,9 @@ def execute(
     contents = material.contents | {
         record.roi_id: content.digest for record, content in zip(further, read, strict=True)
     }
-    memory = Memory(store, contents, config.models) if store is not None else None
+    memory = None
+    if store is not None:
+        memory = Memory(store, contents, config.models, config.fit_together)
 
     reference_s = reference.measure()
     features = extract(
@@ -90,6 +92,7 @@ def execute(
     bench = Bench(
         Builder(config.models, workers.jobs), config.seed, config.threshold, workers, progress,
         memory, stored_models.pack if config.keep_models else None,
+        fits_together if config.fit_together else None,
     )  # fmt: skip
     fit_and_test(features, material.cohort, material.splits, arms, bench, results)
     reference_s += reference.measure()

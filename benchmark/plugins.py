@@ -9,12 +9,18 @@ from typing import Any
 from benchmark import registry
 from benchmark.config import Arm
 from benchmark.extraction import Extract
-from benchmark.harness import Model
+from benchmark.harness import FitTogether, Model
 
 
 def extractors(arms: Sequence[Arm]) -> dict[str, Extract]:
     """``extract`` of every feature set that the arms are fed."""
     return {arm.features: registry.load("features", arm.features).extract for arm in arms}
+
+
+def fits_together(arm: Arm) -> FitTogether | None:
+    """What trains several models of the arm at once; None where each has to be fitted by itself."""
+    found: FitTogether | None = getattr(registry.load("models", arm.model), "fit_together", None)
+    return found
 
 
 @dataclass(frozen=True)

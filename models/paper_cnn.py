@@ -12,8 +12,9 @@ from typing import Any
 
 from models._backend import device, load_keras
 from models._keras import KerasClassifier
+from models._vectorised import fit_together
 
-__all__ = ["FEATURES", "build", "device"]
+__all__ = ["FEATURES", "build", "device", "fit_together"]
 
 FEATURES = "voxels2d_box"
 

@@ -207,3 +207,55 @@ def test_epochs_are_reported_and_kept() -> None:
     results = run([ARM], {"size": size}, lambda _, s: Slow(s), progress=Log())
     assert done == [0, 0.5, 1, 1, 1.5, 2, 2, 2.5, 3]
     assert [h["fold"] for h in results.history] == [0, 1, 2]
+
+
+def together(models: list[Any], data: list[tuple[np.ndarray, ...]]) -> None:
+    for model, one in zip(models, data, strict=True):
+        model.fit(*one)
+        model.was_together = len(models)
+
+
+def test_arms_that_can_are_fitted_together() -> None:
+    dataset, cohort, splits = make()
+    workers, results = LocalWorkers(1), Results()
+    other = Arm("other", "size")
+    shared = {"workers": workers, "progress": Silent(), "results": results}
+    tables = extract(dataset, cohort.records, [ARM], {"size": size}, **shared)
+    built: list[BySize] = []
+
+    def build(arm: Arm, seed: int) -> BySize:
+        built.append(BySize(seed))
+        return built[-1]
+
+    bench = Bench(
+        build, 0, "train", workers, Silent(),
+        together=lambda arm: together if arm == ARM else None,
+    )  # fmt: skip
+    fit_and_test(tables, cohort, splits, [ARM, other], bench, results)
+    assert [getattr(model, "was_together", 0) for model in built] == [3, 3, 3, 0, 0, 0]
+    alone = run([ARM, other], {"size": size})
+    assert results.predictions == alone.predictions
+    assert [t["stage"] for t in results.timings] == [t["stage"] for t in alone.timings]
+
+
+def test_fits_that_fail_together_are_each_recorded() -> None:
+    def broken(models: list[Any], data: list[tuple[np.ndarray, ...]]) -> None:
+        raise RuntimeError("no memory")
+
+    dataset, cohort, splits = make()
+    workers, results = LocalWorkers(1), Results()
+    shared = {"workers": workers, "progress": Silent(), "results": results}
+    tables = extract(dataset, cohort.records, [ARM], {"size": size}, **shared)
+    bench = Bench(lambda _, s: BySize(s), 0, "train", workers, Silent(), together=lambda _: broken)
+    fit_and_test(tables, cohort, splits, [ARM], bench, results)
+    assert [(f.stage, f.fold, f.reason) for f in results.failures] == [
+        ("fit", fold, "RuntimeError: no memory") for fold in range(3)
+    ]
+
+
+def test_which_arms_can_be_fitted_together() -> None:
+    from benchmark.plugins import fits_together
+    from models.paper_cnn import fit_together
+
+    assert fits_together(Arm("paper_cnn", "voxels2d_box")) is fit_together
+    assert fits_together(Arm("logistic", "radiomics")) is None
