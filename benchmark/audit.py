@@ -7,6 +7,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from benchmark.folders import check_new, new_folder
 from benchmark.progress import Progress
 from benchmark.report.tables import Table
 from benchmark.roi import Roi, RoiDataset, RoiRecord
+from benchmark.workers import LocalWorkers
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 JSON_NAME, SHEET_NAME = "audit.json", "contact_sheet.png"
@@ -98,16 +100,13 @@ def run(
         Where there is no usable manifest, or ``out`` exists. Voxels that cannot be read are
         part of the findings.
     """
-    from joblib import Parallel, delayed
-
     check_new(out)
     if features is not None:
         _extractors(features)
     dataset = manifest.open_dataset(path)
     ordered = sorted(dataset.records, key=lambda r: r.roi_id)
     measured: list[Measured] = []
-    parallel = Parallel(n_jobs=jobs, return_as="generator", batch_size=16)
-    for one in parallel(delayed(measure)(dataset.read, record) for record in ordered):
+    for one in LocalWorkers(jobs).map(partial(measure, dataset.read), ordered, batch=16):
         measured.append(one)
         progress.update("Reading ROIs", len(measured), len(ordered))
     findings = {"dataset": dataset.name, "manifest": str(path), **find(dataset, measured)}

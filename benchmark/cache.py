@@ -74,17 +74,14 @@ def opened(run_folder: Path | None = None, *, keep: bool = False) -> Iterator[St
     """
     if run_folder is None:
         store = Store(location(), limit_bytes())
-        try:
-            yield store
-        finally:
-            store.close()
-        return
-    store = Store(run_folder.with_name(f".{run_folder.name}.resume"))
-    if not keep:
-        store.clear()
+    else:
+        store = Store(run_folder.with_name(f".{run_folder.name}.resume"))
+        if not keep:
+            store.clear()
     try:
         yield store
-        store.clear()
+        if run_folder is not None:
+            store.clear()
     finally:
         store.close()
 

@@ -216,7 +216,7 @@ def run(
         click.echo(f"\nRun folder, complete already: {folder}")
         return 0
     with (
-        cache.opened(None if not no_cache else folder, keep=resume) as store,
+        cache.opened(folder if no_cache else None, keep=resume) as store,
         open_workers(jobs or available_cores(), cluster) as workers,
         terminal.progress() as progress,
     ):

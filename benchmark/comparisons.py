@@ -25,7 +25,7 @@ one to report; the other metrics and tests are not corrected for being looked at
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial, reduce
+from functools import reduce
 from itertools import combinations
 
 import numpy as np
@@ -50,11 +50,11 @@ from benchmark.scoring import (
     Resampled,
     cases,
     resample,
+    resample_arms,
     split_values,
     tested_per_trained,
 )
 from benchmark.splits import Split
-from benchmark.workers import Workers, spread
 
 BASELINE = "size_only"
 PATIENT_BOOTSTRAP = "patient bootstrap"
@@ -77,7 +77,7 @@ def compare(
     bootstrap: Bootstrap,
     seed: int,
     splits: Sequence[Split] = (),
-    workers: Workers | None = None,
+    resampled: Mapping[Arm, Mapping[str, Resampled]] | None = None,
 ) -> pd.DataFrame:
     """Every pair of arms, by every metric and test.
 
@@ -91,8 +91,8 @@ def compare(
         The run's.
     splits : sequence of Split
         Those of the run, for the comparison over splits.
-    workers : Workers, optional
-        They resample an arm each.
+    resampled : mapping, optional
+        What :func:`benchmark.scoring.resample_arms` gives for these, where it is at hand.
 
     Returns
     -------
@@ -107,8 +107,7 @@ def compare(
     """
     arms = _arms(predictions)
     ordered = sorted(arms, key=lambda arm: arm[0] == BASELINE)
-    resampled = spread(workers, partial(_resample, bootstrap, seed), arms.values())
-    whole = dict(zip(arms, resampled, strict=True))
+    whole = resampled or resample_arms(predictions, bootstrap, seed)
     rows = []
     for a, b in combinations(ordered, 2):
         common = arms[a].index.intersection(arms[b].index)
@@ -135,10 +134,6 @@ def compare(
     for members in table.groupby(["metric", "test"]).indices.values():
         table.loc[members, "p_holm"] = holm(table["p"].to_numpy(np.float64)[members])
     return table
-
-
-def _resample(bootstrap: Bootstrap, seed: int, frame: pd.DataFrame) -> dict[str, Resampled]:
-    return resample(cases(frame), bootstrap, seed)
 
 
 def subtract(
@@ -323,7 +318,7 @@ def _aligned(frame: pd.DataFrame, rows: pd.Index) -> pd.DataFrame:
 
 
 def _bootstrapped(
-    a: dict[str, Resampled], b: dict[str, Resampled], bootstrap: Bootstrap
+    a: Mapping[str, Resampled], b: Mapping[str, Resampled], bootstrap: Bootstrap
 ) -> Iterator[Comparison]:
     for metric in METRICS:
         difference, samples, ends = subtract(a[metric], b[metric], bootstrap)

@@ -181,8 +181,9 @@ def fit_and_test(
     Whatever fails is recorded and the rest goes on. ``task`` names the work for the progress.
     """
     runnable = [arm for arm in arms if arm.features in tables]
+    place_of = {roi_id: place for place, roi_id in enumerate(cohort.roi_ids.tolist())}
     tasks = [
-        _task(arm, split, tables[arm.features], cohort, bench)
+        _task(arm, split, tables[arm.features], cohort, place_of, bench)
         for arm in runnable
         for split in splits
     ]
@@ -200,12 +201,18 @@ def fit_seed(arm: Arm, split: Split, seed: int) -> int:
     return derive_seed(seed, arm.model, arm.features, split.scheme, split.repeat, split.fold)
 
 
-def _task(arm: Arm, split: Split, table: FeatureTable, cohort: Cohort, bench: Bench) -> Task:
-    position = {roi_id: i for i, roi_id in enumerate(cohort.roi_ids.tolist())}
+def _task(
+    arm: Arm,
+    split: Split,
+    table: FeatureTable,
+    cohort: Cohort,
+    place_of: Mapping[str, int],
+    bench: Bench,
+) -> Task:
     (train, trained), (test, tested) = (
         (
             np.array([table.rows[i] for i in ids if i in table.rows], dtype=np.intp),
-            np.array([position[i] for i in ids if i in table.rows], dtype=np.intp),
+            np.array([place_of[i] for i in ids if i in table.rows], dtype=np.intp),
         )
         for ids in (split.train, split.test)
     )

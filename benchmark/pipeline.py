@@ -133,9 +133,10 @@ def _statistics(
     config: Config, predictions: pd.DataFrame, material: Material, workers: Workers
 ) -> dict[str, pd.DataFrame]:
     given = predictions, config.bootstrap, config.seed
+    resampled = scoring.resample_arms(*given, workers)
     tables = {
-        "metrics": scoring.score(*given, workers),
-        "comparisons": comparisons.compare(*given, material.splits, workers),
+        "metrics": scoring.score(*given, resampled),
+        "comparisons": comparisons.compare(*given, material.splits, resampled),
         "ranks": comparisons.rank_stability(*given),
         "rois": material.rois,
         "near_duplicates": material.near_duplicates,

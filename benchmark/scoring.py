@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -159,8 +158,28 @@ def resample(
     }
 
 
-def score(
+def resample_arms(
     predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int, workers: Workers | None = None
+) -> dict[tuple[str, str], dict[str, Resampled]]:
+    """Every metric of every arm, by (model, features), on the data and under resamples.
+
+    Arms stand in the order in which they first appear; each is a task for the workers.
+    """
+    groups = predictions.groupby(["model", "features"], sort=False)
+    frames = {(str(model), str(features)): frame for (model, features), frame in groups}
+    resampled = spread(workers, partial(_resample_arm, bootstrap, seed), frames.values())
+    return dict(zip(frames, resampled, strict=True))
+
+
+def _resample_arm(bootstrap: Bootstrap, seed: int, frame: pd.DataFrame) -> dict[str, Resampled]:
+    return resample(cases(frame), bootstrap, seed)
+
+
+def score(
+    predictions: pd.DataFrame,
+    bootstrap: Bootstrap,
+    seed: int,
+    resampled: Mapping[tuple[str, str], Mapping[str, Resampled]] | None = None,
 ) -> pd.DataFrame:
     """Every metric of every arm, with a 95 % interval.
 
@@ -175,8 +194,8 @@ def score(
     bootstrap : Bootstrap
     seed : int
         The run's; all arms tested on the same patients share the same resamples.
-    workers : Workers, optional
-        They take an arm each.
+    resampled : mapping, optional
+        What :func:`resample_arms` gives for these, where it is at hand.
 
     Returns
     -------
@@ -184,24 +203,23 @@ def score(
         Columns ``COLUMNS``; arms in the order in which they first appear. The interval
         is NaN where too many resamples leave the metric undefined.
     """
-    groups = dict(iter(predictions.groupby(["model", "features"], sort=False)))
-    scored = spread(workers, partial(_score_arm, bootstrap, seed), groups.values())
-    rows = [(*arm, *row) for arm, found in zip(groups, scored, strict=True) for row in found]
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _score_arm(bootstrap: Bootstrap, seed: int, frame: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """The columns of ``COLUMNS`` from ``metric`` on."""
-    arm = cases(frame)
-    exact, method = _wilson_intervals(arm), describe_bootstrap(bootstrap)
+    resampled = resampled or resample_arms(predictions, bootstrap, seed)
+    method = describe_bootstrap(bootstrap)
     rows = []
-    for name, found in resample(arm, bootstrap, seed).items():
-        ends = exact.get(name) or interval(
-            found.samples, found.value, found.jackknife, bootstrap.method, LEVEL
-        )
-        how = _WILSON if name in exact else method
-        rows.append((name, found.value, ends.low, ends.high, arm.n_rois, arm.n_patients, how))
-    return rows
+    for (model, features), frame in predictions.groupby(["model", "features"], sort=False):
+        arm = cases(frame)
+        exact = _wilson_intervals(arm)
+        for name, found in resampled[str(model), str(features)].items():
+            ends = exact.get(name) or interval(
+                found.samples, found.value, found.jackknife, bootstrap.method, LEVEL
+            )
+            rows.append(
+                (
+                    model, features, name, found.value, ends.low, ends.high,
+                    arm.n_rois, arm.n_patients, _WILSON if name in exact else method,
+                )
+            )  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def describe_bootstrap(bootstrap: Bootstrap) -> str:

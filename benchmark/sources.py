@@ -9,6 +9,7 @@ import ast
 import hashlib
 import os
 import platform
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -32,8 +33,12 @@ _VARIABLES = tuple(sorted(f"{k}={v}" for k, v in os.environ.items() if k.startsw
 @cache
 def digest(path: Path) -> str:
     """SHA-256 over a source file and the files of this project that it imports."""
+    return _digest(_closure(path))
+
+
+def _digest(files: Iterable[Path]) -> str:
     found = hashlib.sha256()
-    for file in sorted(_closure(path)):
+    for file in sorted(files):
         found.update(f"{file.relative_to(ROOT).as_posix()}\0".encode())
         found.update(hashlib.sha256(file.read_bytes()).digest())
     return found.hexdigest()
@@ -97,9 +102,6 @@ def surroundings() -> tuple[str, ...]:
 
 def identity() -> tuple[str, ...]:
     """Digest of all of this project's code, and versions of Python and packages."""
-    found = hashlib.sha256()
-    for file in sorted(f for package in _PACKAGES for f in (ROOT / package).rglob("*.py")):
-        found.update(f"{file.relative_to(ROOT).as_posix()}\0".encode())
-        found.update(hashlib.sha256(file.read_bytes()).digest())
+    code = _digest(file for package in _PACKAGES for file in (ROOT / package).rglob("*.py"))
     packages = (f"{name} {version}" for name, version in versions().items())
-    return found.hexdigest(), platform.python_version(), *packages
+    return code, platform.python_version(), *packages

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from benchmark.icc import WORDS, icc_2_1, word
 from benchmark.progress import Progress
 from benchmark.report.tables import Table, with_interval
 from benchmark.roi import Roi, RoiDataset, RoiRecord
+from benchmark.workers import LocalWorkers
 
 Extract = Callable[[Roi], dict[str, float]]
 
@@ -84,11 +86,9 @@ def run(
     ValueError
         Where fewer than ``MIN_ROIS`` ROIs can be compared.
     """
-    from joblib import Parallel, delayed
-
     measured: list[Measured] = []
-    parallel = Parallel(n_jobs=jobs, return_as="generator", batch_size=4)
-    for one in parallel(delayed(measure)(dataset.read, r, extractors) for r in records):
+    work = partial(measure, dataset.read, extractors=extractors)
+    for one in LocalWorkers(jobs).map(work, records, batch=4):
         measured.append(one)
         progress.update("Changing masks", len(measured), len(records))
 

@@ -100,8 +100,9 @@ def measure(n: int, jobs: int, seed: int) -> None:
 
     def statistics() -> None:
         given = predictions, Bootstrap(), seed
-        scoring.score(*given)
-        comparisons.compare(*given, splits)
+        resampled = scoring.resample_arms(*given)
+        scoring.score(*given, resampled)
+        comparisons.compare(*given, splits, resampled)
         comparisons.rank_stability(*given)
 
     timed(statistics)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -32,7 +31,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmark import registry  # noqa: E402
+from benchmark import registry, sources  # noqa: E402
 from benchmark.cohort import LabelRule, assemble  # noqa: E402
 from benchmark.datasets import manifest  # noqa: E402
 from models import paper_cnn  # noqa: E402
@@ -126,14 +125,10 @@ def main() -> None:
     if arguments.train:
         print(json.dumps(train(arguments)))
         return
-    processor = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").is_file():
-        models = [s for s in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in s]
-        processor = models[0].partition(": ")[2] if models else processor
     print(
         f"{arguments.images} images, {arguments.epochs} epochs, {arguments.threads} threads, "
         f"seed {arguments.seed}, augmentation {'on' if arguments.augment else 'off'}; "
-        f"{processor}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+        f"{sources.processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
     with tempfile.TemporaryDirectory() as work:
         images = Path(work) / "images.npz"

@@ -37,7 +37,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from pyradiomics_reference import compare, parameters  # noqa: E402
 
-from benchmark import registry  # noqa: E402
+from benchmark import registry, sources  # noqa: E402
 from benchmark.datasets import manifest  # noqa: E402
 from benchmark.roi import Roi, RoiRecord  # noqa: E402
 
@@ -136,13 +136,9 @@ def main() -> None:
     if arguments.write:
         write_features(arguments)
         return
-    processor = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").is_file():
-        models = [s for s in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in s]
-        processor = models[0].partition(": ")[2] if models else processor
     print(
         f"{arguments.features}, first {arguments.rois} of {arguments.dataset.resolve().name}; "
-        f"{processor}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+        f"{sources.processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
     packages = ("pyradiomics", "SimpleITK", "numpy", "PyWavelets")
     print(f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in packages), sep=", ")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import base64
 import csv
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -61,6 +65,20 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def _fresh_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor do they recall what another test did."""
     monkeypatch.setenv("LUNG_NODULE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def on_backend(backend: str, code: str) -> Any:
+    """What a snippet prints last, as JSON, in a process of its own on a Keras backend."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 WriteManifest = Callable[..., Path]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
 import pickle
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import on_backend
 
 from models import _gradcam, paper_cnn
 from models._backend import load_keras
@@ -178,16 +174,7 @@ print(json.dumps([one.tolist() for one in maps_of_fixed_networks()]))
 def test_backends_agree(backend: str) -> None:
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed here, so its Keras backend is not compared")
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": backend},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout.splitlines()[-1])
+    answer = on_backend(backend, CHILD)
     for maps, ours in zip(answer, maps_of_fixed_networks(), strict=True):
         assert np.ptp(ours) > 0.01
         # float32 sums over thousands of products, on a scale where the maximum is 1.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import on_backend
 
 from models import paper_cnn
 from models._backend import load_keras
@@ -230,15 +229,6 @@ def test_every_backend_learns_and_repeats(backend: str) -> None:
     )
     if probe.returncode:
         pytest.skip(f"{backend} cannot be imported here, so its Keras backend is not tested")
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": backend},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout.splitlines()[-1])
+    answer = on_backend(backend, CHILD)
     assert answer["equal"], "two fits with one seed differ"
     assert answer["accuracy"] > 0.9  # a square 3 SD brighter than the noise around it

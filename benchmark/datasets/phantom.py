@@ -34,6 +34,7 @@ from benchmark.lidc_annotations import (
 from benchmark.progress import Progress
 from benchmark.roi import RoiDataset
 from benchmark.seeds import derive_seed
+from benchmark.workers import LocalWorkers
 
 CACHE = Path(__file__).resolve().parents[2] / ".cache"
 
@@ -116,17 +117,14 @@ def build(
     ValueError
         Where ``out`` holds something, or there are fewer than ``n`` such nodules.
     """
-    from joblib import Parallel, delayed
-
     check_new(out)
     chosen = sample(n, seed)
     with new_folder(out) as draft:
         (draft / "images").mkdir()
         (draft / "masks").mkdir()
         batches = [chosen[i : i + 12] for i in range(0, n, 12)]
-        tasks = (delayed(_write_nodules)(draft, batch, seed) for batch in batches)
         done = 0
-        for written in Parallel(n_jobs=jobs, return_as="generator")(tasks):
+        for written in LocalWorkers(jobs).map(partial(_write_nodules, draft, seed), batches):
             done += written
             if progress is not None:
                 progress(done, n)
@@ -244,7 +242,7 @@ def _with_margin(mask: NDArray[np.bool_], pixel_spacing_mm: float) -> NDArray[np
     return np.pad(tight, margins)
 
 
-def _write_nodules(folder: Path, batch: Sequence[Nodule], seed: int) -> int:
+def _write_nodules(folder: Path, seed: int, batch: Sequence[Nodule]) -> int:
     import SimpleITK as sitk
 
     for nodule, outline in zip(batch, consensus_masks(batch), strict=True):
