@@ -104,10 +104,10 @@ class ClusterWorkers:
         # As a task's result the function travels to each worker once, however large what it
         # carries, and is computed again where the worker that held it is lost.
         carried = client.submit(_same, function, pure=False)
+        room = _IN_FLIGHT * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
         waiting = iter(items)
         asked: deque[Any] = deque()
         while True:
-            room = _IN_FLIGHT * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
             while len(asked) < room and (some := list(islice(waiting, batch))):
                 asked.append(client.submit(_each, carried, some, pure=False))
             if not asked:
