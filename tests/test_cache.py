@@ -112,7 +112,7 @@ def test_processes_at_once_and_one_killed(tmp_path: Path) -> None:
     store = Store(path)
     found = store.get([f"{name}{n}".encode() for name in "abc" for n in range(250)])
     assert all(value == bytes([int(k[1:]) % 256]) * 1000 for k, value in found.items())
-    assert b"a249" in found
+    assert {b"a249", b"b249"} & found.keys()  # of whoever was last
     assert (store.damaged, store.problem) == (0, "")
 
 
