@@ -235,7 +235,7 @@ def _batches(rows: Indices, labels: NDArray[Any], weights: NDArray[Any], size: i
     n = len(rows)
     filled = -(-n // size) * size
     real = np.arange(filled) < n
-    arrays = (rows.astype(np.int32), labels.astype(np.int32), weights.astype(np.float32))
+    arrays = (rows.astype(np.int32), labels.astype(np.int32), weights)
     padded = [np.pad(array, (0, filled - n)).reshape(-1, size) for array in arrays]
     return padded[0], padded[1], padded[2], real.astype(np.float32).reshape(-1, size)
 

@@ -1,11 +1,13 @@
 """Fits of the paper's CNN trained as one JAX program beside the same fits one by one.
 
-    python scripts/time_together.py DATASET [--fits N] [--images N] [--epochs N] [--turns N]
+    python scripts/time_together.py DATASET [--fits N] [--images N] [--epochs N] [--float64]
 
 A fit leaves out one of N equal shares of the images (a fold) and has a seed of its own. One by
 one, unrolled into one program, and vectorised take turns, each in a process of its own, on JAX.
 Times are of training, threshold and compilation, wall and processor; the furthest probability is
-between the fits of a way and those one by one, over all images.
+between the fits of a way and those one by one, over all images. Nudged is one by one again on
+images whose every value is the next float32: what rounding alone does to a fit. With --float64
+everything is computed in that precision, where rounding has no weight and ways must agree.
 """
 
 from __future__ import annotations
@@ -24,21 +26,26 @@ from time_cnn import write_images
 ROOT = Path(__file__).resolve().parent.parent
 
 from models import paper_cnn  # noqa: E402
+from models._backend import load_keras  # noqa: E402
 from models._vectorised import fit_together  # noqa: E402
 
-WAYS = ("one by one", "unrolled", "vectorised")
+WAYS = ("one by one", "nudged", "unrolled", "vectorised")
 
 
 def train(arguments: argparse.Namespace) -> None:
     """One way, on written images; writes seconds and probabilities."""
+    if arguments.float64:
+        load_keras().config.set_floatx("float64")
     with np.load(arguments.dataset) as stored:
         X, y, groups = stored["X"], stored["y"], stored["groups"]
+    if arguments.way == "nudged":
+        X = np.nextafter(X, np.float32(2))
     kept = [np.arange(len(y)) % arguments.fits != fold for fold in range(arguments.fits)]
     tasks = [(X[rows], y[rows], groups[rows]) for rows in kept]
     settings = {"epochs": arguments.epochs, "augment": arguments.augment}
     models = [paper_cnn.build(seed, **settings) for seed in range(arguments.fits)]
     clock, processor = time.perf_counter(), time.process_time()
-    if arguments.way == WAYS[0]:
+    if arguments.way in WAYS[:2]:
         for model, task in zip(models, tasks, strict=True):
             model.fit(*task)
     else:
@@ -56,6 +63,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--no-augment", dest="augment", action="store_false")
+    parser.add_argument("--float64", action="store_true")
     parser.add_argument("--way", choices=WAYS, help="this way only, on written images")
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
@@ -70,7 +78,9 @@ def main() -> None:
         write_images(arguments.dataset, arguments.images, images)
         settings = ["--fits", str(arguments.fits), "--epochs", str(arguments.epochs)]
         settings += [] if arguments.augment else ["--no-augment"]
+        settings += ["--float64"] if arguments.float64 else []
         environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
+        environment |= {"JAX_ENABLE_X64": "1"} if arguments.float64 else {}
         for _ in range(arguments.turns):
             alone = np.empty(0)
             for way in WAYS:
