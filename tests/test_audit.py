@@ -154,7 +154,7 @@ def test_refusals(
     write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, out = write_manifest(4), tmp_path / "audit"
-    assert "no file manifest.csv there" in refused(capsys, "audit", tmp_path, "--out", out)
+    assert "no manifest.csv in it" in refused(capsys, "audit", tmp_path, "--out", out)
     run = tmp_path / "run"
     run.mkdir()
     (run / "predictions.parquet").touch()

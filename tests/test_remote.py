@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 import pytest
 from conftest import WriteManifest
+from fsspec import AbstractFileSystem, register_implementation
 from test_cli import invoke, refused
 from upath import UPath
 
@@ -63,10 +65,27 @@ def test_a_manifest_may_be_named_itself_and_in_memory(write_manifest: WriteManif
         dataset.read(dataset.records[2])
 
 
+class Guarded(AbstractFileSystem):  # type: ignore[misc]
+    """Refuses with an exception of its own, as the clients of object stores do."""
+
+    protocol = "guarded"
+
+    class RefusedError(Exception):
+        pass
+
+    def info(self, path: str, **_kwargs: object) -> NoReturn:
+        raise self.RefusedError(f"no credentials for {path}")
+
+
+register_implementation("guarded", Guarded)
+
+
+@pytest.mark.filterwarnings("ignore:UPath 'guarded'")
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("memory://nowhere/rois", "no file rois there"),
+        ("memory://nowhere/rois", "no such file or folder"),
+        ("guarded://bucket/rois", "dataset 'guarded://bucket/rois': no credentials"),
         ("odd://bucket/rois", "'odd'"),
         ("zip://rois::file:///no/such.zip", "No such file"),
         ("hdfs://host/rois", "dataset 'hdfs://host/rois':"),

@@ -57,7 +57,9 @@ def open_at(address: str) -> RoiDataset:
 
     try:
         return open_dataset(UPath(address))
-    except (ImportError, OSError) as error:
+    except ValueError:
+        raise
+    except Exception as error:  # clients of object stores raise classes of their own
         raise ValueError(f"dataset '{address}': {error}") from error
 
 
@@ -76,7 +78,8 @@ def open_dataset(path: Path | UPath) -> RoiDataset:
     """
     manifest = path / FILE_NAME if path.is_dir() else path
     if not manifest.is_file():
-        raise ValueError(f"dataset '{path}': no file {manifest.name} there")
+        lacks = "no such file or folder" if manifest is path else f"no {FILE_NAME} in it"
+        raise ValueError(f"dataset '{path}': {lacks}")
     try:
         with manifest.open(newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle, strict=True)
