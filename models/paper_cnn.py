@@ -34,6 +34,7 @@ def build(
     augment: bool = True,
     class_weights: bool = True,
     validation_fraction: float = 0.0,
+    mixed_precision: bool = False,
 ) -> KerasClassifier:
     """The paper's network and training; the defaults are the paper's.
 
@@ -56,10 +57,13 @@ def build(
         Share of the training patients held out for validation curves and for the threshold.
         0, the paper's: all are fitted, and the threshold, chosen on fitted images, is
         optimistic.
+    mixed_precision : bool
+        Convolve and multiply in bfloat16; weights, batch statistics, logits and loss stay
+        float32. Meant for GPUs.
     """
     load_keras()  # here, so that no import falls into a timed fit
     return KerasClassifier(
-        partial(network, dropout=dropout, augment=augment),
+        partial(network, dropout=dropout, augment=augment, mixed_precision=mixed_precision),
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
@@ -69,7 +73,14 @@ def build(
     )
 
 
-def network(keras: Any, shape: tuple[int, ...], *, dropout: float, augment: bool) -> Any:
+def network(
+    keras: Any,
+    shape: tuple[int, ...],
+    *,
+    dropout: float,
+    augment: bool,
+    mixed_precision: bool = False,
+) -> Any:
     """The uncompiled network for images of a shape (rows, columns, channels).
 
     Raises
@@ -81,7 +92,7 @@ def network(keras: Any, shape: tuple[int, ...], *, dropout: float, augment: bool
         raise ValueError(f"images have shape {shape}; sides must be at least {MIN_SIDE} pixels")
     from models._fused import BatchNormalization
 
-    layers = keras.layers
+    layers, dtype = keras.layers, "mixed_bfloat16" if mixed_precision else None
     stack = [keras.Input(shape)]
     if augment:
         # In the network: no slower than in the input pipeline, and the same on every backend.
@@ -92,14 +103,14 @@ def network(keras: Any, shape: tuple[int, ...], *, dropout: float, augment: bool
         ]
     for filters in FILTERS:
         stack += [
-            layers.Conv2D(filters, 3, activation="relu"),
-            BatchNormalization(),
-            layers.MaxPooling2D(),
+            layers.Conv2D(filters, 3, activation="relu", dtype=dtype),
+            BatchNormalization(dtype=dtype),
+            layers.MaxPooling2D(dtype=dtype),
         ]
     stack += [
-        layers.Flatten(),
-        layers.Dense(128, activation="relu"),
-        layers.Dropout(dropout),
+        layers.Flatten(dtype=dtype),
+        layers.Dense(128, activation="relu", dtype=dtype),
+        layers.Dropout(dropout, dtype=dtype),
         layers.Dense(2, activation="softmax"),
     ]
     return keras.Sequential(stack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -197,6 +198,24 @@ def test_impossible_settings_are_refused(settings: dict[str, Any], message: str)
         paper_cnn.build(0, **settings).fit(*images(20, 0))
 
 
+def test_mixed_precision_convolves_in_bfloat16_and_keeps_float32() -> None:
+    X, y, groups = images(20, 0)
+    model = paper_cnn.build(0, epochs=1, mixed_precision=True)
+    model.fit(X, y, groups)
+    network = model._network
+    moved, (hidden, dropout, out) = network.layers[:3], network.layers[-3:]
+    computed = [*network.layers[3:-3], hidden, dropout]
+    assert {layer.compute_dtype for layer in computed} == {"bfloat16"}
+    assert {layer.compute_dtype for layer in (*moved, out)} == {"float32"}
+    assert {weight.dtype for weight in network.weights} == {"float32"}
+    plain = paper_cnn.build(0, epochs=1)
+    plain.fit(X, y, groups)
+    assert not np.array_equal(plain.predict_proba(X), model.predict_proba(X))
+    assert np.isfinite(model.heat_maps(X)).all()
+    again = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+
+
 def test_images_that_are_too_small_are_refused() -> None:
     X, y, groups = images(20, 0)
     with pytest.raises(ValueError, match="at least 22 pixels"):
@@ -215,9 +234,12 @@ for _ in range(2):
     model = paper_cnn.build(3, epochs=6, batch_size=8)
     model.fit(*images(48, 0))
     outputs.append(model.predict_proba(X_new))
+mixed = paper_cnn.build(3, epochs=6, batch_size=8, mixed_precision=True)
+mixed.fit(*images(48, 0))
+outputs.append(mixed.predict_proba(X_new))
 print(json.dumps({
     "equal": bool((outputs[0] == outputs[1]).all()),
-    "accuracy": float(((outputs[0][:, 1] >= 0.5) == y_new).mean()),
+    "accuracy": [float(((p[:, 1] >= 0.5) == y_new).mean()) for p in outputs[1:]],
 }))
 """
 
@@ -231,4 +253,4 @@ def test_every_backend_learns_and_repeats(backend: str) -> None:
         pytest.skip(f"{backend} cannot be imported here, so its Keras backend is not tested")
     answer = on_backend(backend, CHILD)
     assert answer["equal"], "two fits with one seed differ"
-    assert answer["accuracy"] > 0.9  # a square 3 SD brighter than the noise around it
+    assert min(answer["accuracy"]) > 0.9  # a square 3 SD brighter than the noise around it
