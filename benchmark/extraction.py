@@ -1,4 +1,4 @@
-"""Features of every ROI, each set extracted once a ROI; the only timed code beside the harness."""
+"""Features of every ROI, each set extracted once a ROI; the only timed code beside fitting."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmark import sources
 from benchmark.cache import Store
 from benchmark.extraction import Extracted
-from benchmark.harness import Task, Tested
+from benchmark.fitting import Task, Tested
 from benchmark.outcomes import FeatureTable
 from benchmark.registry import path_of
 from benchmark.roi import RoiRecord
@@ -119,7 +119,7 @@ class Memory:
         model = task.arm.model
         about = _key(
             "fit", model, sources.digest(path_of("models", model)), sources.surroundings(),
-            sources.digest(sources.ROOT / "benchmark" / "harness.py"),
+            sources.digest(sources.ROOT / "benchmark" / "fitting.py"),
             self.settings.get(model, {}), self.together, task.seed,
             task.y.tolist(), task.groups.tolist(),
         )  # fmt: skip

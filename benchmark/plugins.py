@@ -9,7 +9,7 @@ from typing import Any
 from benchmark import registry
 from benchmark.config import Arm
 from benchmark.extraction import Extract
-from benchmark.harness import FitTogether, Model
+from benchmark.fitting import FitTogether, Model
 
 
 def extractors(arms: Sequence[Arm]) -> dict[str, Extract]:

@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 
 from benchmark.config import Arm
-from benchmark.harness import Model
+from benchmark.fitting import Model
 
 FOLDER = "models"
 

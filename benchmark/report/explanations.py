@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from benchmark import stored_models
 from benchmark.config import Arm
 from benchmark.extraction import extract as extract_features
-from benchmark.harness import Model
+from benchmark.fitting import Model
 from benchmark.material import Material
 from benchmark.outcomes import FeatureTable, Results, describe_error
 from benchmark.plugins import extractors
