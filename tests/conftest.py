@@ -142,4 +142,4 @@ def gallery(run: RunFolder) -> Gallery:
     scores = {"logistic:radiomics": 0.91}
     item = GalleryItem(first.roi_id, first.patient_id, f"kind {HOSTILE}", 0, (1, 2), scores,
                        {f"picture {HOSTILE}": PIXEL}, notes)  # fmt: skip
-    return Gallery([item], {}, pd.DataFrame(), {})
+    return Gallery([item], [], pd.DataFrame(), {})

@@ -79,6 +79,15 @@ class GalleryItem:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class GalleryFigure:
+    """A PNG about many nodules: its file's name, what it shows, its content."""
+
+    name: str
+    caption: str
+    picture: bytes
+
+
 @dataclass(frozen=True, eq=False)
 class Gallery:
     """What a report shows of single nodules, and of features over many.
@@ -86,8 +95,8 @@ class Gallery:
     Attributes
     ----------
     items : list of GalleryItem
-    figures : dict of str to bytes
-        PNG by file name: mean |SHAP| of each classical arm, the check of the heat maps.
+    figures : list of GalleryFigure
+        Mean |SHAP| of each classical arm, the check of the heat maps.
     summary : DataFrame
         ``explanations.SUMMARY_COLUMNS``, unrounded.
     sanity : dict of str to float
@@ -97,7 +106,7 @@ class Gallery:
     """
 
     items: list[GalleryItem]
-    figures: dict[str, bytes]
+    figures: list[GalleryFigure]
     summary: pd.DataFrame
     sanity: dict[str, float]
     notes: list[str] = field(default_factory=list)
@@ -130,8 +139,8 @@ def write(shown: Gallery, run: RunFolder) -> list[Path]:
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    for name, picture in shown.figures.items():
-        (run.path / FIGURES / name).write_bytes(picture)
+    for figure in shown.figures:
+        (run.path / FIGURES / figure.name).write_bytes(figure.picture)
     files = [_write_pictures(folder, number, item) for number, item in enumerate(shown.items, 1)]
     page, data, table = (run.path / name for name in (PAGE, DATA, TABLE))
     page.write_text(_page(shown, files, run), encoding="utf-8")
@@ -146,7 +155,7 @@ def write(shown: Gallery, run: RunFolder) -> list[Path]:
         "heat_map_sanity": {
             arm: None if math.isnan(mean) else mean for arm, mean in shown.sanity.items()
         },
-        "figures": [f"{FIGURES}/{name}" for name in shown.figures],
+        "figures": [f"{FIGURES}/{figure.name}" for figure in shown.figures],
         "items": items,
     }
     data.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
@@ -216,19 +225,23 @@ def _call(draw: Draw) -> bytes:
     return draw()
 
 
-def _figures(run: RunFolder, found: Explanations) -> dict[str, bytes]:
-    figures = {}
+def _figures(run: RunFolder, found: Explanations) -> list[GalleryFigure]:
+    figures = []
     for (model, features), rows in found.summary.groupby(["model", "features"], sort=False):
         first = rows.iloc[0]
-        figures[f"shap-{_slug(f'{model}-{features}')}.png"] = drawings.summary(
+        picture = drawings.summary(
             rows.feature.tolist(),
             rows.mean_abs_shap.tolist(),
             f"{model}:{features}, over {first.n_rois} tested nodules",
             str(first.unit),
             synthetic=run.synthetic,
         )
+        name, caption = _slug(f"shap-{model}-{features}"), f"Mean |SHAP value|, {model}:{features}"
+        figures.append(GalleryFigure(f"{name}.png", caption, picture))
     if found.sanity:
-        figures["heat-map-sanity.png"] = drawings.sanity(found.sanity, synthetic=run.synthetic)
+        picture = drawings.sanity(found.sanity, synthetic=run.synthetic)
+        caption = "Heat maps beside those of shuffled weights"
+        figures.append(GalleryFigure("heat-map-sanity.png", caption, picture))
     return figures
 
 
@@ -268,7 +281,7 @@ def _page(shown: Gallery, files: list[dict[str, str]], run: RunFolder) -> str:
             f"Mean |SHAP| over the tested nodules among {SAMPLE} evenly spaced ones, in "
             f"`{TABLE}` for all features."
         )
-        lines += [f"\n![{name}]({FIGURES}/{name})" for name in shown.figures]
+        lines += [f"\n![{each.caption}]({FIGURES}/{each.name})" for each in shown.figures]
     return "\n".join(lines) + "\n"
 
 

@@ -75,7 +75,11 @@ def render(
         ],
         gallery=_gallery(gallery) if gallery else [],
         gallery_notes=[*gallery.notes, *CLAIMS, RULE] if gallery else [],
-        gallery_figures=_pictures(_captioned(gallery.figures)) if gallery else [],
+        gallery_figures=[
+            (each.caption, _png(each.picture))
+            for each in (gallery.figures if gallery else [])
+            for figure in (gallery.figures if gallery else [])
+        ],
         failures=run.failures,
         environment=_environment(run),
         configuration=tomli_w.dumps(run.config),
@@ -101,20 +105,12 @@ def _gallery(gallery: Gallery) -> list[tuple[str, list[tuple[GalleryItem, list[t
     return [(kind, [(item, _pictures(item.pictures)) for item in items]) for kind, items in by_kind]
 
 
-def _captioned(figures: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Figures of many nodules by caption, in place of file name."""
-    return {
-        f"Mean |SHAP value| of features, {Path(name).stem.removeprefix('shap-')}"
-        if name.startswith("shap-")
-        else "Heat maps beside those of shuffled weights": picture
-        for name, picture in figures.items()
-    }
-
-
 def _pictures(pictures: Mapping[str, bytes]) -> list[tuple[str, str]]:
-    return [
-        (what, "data:image/png;base64," + _base64(picture)) for what, picture in pictures.items()
-    ]
+    return [(what, _png(picture)) for what, picture in pictures.items()]
+
+
+def _png(picture: bytes) -> str:
+    return "data:image/png;base64," + _base64(picture)
 
 
 def _environment(run: RunFolder) -> list[tuple[str, str]]:
