@@ -1,8 +1,8 @@
 """Bytes by key on disk: bounded, shared by runs at once, and never trusted.
 
-One SQLite file. Every entry carries a digest of its bytes; one that does not match, or a file that
-SQLite finds damaged, is thrown away and the work done again. Entries hold numbers and packed
-models; reading one here runs no code.
+One SQLite file. Every entry carries a digest of its key and value; one that does not match, or a
+file that SQLite finds damaged, is thrown away and the work done again. Entries hold numbers and
+packed models; reading one here runs no code.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ CREATE INDEX IF NOT EXISTS by_use ON entries (used, key, size);
 _AT_A_TIME = 500  # keys in one query
 _WAIT_S = 120.0  # for another run's write
 _KEPT = 0.9  # of the limit, once it is exceeded
+_OVERHEAD = 150  # bytes of an entry besides its value
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_REPLACED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR)  # perhaps by another run
 
 T = TypeVar("T")
 
@@ -97,7 +99,7 @@ class Store:
     path : Path
         Of the file; made where it is missing.
     limit : int, optional
-        Bytes of all values; beyond it those go that were used longest ago.
+        Bytes of the file's pages in use; beyond it those entries go that were used longest ago.
 
     Attributes
     ----------
@@ -112,9 +114,8 @@ class Store:
         self.limit = limit
         self.problem = ""
         self.damaged = 0
-        self._total = 0
         self._connection: sqlite3.Connection | None = None
-        self._guarded(self._measure)
+        self._guarded(self._open)
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The values of those keys that are there and whole."""
@@ -142,15 +143,23 @@ class Store:
             try:
                 return work()
             except sqlite3.DatabaseError as error:
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                if code in _DAMAGED:
+                    self.damaged += 1
+                    self._remove()
+                elif code in _REPLACED:
+                    self.close()
+                else:
                     raise
-                self.damaged += 1
-                self._remove()
                 return work()
         except (sqlite3.Error, OSError) as error:
             self.close()
             self.problem = f"{self.path}: {error}"
             return None
+
+    def _open(self) -> None:
+        with self._transaction():
+            pass
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -171,10 +180,6 @@ class Store:
             raise
         self._connection.execute("COMMIT")
 
-    def _measure(self) -> None:
-        with self._transaction() as connection:
-            (self._total,) = connection.execute("SELECT TOTAL(size) FROM entries").fetchone()
-
     def _get(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
         for start in range(0, len(keys), _AT_A_TIME):
@@ -182,7 +187,7 @@ class Store:
             asked = f"SELECT key, value, digest FROM entries WHERE key IN ({_marks(some)})"
             with self._transaction() as connection:
                 rows = connection.execute(asked, some).fetchall()
-                whole = {key: value for key, value, digest in rows if _is_whole(value, digest)}
+                whole = {key: value for key, value, digest in rows if _is_whole(key, value, digest)}
                 changed = [key for key, *_ in rows if key not in whole]
                 self.damaged += len(changed)
                 connection.execute(f"DELETE FROM entries WHERE key IN ({_marks(changed)})", changed)
@@ -195,22 +200,19 @@ class Store:
 
     def _put(self, entries: Mapping[bytes, bytes]) -> None:
         rows = [
-            (key, value, _digest(value), len(value), time.time()) for key, value in entries.items()
+            (key, value, _digest(key, value), len(value) + _OVERHEAD, time.time())
+            for key, value in entries.items()
         ]
         with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)", rows)
-        self._total += sum(map(len, entries.values()))
-        if self.limit is not None and self._total > self.limit:
-            self._make_room(self.limit * _KEPT)
-
-    def _make_room(self, kept: float) -> None:
-        with self._transaction() as connection:
-            connection.execute(
-                "DELETE FROM entries WHERE key IN (SELECT key FROM (SELECT key, SUM(size) OVER "
-                "(ORDER BY used DESC, key) AS running FROM entries) WHERE running > ?)",
-                [kept],
-            )
-        self._measure()
+            used = _bytes_in_use(connection)
+            if self.limit is not None and used > self.limit:
+                (sizes,) = connection.execute("SELECT TOTAL(size) FROM entries").fetchone()
+                connection.execute(
+                    "DELETE FROM entries WHERE key IN (SELECT key FROM (SELECT key, SUM(size) OVER "
+                    "(ORDER BY used DESC, key) AS running FROM entries) WHERE running > ?)",
+                    [self.limit * _KEPT * sizes / used],
+                )
 
     def _remove(self) -> None:
         self.close()
@@ -222,9 +224,18 @@ def _marks(keys: Sequence[bytes] | Mapping[bytes, bytes]) -> str:
     return ", ".join("?" * len(keys))
 
 
-def _is_whole(value: object, digest: object) -> bool:
-    return isinstance(value, bytes) and _digest(value) == digest
+def _bytes_in_use(connection: sqlite3.Connection) -> int:
+    pages, free, size = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size
 
 
-def _digest(value: bytes) -> bytes:
-    return hashlib.sha256(value).digest()
+def _is_whole(key: bytes, value: object, digest: object) -> bool:
+    return isinstance(value, bytes) and _digest(key, value) == digest
+
+
+def _digest(key: bytes, value: bytes) -> bytes:
+    # With the key: a crash may leave an index that leads to another entry.
+    return hashlib.sha256(key + value).digest()

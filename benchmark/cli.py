@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from benchmark.outcomes import Failure
+    from benchmark.records import RunFolder
 
 _KINDS = ("datasets", "features", "models", "metrics", "profiles")
 
@@ -195,7 +196,6 @@ def run(
     from benchmark import cache, history, pipeline, records, registry, terminal, tracking
     from benchmark import config as configuration
     from benchmark.cores import available_cores
-    from benchmark.report.document import report_tables
     from benchmark.workers import open_workers
 
     if resume and out is None:
@@ -212,9 +212,9 @@ def run(
     arms = configuration.arms(config, _names(models), _names(features))
     folder = out or _default_folder(config.profile, config.dataset)
     if resume and (folder / "predictions.parquet").is_file():
-        terminal.show_table(report_tables(records.complete(folder, config))[0])
+        failed = _show(records.complete(folder, config, arms, multiverse=multiverse))
         click.echo(f"\nRun folder, complete already: {folder}")
-        return 0
+        return int(failed)
     with (
         cache.opened(folder if no_cache else None, keep=resume) as store,
         open_workers(jobs or available_cores(), cluster) as workers,
@@ -226,11 +226,8 @@ def run(
         )  # fmt: skip
     if store.problem:
         click.echo(f"nothing was kept for later runs: {store.problem}", err=True)
-    terminal.show_table(report_tables(finished)[0])
-    for failure in finished.failures:
-        click.echo(_describe(failure), err=True)
+    failed = _show(finished)
     click.echo(f"\nRun folder: {folder}")
-    failed = any(failure.status == "failed" for failure in finished.failures)
     try:  # the run is complete: what cannot be noted elsewhere is a failure, not bad input
         history.append(history.beside(folder), finished)
         if track:
@@ -382,6 +379,17 @@ def audit(
     if stability:
         click.echo(folder / audit.STABILITY_NAME)
     return int(bool(findings["unreadable"] or findings.get("stability", {}).get("failed")))
+
+
+def _show(run: RunFolder) -> bool:
+    """Print a run's table and what failed or was skipped; whether anything failed."""
+    from benchmark import terminal
+    from benchmark.report.document import report_tables
+
+    terminal.show_table(report_tables(run)[0])
+    for failure in run.failures:
+        click.echo(_describe(failure), err=True)
+    return any(failure.status == "failed" for failure in run.failures)
 
 
 def _plot_history(run_dir: Path | None, path: Path) -> None:

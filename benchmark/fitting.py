@@ -7,6 +7,7 @@ files, importing and writing results are outside.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -143,15 +144,23 @@ def fit_together(
     together: FitTogether,
     tasks: Sequence[Task],
 ) -> list[Tested | Failure]:
-    """Fit an arm on all its tasks at once, whose time they share, and predict one by one."""
+    """Fit an arm on all its tasks at once, whose time they share, and predict one by one.
+
+    Where that fails, it warns and fits them one by one, so that each fails for itself.
+    """
     try:
         models = [build(task.arm, task.seed) for task in tasks]
         data = [(values[task.train], task.y, task.groups) for task in tasks]
         start = time.perf_counter()
         together(models, data)
         share_s = (time.perf_counter() - start) / len(tasks)
-    except Exception as error:  # any model may raise anything; the record says what
-        return [_failed(task, "fit", error) for task in tasks]
+    except Exception as error:  # any model may raise anything
+        warnings.warn(
+            f"{tasks[0].arm} cannot be fitted together and is fitted one by one: "
+            f"{describe_error(error)}",
+            RuntimeWarning, stacklevel=1,
+        )  # fmt: skip
+        return [fit_alone(values, build, pack, task) for task in tasks]
     return [
         _test(values, pack, task, model, share_s) for task, model in zip(tasks, models, strict=True)
     ]
@@ -168,13 +177,14 @@ def _test(
     try:
         probabilities, predict_s = _predict(model, values[task.test])
         training_auc = _auc(task.y, model.predict_proba(values[task.train])[:, 1])
+        threshold = float(model.threshold_)
         stage = "keep"
         packed = pack(model) if pack is not None and task.kept else b""
     except Exception as error:  # any model may raise anything; the record says what
         return _failed(task, stage, error)
     return Tested(
         probabilities=probabilities,
-        threshold=float(model.threshold_),
+        threshold=threshold,
         training_auc=training_auc,
         fit_s=fit_s,
         predict_s=predict_s,

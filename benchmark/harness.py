@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.cohort import Cohort
 from benchmark.config import Arm
@@ -32,11 +31,13 @@ from benchmark.workers import Workers
 class Memory(Protocol):
     """What earlier runs fitted and tested."""
 
-    def recall_fit(self, task: Task, table: FeatureTable) -> Tested | None:
-        """None where it is not known."""
+    def recall_fits(
+        self, tasks: Sequence[Task], table: FeatureTable, *, all_or_none: bool = False
+    ) -> list[Tested | None]:
+        """None where one is not known; all None where one is and ``all_or_none``."""
 
-    def keep_fit(self, task: Task, table: FeatureTable, tested: Tested) -> None:
-        """Remember it."""
+    def keep_fits(self, fits: Iterable[tuple[Task, Tested]], table: FeatureTable) -> None:
+        """Remember them, all or none."""
 
 
 @dataclass(frozen=True)
@@ -134,18 +135,15 @@ def _outcomes(
     done = 0
     for features, group in groupby(tasks, key=lambda task: task.arm.features):
         table, some = tables[features], list(group)
-        known = [bench.memory.recall_fit(t, table) if bench.memory else None for t in some]
-        missing = [t for t, found in zip(some, known, strict=True) if found is None]
+        settled = _recalled_or_together(some, table, bench)
+        missing = [task for task in some if id(task) not in settled]
         work = partial(fit_alone, table.values, bench.build, bench.pack)
         fresh = bench.workers.map(work, missing) if bench.workers.remote and missing else None
-        fitted = {} if fresh else _fit_together(table.values, missing, bench)
-        for each, found in zip(some, known, strict=True):
-            if found is not None:
-                outcome: Tested | Failure = found
+        for each in some:
+            if id(each) in settled:
+                outcome = settled[id(each)]
             elif fresh is not None:
                 outcome = next(fresh)
-            elif id(each) in fitted:
-                outcome = fitted[id(each)]
             else:
 
                 def on_epoch(epoch: int, epochs: int, started: int = done) -> None:
@@ -153,24 +151,35 @@ def _outcomes(
 
                 bench.progress.update(name, done, len(tasks))
                 outcome = work(each, on_epoch)
-            if bench.memory and isinstance(outcome, Tested) and not outcome.cached:
-                bench.memory.keep_fit(each, table, outcome)
+            if id(each) not in settled and bench.memory and isinstance(outcome, Tested):
+                bench.memory.keep_fits([(each, outcome)], table)
             done += 1
             yield outcome
 
 
-def _fit_together(
-    values: NDArray[Any], tasks: Sequence[Task], bench: Bench
+def _recalled_or_together(
+    tasks: Sequence[Task], table: FeatureTable, bench: Bench
 ) -> dict[int, Tested | Failure]:
-    """Of the arms that can be fitted at once, by the identity of the task."""
-    outcomes: dict[int, Tested | Failure] = {}
+    """What is known and what is fitted at once, by the identity of the task.
+
+    An arm that is fitted at once is recalled only as a whole: rounding depends on the company.
+    """
+    settled: dict[int, Tested | Failure] = {}
     for arm, group in groupby(tasks, key=lambda task: task.arm):
-        together = bench.together(arm) if bench.together else None
         own = list(group)
-        if together is not None and len(own) > 1:
-            fitted = fit_together(values, bench.build, bench.pack, together, own)
-            outcomes |= {id(task): outcome for task, outcome in zip(own, fitted, strict=True)}
-    return outcomes
+        together = bench.together(arm) if bench.together and not bench.workers.remote else None
+        known: Sequence[Tested | Failure | None] = [None] * len(own)
+        if bench.memory:
+            known = bench.memory.recall_fits(own, table, all_or_none=together is not None)
+        if together is not None and len(own) > 1 and None in known:
+            known = fit_together(table.values, bench.build, bench.pack, together, own)
+            if bench.memory:
+                fitted = zip(own, known, strict=True)
+                kept = [(task, found) for task, found in fitted if isinstance(found, Tested)]
+                bench.memory.keep_fits(kept, table)
+        found = zip(own, known, strict=True)
+        settled |= {id(task): outcome for task, outcome in found if outcome is not None}
+    return settled
 
 
 def _record(

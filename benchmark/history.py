@@ -51,6 +51,8 @@ def append(path: Path, run: RunFolder) -> None:
         Where the file is no history.
     """
     new = rows(run)
+    if new.empty:  # no arm finished
+        return
     with _locked(path):
         if path.exists():
             old = read(path)

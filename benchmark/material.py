@@ -171,6 +171,7 @@ def _describe(dataset: RoiDataset, cohort: Cohort, fingerprint: str) -> dict[str
         "cohort": ". ".join([cohort.describe(), *dataset.notes]),
         "n_rois": len(cohort.records),
         "n_patients": len(set(cohort.patients.tolist())),
+        "patients_known": not dataset.unnamed_patients_of,
         "n_malignant": int(cohort.labels.sum()),
         "excluded": cohort.excluded,
     }

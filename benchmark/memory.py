@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -51,6 +51,8 @@ class Memory:
         Of models, by name.
     together : bool
         Whether models are fitted together where they can, which rounds otherwise.
+    machines : sequence of tuple of str
+        Those that do the work, where they are not as this one.
     features, fits : Counts
     """
 
@@ -58,6 +60,7 @@ class Memory:
     contents: Mapping[str, str]
     settings: Mapping[str, Mapping[str, Any]]
     together: bool = False
+    machines: Sequence[tuple[str, ...]] = ()
     features: Counts = field(default_factory=Counts)
     fits: Counts = field(default_factory=Counts)
 
@@ -83,20 +86,27 @@ class Memory:
             }
         )
 
-    def recall_fit(self, task: Task, table: FeatureTable) -> Tested | None:
-        """None where it is not known, or its model is wanted and was not kept."""
-        key = self._fit_key(task, table)
-        stored = self.store.get([key]).get(key)
-        tested = None if stored is None else _unpack_fit(stored)
-        if tested is None or (task.kept and not tested.packed):
-            return None
-        self.fits.recalled += 1
-        return tested
+    def recall_fits(
+        self, tasks: Sequence[Task], table: FeatureTable, *, all_or_none: bool = False
+    ) -> list[Tested | None]:
+        """None where one is not known, or its model is wanted and was not kept."""
+        keys = [self._fit_key(task, table) for task in tasks]
+        stored = self.store.get(keys)
+        known = [_unpack_fit(stored[key]) if key in stored else None for key in keys]
+        found = [
+            None if tested is None or (task.kept and not tested.packed) else tested
+            for task, tested in zip(tasks, known, strict=True)
+        ]
+        if all_or_none and None in found:
+            return [None] * len(found)
+        self.fits.recalled += len(found) - found.count(None)
+        return found
 
-    def keep_fit(self, task: Task, table: FeatureTable, tested: Tested) -> None:
-        """Remember it."""
-        self.fits.done += 1
-        self.store.put({self._fit_key(task, table): _pack_fit(tested)})
+    def keep_fits(self, fits: Iterable[tuple[Task, Tested]], table: FeatureTable) -> None:
+        """Remember them, all or none."""
+        entries = {self._fit_key(task, table): _pack_fit(tested) for task, tested in fits}
+        self.fits.done += len(entries)
+        self.store.put(entries)
 
     def describe(self) -> dict[str, Any]:
         """For ``environment.json``: what was recalled and what was done."""
@@ -111,7 +121,7 @@ class Memory:
         attributes = {k: v for k, v in record.attributes.items() if k not in _WHEREABOUTS}
         return _key(
             "features", name, sources.digest(path_of("features", name)), sources.surroundings(),
-            self.contents[record.roi_id], record.roi_id, record.malignancy_ratings,
+            self.machines, self.contents[record.roi_id], record.roi_id, record.malignancy_ratings,
             record.intensities, attributes,
         )  # fmt: skip
 
@@ -119,7 +129,7 @@ class Memory:
         model = task.arm.model
         about = _key(
             "fit", model, sources.digest(path_of("models", model)), sources.surroundings(),
-            sources.digest(sources.ROOT / "benchmark" / "fitting.py"),
+            self.machines, sources.digest(sources.ROOT / "benchmark" / "fitting.py"),
             self.settings.get(model, {}), self.together, task.seed,
             task.y.tolist(), task.groups.tolist(),
         )  # fmt: skip
@@ -134,7 +144,8 @@ def _key(*parts: Any) -> bytes:
 def _pack(about: Mapping[str, Any], *arrays: NDArray[Any] | bytes) -> bytes:
     """A line of JSON, and bytes."""
     blobs = [each if isinstance(each, bytes) else each.tobytes() for each in arrays]
-    line = json.dumps({**about, "sizes": [len(blob) for blob in blobs]})
+    # Plug-ins may return numpy's numbers.
+    line = json.dumps({**about, "sizes": [len(blob) for blob in blobs]}, default=float)
     return b"".join([line.encode(), b"\n", *blobs])
 
 

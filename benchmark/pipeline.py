@@ -17,6 +17,7 @@ from benchmark import (
     reference,
     registry,
     scoring,
+    sources,
     stored_models,
     strata,
 )
@@ -57,6 +58,7 @@ def execute(
         For unusable input, and where no arm can run on it.
     """
     check_new(out)
+    sources.snapshot()  # of the code that is imported by now
     if require_gpu:
         _require_gpu(arms)
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -76,7 +78,8 @@ def execute(
     }
     memory = None
     if store is not None:
-        memory = Memory(store, contents, config.models, config.fit_together)
+        together = config.fit_together and not workers.remote
+        memory = Memory(store, contents, config.models, together, workers.machines())
 
     reference_s = reference.measure()
     features = extract(
@@ -167,7 +170,7 @@ def _planar(arms: Sequence[Arm], material: Material) -> list[Arm]:
 def _refuse_nothing(results: Results, dataset: RoiDataset) -> None:
     skipped = [f for f in results.failures if f.status == "skipped"]
     if not results.predictions and len(skipped) == len(results.failures):
-        reasons = "; ".join(f"{f.features}: {f.reason}" for f in skipped)
+        reasons = "; ".join(f"{f.features or f.stage}: {f.reason}" for f in skipped)
         raise ValueError(
             f"no arm can run on dataset '{dataset.name}' ({reasons}); name arms that can, as in "
             "--set 'arms=[\"paper_cnn:voxels2d_fixed\"]'"

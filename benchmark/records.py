@@ -46,7 +46,7 @@ import pandas as pd
 import tomli_w
 
 from benchmark import sources
-from benchmark.config import Config, as_toml_tree, flat_settings
+from benchmark.config import Arm, Config, as_toml_tree, flat_settings
 from benchmark.near_duplicates import Pair
 from benchmark.outcomes import Failure, FeatureTable, Results
 from benchmark.splits import Split, read_splits, write_splits
@@ -55,6 +55,9 @@ PREDICTION_COLUMNS = [
     "roi_id", "patient_id", "model", "features", "scheme", "repeat", "fold",
     "y_true", "y_prob", "threshold", "intensities",
 ]  # fmt: skip
+ID_COLUMNS = ("roi_id", "patient_id", "roi_a", "roi_b")
+"""Of any stored table."""
+
 TIMING_COLUMNS = [
     "model", "features", "stage", "repeat", "fold", "seconds", "n_rois", "n_cached", "device",
     "intensities",
@@ -123,16 +126,22 @@ def read_run(path: Path) -> RunFolder:
         raise ValueError(f"'{path}' is not a run folder: no {missing} in it") from error
 
 
-def complete(path: Path, config: Config) -> RunFolder:
-    """Read a run folder that is to have been made with a configuration.
+def complete(path: Path, config: Config, arms: Sequence[Arm], *, multiverse: bool) -> RunFolder:
+    """Read a run folder that is to have been made with a configuration, of these arms.
 
     Raises
     ------
     ValueError
-        Where it was made with another, naming the first key that differs. Arms are not compared:
-        those that the dataset cannot feed are left out of a run's own.
+        Where it was made with another, naming the first key that differs, or lacks a model or
+        the multiverse. Feature sets are not compared: single slices have others.
     """
     run = read_run(path)
+    had_models = {arm.partition(":")[0] for arm in run.config["arms"]}
+    lacking = [arm.model for arm in arms if arm.model not in had_models]
+    if multiverse and run.multiverse is None:
+        lacking.append("multiverse")
+    if lacking:
+        raise ValueError(f"'{path}' is a complete run without {lacking[0]}; name another folder")
     asked, had = (flat_settings(tree) for tree in (as_toml_tree(config), run.config))
     for key in asked.keys() | had.keys():
         if key != "arms" and asked.get(key) != had.get(key):
@@ -144,14 +153,16 @@ def complete(path: Path, config: Config) -> RunFolder:
 
 
 def _read_pairs(path: Path) -> tuple[Pair, ...]:
-    table = pd.read_csv(path, dtype={"roi_a": str, "roi_b": str})
+    table = read_csv(path)
     rows = zip(table.roi_a, table.roi_b, table.similarity, strict=True)
-    return tuple(Pair(str(a), str(b), float(similarity)) for a, b, similarity in rows)
+    return tuple(Pair(a, b, float(similarity)) for a, b, similarity in rows)
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """A stored table; an arm's empty name (extraction, say) stays text."""
-    table = pd.read_csv(path)
+    """A stored table; ids, and an arm's empty name (extraction, say), stay text."""
+    ids = dict.fromkeys(ID_COLUMNS, str)
+    # Only what is empty is missing: an id may be "NA".
+    table = pd.read_csv(path, dtype=ids, keep_default_na=False, na_values=[""])
     return table.fillna(dict.fromkeys(table.columns.intersection(["model", "features"]), ""))
 
 

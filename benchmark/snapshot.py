@@ -64,6 +64,6 @@ def read(path: Path) -> Snapshot:
         predictions=pd.read_parquet(path / "predictions.parquet"),
         metrics=read_csv(path / "metrics.csv"),
         timings=read_timings(path / "timings.csv"),
-        rois=read_csv(path / "rois.csv").astype({"roi_id": str, "patient_id": str}),
+        rois=read_csv(path / "rois.csv"),
         features=read_features(path),
     )

@@ -1,6 +1,7 @@
 """What a result depends on besides its input: source files, packages, processor, settings.
 
-A file's digest covers the files of this project that it imports, and what those import.
+A file's digest covers the files of this project that it imports, and what those import. Files are
+read once a process: what is edited while a process runs is not what it runs.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import ast
 import hashlib
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -36,11 +37,18 @@ def digest(path: Path) -> str:
     return _digest(_closure(path))
 
 
+@cache
+def snapshot() -> dict[Path, bytes]:
+    """This project's source files, as they were when first asked for."""
+    files = (file for package in _PACKAGES for file in (ROOT / package).rglob("*.py"))
+    return {file: file.read_bytes() for file in files}
+
+
 def _digest(files: Iterable[Path]) -> str:
     found = hashlib.sha256()
     for file in sorted(files):
         found.update(f"{file.relative_to(ROOT).as_posix()}\0".encode())
-        found.update(hashlib.sha256(file.read_bytes()).digest())
+        found.update(hashlib.sha256(snapshot()[file]).digest())
     return found.hexdigest()
 
 
@@ -56,14 +64,14 @@ def _closure(path: Path) -> set[Path]:
 
 def _imported(path: Path) -> list[Path]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(ast.parse(snapshot()[path])):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             # What is imported from a package may be a module of its own.
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     files = (ROOT / f"{name.replace('.', '/')}.py" for name in names if _ours(name))
-    return [file for file in files if file.is_file()]
+    return [file for file in files if file in snapshot()]
 
 
 def _ours(name: str) -> bool:
@@ -92,16 +100,40 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def gpus(folder: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
+    """NVIDIA GPUs that the driver names, whether or not a backend uses them."""
+    found = []
+    for told in sorted(folder.glob("*/information")):
+        lines = told.read_text(errors="replace").splitlines()
+        found += [line.partition(":")[2].strip() for line in lines if line.startswith("Model:")]
+    return found
+
+
+def machine() -> tuple[str, ...]:
+    """Processor, cores, GPUs, and variables; not those of threads, which Dask sets to 1."""
+    chosen = (v for v in _VARIABLES if not v.startswith(("MKL_", "OMP_", "OPENBLAS_")))
+    return (processor(), str(available_cores()), *gpus(), *chosen)
+
+
 @cache
 def surroundings() -> tuple[str, ...]:
     """What may change the last bits of a result, or how long it takes, on equal code and input."""
-    packages = (f"{name} {version}" for name, version in versions().items())
-    machine = platform.python_version(), processor(), str(available_cores())
-    return (*machine, *packages, *_VARIABLES)
+    threads = (v for v in _VARIABLES if v.startswith(("MKL_", "OMP_", "OPENBLAS_")))
+    return (platform.python_version(), *_packages(), *_cuda(), *machine(), *threads)
 
 
+@cache
 def identity() -> tuple[str, ...]:
-    """Digest of all of this project's code, and versions of Python and packages."""
-    code = _digest(file for package in _PACKAGES for file in (ROOT / package).rglob("*.py"))
-    packages = (f"{name} {version}" for name, version in versions().items())
-    return code, platform.python_version(), *packages
+    """Digest of all of this project's code, versions of Python and packages, Keras' backend."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    return _digest(snapshot()), platform.python_version(), *_packages(), *_cuda(), backend
+
+
+def _packages() -> Iterator[str]:
+    return (f"{name} {version}" for name, version in versions().items())
+
+
+def _cuda() -> list[str]:
+    """Packages with which a backend may find a GPU, of one version with those without."""
+    names = ((each.name, each.version) for each in metadata.distributions())
+    return sorted(f"{n} {v}" for n, v in names if n and ("nvidia" in n or "cuda" in n))

@@ -50,7 +50,7 @@ def load(run_folder: Path, arm: Arm, fold: int) -> Model | None:
     Raises
     ------
     ValueError
-        For a file that other versions of the packages wrote, or that is no model.
+        For a file that cannot be unpickled, as other versions of the packages may have written.
     """
     import joblib
 

@@ -13,9 +13,15 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
+from benchmark.sources import identity, machine
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_OTHER = (
+    "runs other code, packages or another KERAS_BACKEND than this process, and results would not "
+    "be those of one program; start it again"
+)
 _IN_FLIGHT = 4
 """Batches given to a worker at a time: enough that it never waits, and memory stays bounded."""
 
@@ -39,6 +45,9 @@ class Workers(Protocol):
 
     def describe(self) -> str:
         """In words."""
+
+    def machines(self) -> list[tuple[str, ...]]:
+        """What the machines that do the work are, where they are not as this one."""
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], *, batch: int = 1
@@ -64,6 +73,9 @@ class LocalWorkers:
 
     def describe(self) -> str:
         return f"{self.jobs} {'process' if self.jobs == 1 else 'processes'} of one machine"
+
+    def machines(self) -> list[tuple[str, ...]]:
+        return []
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], *, batch: int = 1
@@ -97,6 +109,10 @@ class ClusterWorkers:
         machines = {worker["host"] for worker in workers.values()}
         return f"Dask, {len(workers)} workers on {len(machines)} machines"
 
+    def machines(self) -> list[tuple[str, ...]]:
+        found = set(self._client.run(machine).values())
+        return sorted(found) if found != {machine()} else []
+
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], *, batch: int = 1
     ) -> Iterator[Result]:
@@ -104,21 +120,28 @@ class ClusterWorkers:
         # As a task's result the function travels to each worker once, however large what it
         # carries, and is computed again where the worker that held it is lost.
         carried = client.submit(_same, function, pure=False)
+        program = identity()
         room = _IN_FLIGHT * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
         waiting = iter(items)
         asked: deque[Any] = deque()
         while True:
             while len(asked) < room and (some := list(islice(waiting, batch))):
-                asked.append(client.submit(_each, carried, some, pure=False))
+                asked.append(client.submit(_each, carried, some, program, pure=False))
             if not asked:
                 return
             yield from self._gathered(asked.popleft())
 
     def _gathered(self, future: Any) -> Sequence[Any]:
+        from concurrent.futures import CancelledError
+
         from distributed import KilledWorker
 
         try:
             results: Sequence[Any] = future.result()
+        except CancelledError as error:
+            raise ValueError(
+                f"--cluster: the scheduler was lost ({error}); --resume goes on from here"
+            ) from error
         except KilledWorker as error:
             raise ValueError(
                 f"--cluster: a task was lost with every worker that tried it ({error}); do the "
@@ -138,7 +161,11 @@ def _same(function: Callable[[Item], Result]) -> Callable[[Item], Result]:
     return function
 
 
-def _each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def _each(
+    function: Callable[[Item], Result], items: Sequence[Item], program: tuple[str, ...]
+) -> list[Result]:
+    if identity() != program:  # of a worker that joined later
+        raise ValueError(f"--cluster: a worker {_OTHER}")
     return [function(item) for item in items]
 
 
@@ -183,8 +210,6 @@ def open_workers(jobs: int, cluster: str = "") -> Iterator[Workers]:
 def _connected(address: str) -> Iterator[Any]:
     from distributed import Client
 
-    from benchmark.sources import identity
-
     try:
         client = Client(address, timeout="10s")
     except (OSError, ValueError) as error:
@@ -208,8 +233,5 @@ def _connected(address: str) -> Iterator[Any]:
             ) from error
         for name, other in found.items():
             if other != identity():
-                raise ValueError(
-                    f"--cluster '{address}': worker {name} runs other code or packages than this "
-                    "process; results would not be those of one program"
-                )
+                raise ValueError(f"--cluster '{address}': worker {name} {_OTHER}")
         yield client

@@ -4,8 +4,9 @@
 
 Each size is a process of its own. ROIs are made as they are read: a ball in noise, 8 x 20 x 20
 voxels, labelled by its size and chance, two to a patient; nothing of it stands for CT. The stages
-are those of ``run``: read and check, extract ``diameter`` (each from voxels read anew), fit
-``size_only`` and ``prior`` on one split, statistics with 2,000 resamples of patients.
+are those of ``run``: read and check, look for near-duplicates (as far as ``run`` does), extract
+``diameter`` (each from voxels read anew), fit ``size_only`` and ``prior`` on one split, statistics
+and strata with 2,000 resamples of patients.
 Peak memory is the resident set's, of this process during the stage and of its largest worker since
 it began.
 """
@@ -26,7 +27,15 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmark import comparisons, records, scoring, sources  # noqa: E402
+from benchmark import (  # noqa: E402
+    characteristics,
+    comparisons,
+    near_duplicates,
+    records,
+    scoring,
+    sources,
+    strata,
+)
 from benchmark.cohort import LabelRule, assemble  # noqa: E402
 from benchmark.config import Arm, Bootstrap  # noqa: E402
 from benchmark.extraction import extract  # noqa: E402
@@ -84,14 +93,21 @@ def measure(n: int, jobs: int, seed: int) -> None:
         cells.append(f"{_peak_mb('self'):.0f}")
         return result
 
-    timed(lambda: check_voxels(dataset, cohort, workers, progress))
+    checked = timed(lambda: check_voxels(dataset, cohort, workers, progress))
+    if near_duplicates.too_many(n):
+        cells.extend(["-", "-"])
+    else:
+        ids = cohort.roi_ids.tolist()
+        timed(lambda: near_duplicates.find(ids, checked.thumbnails))
+    rois = characteristics.table(cohort, checked.measured)
     tables = timed(
         lambda: extract(
             dataset, cohort.records, ARMS, extractors(ARMS),
             workers=workers, progress=progress, results=results,
         )
     )  # fmt: skip
-    largest = max(_peak_mb(child.pid) for child in psutil.Process().children(recursive=True))
+    children = psutil.Process().children(recursive=True)
+    largest = max((_peak_mb(child.pid) for child in children), default=float("nan"))
     bench = Bench(Builder({}, jobs), seed, "train", workers, progress)
     timed(lambda: fit_and_test(tables, cohort, splits, ARMS, bench, results))
     if results.failures:
@@ -104,6 +120,7 @@ def measure(n: int, jobs: int, seed: int) -> None:
         scoring.score(*given, resampled)
         comparisons.compare(*given, splits, resampled)
         comparisons.rank_stability(*given)
+        strata.stratify(predictions, rois, Bootstrap(), seed)
 
     timed(statistics)
     print(f"| {n:,} | {' | '.join(cells)} | {largest:.0f} |", flush=True)
@@ -127,7 +144,7 @@ def main() -> None:
         return
     print(f"{sources.processor()}, {chosen.jobs} workers, seed {chosen.seed}")
     print(", ".join([f"Python {platform.python_version()}", f"numpy {np.__version__}"]))
-    stages = ("read, check", "extract", "fit", "statistics")
+    stages = ("read, check", "near-duplicates", "extract", "fit", "statistics")
     header = ["ROIs", *(f"{s}, {unit}" for s in stages for unit in ("s", "MB")), "worker MB"]
     print(f"| {' | '.join(header)} |\n|{'---:|' * len(header)}", flush=True)
     for size in chosen.sizes.split(","):

@@ -20,7 +20,7 @@ from made_run import HOSTILE, make_run
 
 from benchmark.records import RunFolder
 from benchmark.report.document import FORMATS, write_report
-from benchmark.report.gallery import Gallery, GalleryItem
+from benchmark.report.gallery import Gallery, GalleryFigure, GalleryItem
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
@@ -136,10 +136,12 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 def gallery(run: RunFolder) -> Gallery:
-    """One nodule for the report's gallery, its text as hostile as its ids."""
+    """One nodule and two figures for the report's gallery, the text as hostile as the ids."""
     first = run.rois.iloc[0]
     notes = (f"beside {run.rois.roi_id[1]}",)
     scores = {"logistic:radiomics": 0.91}
     item = GalleryItem(first.roi_id, first.patient_id, f"kind {HOSTILE}", 0, (1, 2), scores,
                        {f"picture {HOSTILE}": PIXEL}, notes)  # fmt: skip
-    return Gallery([item], [], pd.DataFrame(), {})
+    figures = [GalleryFigure(f"shap-{n}.png", f"Mean |SHAP value|, {n}", PIXEL) for n in "ab"]
+    said = [f"diameter of '{run.rois.roi_id[2]}': ValueError: empty"]
+    return Gallery([item], figures, pd.DataFrame(), {}, said)

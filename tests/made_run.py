@@ -88,6 +88,7 @@ def make_run(
         "dataset": {
             "name": f"made{mark}", "intensities": "synthetic" if synthetic else "acquired",
             "fingerprint": "0" * 8, "cohort": f"{n} ROIs of {n // 2} patients",
+            "patients_known": True,
         },
         "protocol": {
             "label": "label: mean of the readers' ratings > 3", "split": "split: made",
@@ -102,7 +103,9 @@ def make_run(
         "comparisons": comparisons.compare(predictions, config.bootstrap, 0, splits),
         "ranks": comparisons.rank_stability(predictions, config.bootstrap, 0),
         "rois": rois,
-        "near_duplicates": pd.DataFrame(columns=["roi_a", "roi_b", "similarity"]),
+        "near_duplicates": pd.DataFrame(
+            {"roi_a": ids[:2], "roi_b": ids[4:6], "similarity": [1.0, 0.99]}
+        ),
         "strata": strata.stratify(predictions, rois, config.bootstrap, 0),
     }
     path.mkdir(parents=True)

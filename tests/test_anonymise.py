@@ -14,6 +14,7 @@ from made_run import make_run
 
 from benchmark.records import RunFolder
 from benchmark.report.anonymise import Key, anonymise, draw_key
+from benchmark.report.cautions import cautions
 from benchmark.report.document import FORMATS, write_report
 
 
@@ -60,6 +61,25 @@ def test_order_does_not_give_ids_away(reported: RunFolder, shared: RunFolder) ->
     old, new = reported.rois.equivalent_diameter_mm, shared.rois.equivalent_diameter_mm
     assert sorted(old) == sorted(new)
     assert old.tolist() != new.tolist()
+
+
+def test_pairs_and_failures_are_in_the_order_of_new_ids(
+    reported: RunFolder, shared: RunFolder
+) -> None:
+    assert len(shared.near_duplicates) == len(reported.near_duplicates) == 2
+    pairs = [(pair.roi_a, pair.roi_b) for pair in shared.near_duplicates]
+    assert pairs == sorted(map(tuple, map(sorted, pairs)))
+    failed = [failure.roi_id for failure in shared.failures]
+    assert failed == sorted(failed)
+    near = [w for run in (reported, shared) for w in cautions(run) if w.startswith("Near-dup")]
+    assert len(near) == 2
+
+
+def test_what_the_gallery_says_names_nobody(reported: RunFolder, shared: RunFolder) -> None:
+    _, shown = anonymise(reported, gallery(reported))
+    assert shown is not None
+    (note,) = shown.notes
+    assert re.fullmatch(r"diameter of 'roi-\d+': ValueError: empty", note)
 
 
 def test_ids_are_drawn_anew_each_time(reported: RunFolder) -> None:

@@ -44,6 +44,31 @@ def test_a_changed_entry_is_thrown_away(tmp_path: Path) -> None:
     assert store.get([key(1)]) == {key(1): b"one"}
 
 
+def test_a_value_under_another_key_is_thrown_away(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.put({key(1): b"one", key(2): b"two"})
+    store.close()
+    with sqlite3.connect(tmp_path / "store") as connection:
+        connection.execute(  # as where an index leads to another row
+            "UPDATE entries SET (value, digest) = (SELECT value, digest FROM entries WHERE key = ?)"
+            "WHERE key = ?", [key(2), key(1)],
+        )  # fmt: skip
+    store = Store(tmp_path / "store")
+    assert store.get([key(1), key(2)]) == {key(2): b"two"}
+    assert (store.damaged, store.problem) == (1, "")
+
+
+def test_a_file_that_another_run_replaced_is_opened_again(tmp_path: Path) -> None:
+    one, other = (Store(tmp_path / "store") for _ in range(2))
+    one.put({key(1): b"one"})
+    other.put({key(2): b"two"})
+    one._remove()
+    other.put({key(3): b"three"})
+    one.put({key(4): b"four"})
+    assert other.get([key(3), key(4)]) == {key(3): b"three", key(4): b"four"}
+    assert (one.problem, other.problem) == ("", "")
+
+
 @pytest.mark.parametrize("where", ["all", "middle"])
 def test_a_damaged_file_is_begun_anew(tmp_path: Path, where: str) -> None:
     path = tmp_path / "store"
@@ -66,18 +91,30 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path, where: str) -> None:
 
 
 def test_what_was_used_longest_ago_makes_room(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store", limit=20_000)
+    store = Store(tmp_path / "store", limit=200_000)
     for number in range(15):
         store.put({key(number): bytes(1000)})
     store.get([key(0)])
-    for number in range(15, 60):
+    for number in range(15, 400):
         store.put({key(number): bytes(1000)})
         store.get([key(0)])
-    kept = store.get([key(number) for number in range(60)])
-    assert 15 <= len(kept) <= 20
+    kept = store.get([key(number) for number in range(400)])
+    assert 100 <= len(kept) <= 200
     assert key(0) in kept
-    assert key(59) in kept
+    assert key(399) in kept
     assert key(1) not in kept
+
+
+@pytest.mark.parametrize("size", [10, 3000])
+def test_stores_at_once_keep_to_the_limit_together(tmp_path: Path, size: int) -> None:
+    limit = 400_000
+    stores = [Store(tmp_path / "store", limit=limit) for _ in range(3)]
+    for number in range(3000):
+        stores[number % 3].put({key(number): bytes(size)})
+    assert (tmp_path / "store").stat().st_size < 1.1 * limit
+    found = stores[0].get([key(number) for number in range(3000)])
+    assert len(found) * (size + 200) > 0.5 * limit
+    assert key(2999) in found
 
 
 _WRITER = """

@@ -86,6 +86,29 @@ def test_the_same_command_gives_identical_predictions(
     pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
+def test_ids_may_look_like_numbers_or_like_nothing(
+    write_manifest: WriteManifest, tmp_path: Path
+) -> None:
+    change = {i: {"roi_id": f"{i:03}", "patient_id": f"{i // 2:02}"} for i in range(24)}
+    change[4]["roi_id"], change[6]["patient_id"], change[7]["patient_id"] = "NA", "null", "null"
+    root, out = write_manifest(24, change=change), tmp_path / "out"
+    arguments = ["--models", "size_only", "--jobs", "1", "--set", "bootstrap.samples=100"]
+    assert invoke("run", "--dataset", root, "--out", out, *arguments) == 0
+    run = records.read_run(out)
+    assert run.rois.roi_id.tolist() == sorted(row["roi_id"] for row in change.values())
+    assert {"00", "null"} <= set(run.rois.patient_id)
+    header = (out / "near_duplicates.csv").read_text().partition("\n")[0]
+    (out / "near_duplicates.csv").write_text(f"{header}\n003,NA,1.0,acquired\n")
+    (pair,) = records.read_run(out).near_duplicates
+    assert (pair.roi_a, pair.roi_b) == ("003", "NA")
+    assert invoke("report", out, "--anonymise", "--jobs", "1") == 0
+    assert invoke("drift", out, "--baseline", out) == 0
+    shared = records.read_run(out / "anonymised")
+    (pair,) = shared.near_duplicates
+    assert {pair.roi_a, pair.roi_b} < set(shared.rois.roi_id)
+    assert all(roi_id.startswith("roi-") for roi_id in shared.rois.roi_id)
+
+
 def test_a_written_configuration_repeats_the_run(
     write_manifest: WriteManifest, tmp_path: Path
 ) -> None:

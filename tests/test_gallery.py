@@ -186,7 +186,7 @@ def test_a_run_is_explained_without_retraining(
     assert all(claim in page for claim in CLAIMS)
     assert "SYNTHETIC" not in page
     for item in tree["items"]:
-        assert f"### `{item['roi_id']}`" in page
+        assert f"### {item['roi_id']}:" in page
     table = pd.read_csv(out / "explanations.csv")
     assert list(table.feature) == ["equivalent_diameter_mm", "volume_mm3"] or list(
         table.feature
@@ -215,6 +215,19 @@ def test_another_dataset_is_refused_and_the_tables_stand(
     assert invoke("report", out, "--format", "md", "--jobs", "1") == 0
     assert "no such file or folder" in capsys.readouterr().err
     assert not (out / "gallery.md").exists()
+
+
+def test_an_anonymised_copy_beside_the_dataset_has_no_gallery(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    out, root = tmp_path / "run", write_manifest(24)
+    assert invoke("run", "--dataset", root, "--out", out, *SIZE) == 0
+    assert invoke("report", out, "--format", "md", "--no-gallery", "--anonymise") == 0
+    monkeypatch.chdir(root.parent)  # where the dataset's name, which is kept, is its address
+    capsys.readouterr()
+    assert invoke("report", out / "anonymised", "--format", "md", "--jobs", "1") == 0
+    assert "no gallery: dataset 'rois' has other ROI ids than the run" in capsys.readouterr().err
 
 
 def test_runs_without_models_still_show_nodules(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmark.cache import Store
 from benchmark.cohort import Cohort, LabelRule, assemble
 from benchmark.config import Arm
 from benchmark.extraction import extract
 from benchmark.harness import Bench, fit_and_test
+from benchmark.memory import Memory
 from benchmark.outcomes import Results
 from benchmark.roi import Roi, RoiDataset, RoiRecord, UnavailableError
 from benchmark.splits import Split, SplitRule, make_splits
@@ -238,19 +241,78 @@ def test_arms_that_can_are_fitted_together() -> None:
     assert [t["stage"] for t in results.timings] == [t["stage"] for t in alone.timings]
 
 
-def test_fits_that_fail_together_are_each_recorded() -> None:
-    def broken(models: list[Any], data: list[tuple[np.ndarray, ...]]) -> None:
-        raise RuntimeError("no memory")
+class FailsAlone(BySize):
+    """Needs patient p0 to train on."""
 
+    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:
+        if "p0" not in groups:
+            raise ValueError("p0 is not there")
+        super().fit(X, y, groups)
+
+
+def test_fits_that_fail_together_fail_or_succeed_alone() -> None:
     dataset, cohort, splits = make()
     workers, results = LocalWorkers(1), Results()
     shared = {"workers": workers, "progress": Silent(), "results": results}
     tables = extract(dataset, cohort.records, [ARM], {"size": size}, **shared)
-    bench = Bench(lambda _, s: BySize(s), 0, "train", workers, Silent(), together=lambda _: broken)
-    fit_and_test(tables, cohort, splits, [ARM], bench, results)
-    assert [(f.stage, f.fold, f.reason) for f in results.failures] == [
-        ("fit", fold, "RuntimeError: no memory") for fold in range(3)
-    ]
+    bench = Bench(
+        lambda _, s: FailsAlone(s), 0, "train", workers, Silent(), together=lambda _: together
+    )
+    with pytest.warns(RuntimeWarning, match="is fitted one by one: ValueError: p0 is not there"):
+        fit_and_test(tables, cohort, splits, [ARM], bench, results)
+    (failure,) = results.failures
+    assert (failure.stage, failure.reason) == ("fit", "ValueError: p0 is not there")
+    alone = run([ARM], {"size": size}, lambda _, s: FailsAlone(s))
+    assert results.predictions == alone.predictions
+    assert len({p["fold"] for p in results.predictions}) == 2
+
+
+def test_an_arm_that_is_fitted_together_is_recalled_as_a_whole(tmp_path: Path) -> None:
+    dataset, cohort, splits = make()
+    store = Store(tmp_path / "store")
+    companies: list[int] = []
+
+    def counted(models: list[Any], data: list[tuple[np.ndarray, ...]]) -> None:
+        companies.append(len(models))
+        together(models, data)
+
+    def go(splits: list[Split]) -> Memory:
+        workers, results = LocalWorkers(1), Results()
+        # Keys name the file of a model and of a feature set: any that exist.
+        arm = Arm("prior", "diameter")
+        contents = {record.roi_id: record.roi_id for record in cohort.records}
+        memory = Memory(store, contents, {}, together=True)
+        tables = extract(
+            dataset, cohort.records, [arm], {"diameter": size},
+            workers=workers, progress=Silent(), results=results, memory=memory,
+        )  # fmt: skip
+        bench = Bench(
+            lambda _, s: BySize(s),
+            0,
+            "train",
+            workers,
+            Silent(),
+            memory,
+            together=lambda _: counted,
+        )
+        fit_and_test(tables, cohort, splits, [arm], bench, results)
+        return memory
+
+    go(splits[:2])
+    assert companies == [2]
+    assert (go(splits).fits.recalled, companies) == (0, [2, 3])  # not the third by itself
+    assert (go(splits).fits.recalled, companies) == (3, [2, 3])
+
+
+def test_a_model_without_a_threshold_is_a_failure() -> None:
+    class Without(BySize):
+        def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:
+            super().fit(X, y, groups)
+            del self.threshold_
+
+    results = run([ARM], {"size": size}, lambda _, s: Without(s))
+    assert [f.stage for f in results.failures] == ["predict"] * 3
+    assert "threshold_" in results.failures[0].reason
 
 
 def test_which_arms_can_be_fitted_together() -> None:

@@ -44,6 +44,15 @@ def test_every_run_appends_a_row_a_model(run: RunFolder) -> None:
     assert len(history.read(path)) == 2
 
 
+def test_a_run_in_which_nothing_finished_adds_nothing(run: RunFolder, tmp_path: Path) -> None:
+    path = tmp_path / "history.parquet"
+    history.append(path, replace(run, metrics=run.metrics[:0]))
+    assert not path.exists()
+    history.append(path, run)
+    history.append(path, replace(run, metrics=run.metrics[:0]))
+    assert len(history.read(path)) == 2
+
+
 def _append(path: Path, run: RunFolder, number: int) -> None:
     history.append(path, replace(run, path=run.path.with_name(f"run{number}")))
 

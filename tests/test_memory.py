@@ -22,6 +22,8 @@ from conftest import WriteManifest
 from test_cli import invoke, refused
 
 from benchmark import cache, sources
+from benchmark.extraction import Extracted
+from benchmark.memory import _pack_features, _unpack_features
 from benchmark.records import read_run
 from benchmark.report.tables import main_table
 
@@ -180,6 +182,11 @@ def test_a_digest_covers_what_the_file_imports() -> None:
     assert "svm.py" not in reached
 
 
+def forget() -> None:
+    sources.digest.cache_clear()
+    sources.snapshot.cache_clear()
+
+
 def test_a_changed_file_changes_the_digest_of_those_that_import_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,13 +198,14 @@ def test_a_changed_file_changes_the_digest_of_those_that_import_it(
     (folder / "two.py").write_text("import numpy\n")
 
     def digests() -> list[str]:
-        sources.digest.cache_clear()
+        forget()
         return [sources.digest(folder / f"{name}.py") for name in ("one", "two")]
 
     before = digests()
     (folder / "_shared.py").write_text("X = 2\n")
+    assert sources.digest(folder / "one.py") == before[0]  # what this process runs
     after = digests()
-    sources.digest.cache_clear()
+    forget()
     assert before[0] != after[0]
     assert before[1] == after[1]
 
@@ -257,9 +265,41 @@ def test_resume_of_a_complete_run(
     assert invoke("run", "--dataset", root, "--out", out, *ARMS, "--resume") == 0
     assert "complete already" in capsys.readouterr().out
     assert (out / "environment.json").read_text() == written
-    other = ["run", "--dataset", root, "--out", out, *ARMS, "--set", "seed=3", "--resume"]
+    more = ["run", "--dataset", root, "--out", out, *ARMS, "--resume"]
+    assert "is a complete run without multiverse" in refused(capsys, *more, "--multiverse")
+    xgb = [*more, "--models", "xgb", "--set", 'arms=["xgb:diameter"]']
+    assert "is a complete run without xgb" in refused(capsys, *xgb)
+    other = [*more, "--set", "seed=3"]
     assert "is a complete run with seed = 0, not 3" in refused(capsys, *other)
     assert "--resume needs the --out" in refused(capsys, "run", "--dataset", root, "--resume")
+
+
+def test_resume_of_a_complete_run_repeats_its_failures(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A label in a class of its own cannot be fitted by a model that tunes on inner folds.
+    arguments = ["run", "--dataset", write_manifest(), "--out", tmp_path / "one", *ARMS]
+    arguments += ["--set", "models.logistic.inner_folds=1"]
+    assert invoke(*arguments) == 1
+    first = capsys.readouterr().err
+    assert "failed fit logistic" in first
+    assert invoke(*arguments, "--resume") == 1
+    assert "failed fit logistic" in capsys.readouterr().err
+
+
+def test_numpys_numbers_are_kept() -> None:
+    values = {"n": np.int64(3), "mean": np.float32(0.5), "flat": np.bool_(True)}
+    kept = _unpack_features("r", _pack_features(Extracted("r", 0.1, values)))
+    assert kept.value == {"n": 3.0, "mean": 0.5, "flat": 1.0}
+
+
+def test_gpus_and_their_packages_are_part_of_the_surroundings(tmp_path: Path) -> None:
+    for place, name in (("0", "NVIDIA H100"), ("1", "Other")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "information").write_text(f"Model: \t {name}\nIRQ: 1\n")
+    assert sources.gpus(tmp_path) == ["NVIDIA H100", "Other"]
+    assert sources.gpus(tmp_path / "none") == []
+    assert set(sources.gpus()) <= set(sources.surroundings())
 
 
 def test_universes_are_recalled_too(write_manifest: WriteManifest, tmp_path: Path) -> None:

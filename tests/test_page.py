@@ -7,12 +7,16 @@ import hashlib
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import gallery
 
 from benchmark.records import RunFolder
+from benchmark.report.html import Section, render
+from benchmark.report.tables import main_table
 
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync",
@@ -69,7 +73,7 @@ def opened(browser: Any, reported: RunFolder, request: pytest.FixtureRequest) ->
 def test_it_carries_everything_and_allows_nothing_else(html: str) -> None:
     sources = re.findall(r'(?:src|href)="([^"]{1,30})', html)
     assert all(source.startswith(("data:image/", "#")) for source in sources)
-    assert len([source for source in sources if source.startswith("data:")]) == 10
+    assert len([source for source in sources if source.startswith("data:")]) == 12
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
     assert policy is not None
     assert "default-src 'none'" in policy[1].replace("&#39;", "'")
@@ -79,6 +83,18 @@ def test_it_carries_everything_and_allows_nothing_else(html: str) -> None:
         digest = base64.b64encode(hashlib.sha256(text[1].encode()).digest()).decode()
         assert f"sha256-{digest}" in policy[1]
     assert len(html) < 15_000_000
+
+
+def test_every_figure_of_the_gallery_stands_once(html: str) -> None:
+    captions = re.findall(r"<figcaption>Mean \|SHAP value\|, (\w)</figcaption>", html)
+    assert captions == ["a", "b"]
+
+
+def test_figures_and_notes_stand_where_no_nodule_is_picked(reported: RunFolder) -> None:
+    shown = replace(gallery(reported), items=[])
+    page = render(reported, [Section("Results", [main_table(reported)])], [], shown)
+    assert page.count("<figcaption>Mean |SHAP value|") == 2
+    assert "ValueError: empty" in page
 
 
 def test_text_is_escaped(html: str) -> None:

@@ -132,10 +132,15 @@ def test_latex_of_characters_that_it_lacks() -> None:
     assert latex_document([table]).count(r"\documentclass") == 1
 
 
-def test_hostile_names_stay_cells_in_markdown(reported: RunFolder) -> None:
-    text = (reported.path / "report.md").read_text()
+@pytest.mark.parametrize("name", ["report", "gallery", "checklists", "model_cards"])
+def test_hostile_names_are_escaped_in_markdown(reported: RunFolder, name: str) -> None:
+    text = (reported.path / f"{name}.md").read_text()
     assert "<script" not in text.replace("\\<script", "")
     assert HOSTILE not in text
+
+
+def test_hostile_names_stay_cells_in_markdown(reported: RunFolder) -> None:
+    text = (reported.path / "report.md").read_text()
     for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         bars = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(bars) == 1

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from distributed import Client, LocalCluster
 from test_cli import invoke, refused
 
 from benchmark import config as configuration
-from benchmark import pipeline
-from benchmark.workers import ClusterWorkers, LocalWorkers, Workers, open_workers, spread
+from benchmark import pipeline, sources
+from benchmark.sources import identity
+from benchmark.workers import ClusterWorkers, LocalWorkers, Workers, _each, open_workers, spread
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -86,6 +87,43 @@ def failing(number: int) -> int:
 def test_what_a_task_raises_is_raised(remote: ClusterWorkers) -> None:
     with pytest.raises(RuntimeError, match="cannot do 3"):
         list(remote.map(failing, [3]))
+
+
+def test_a_worker_with_another_program_is_refused_whenever_it_joins() -> None:
+    assert _each(square, [3], identity()) == [9]
+    with pytest.raises(ValueError, match="a worker runs other code, packages or another KERAS_BA"):
+        _each(square, [3], ("other",))
+
+
+def test_workers_on_a_machine_like_this_one_are_not_told_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in os.environ.items():  # what Keras set in this process by now
+        if f"{name}={value}" not in sources._VARIABLES and name.startswith(sources._PREFIXES):
+            monkeypatch.delenv(name)
+    with open_workers(1, "local:1") as alike:
+        assert alike.machines() == []
+    monkeypatch.setenv("TF_ANYTHING", "1")
+    with open_workers(1, "local:1") as other:
+        assert ["TF_ANYTHING=1" in found for found in other.machines()] == [True]
+
+
+def slow(number: int) -> int:
+    time.sleep(0.5)
+    return number
+
+
+def test_a_lost_scheduler_is_told_in_a_line() -> None:
+    started = scheduler(1)
+    with (
+        pytest.raises(ValueError, match=r"the scheduler was lost .*--resume goes on from here"),
+        started as address,
+        open_workers(1, address) as workers,
+    ):
+        results = workers.map(slow, range(100))
+        assert next(results) == 0
+        started.processes[0].kill()
+        list(results)
 
 
 SETTINGS = ["bootstrap.samples=100", "splits.scheme=kfold", "splits.folds=3"]
@@ -167,8 +205,11 @@ def test_a_running_scheduler_is_used(write_manifest: WriteManifest, tmp_path: Pa
 class scheduler:  # noqa: N801
     """``dask scheduler`` and ``dask worker`` as a user starts them, in the project's root."""
 
-    def __init__(self, workers: int, *options: str, cwd: Path = ROOT) -> None:
+    def __init__(
+        self, workers: int, *options: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+    ) -> None:
         self.n_workers, self.options, self.cwd = workers, options, cwd
+        self.env = os.environ | {"PYTHONPATH": str(cwd)} | dict(env or {})
         self.processes: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> str:
@@ -191,7 +232,7 @@ class scheduler:  # noqa: N801
                 subprocess.Popen(
                     [*command, *options, "--no-dashboard"], cwd=self.cwd,
                     stderr=subprocess.DEVNULL, text=True,
-                    env=os.environ | {"PYTHONPATH": str(self.cwd)},
+                    env=self.env,
                 )
             )  # fmt: skip
         with Client(address) as client:
@@ -216,6 +257,15 @@ def test_unsuited_workers_are_refused(options: tuple[str, ...], message: str) ->
     with (
         scheduler(1 if options else 0, *options) as address,
         pytest.raises(ValueError, match=message),
+        open_workers(1, address),
+    ):
+        pass
+
+
+def test_workers_on_another_backend_are_refused() -> None:
+    with (
+        scheduler(1, env={"KERAS_BACKEND": "jax"}) as address,
+        pytest.raises(ValueError, match="another KERAS_BACKEND than this process"),
         open_workers(1, address),
     ):
         pass

@@ -106,7 +106,8 @@ def open_dataset(path: Path | UPath) -> RoiDataset:
         first_row[record.roi_id] = number
         records.append(record)
     folder = manifest.parent.resolve() if isinstance(manifest, Path) else manifest.parent
-    name = folder.name if manifest.name == FILE_NAME else manifest.stem
+    # An archive's root has no name.
+    name = folder.name if manifest.name == FILE_NAME and folder.name else manifest.stem
     return RoiDataset(name, tuple(records), ManifestReader(manifest))
 
 

@@ -24,13 +24,12 @@ import pandas as pd
 import tomli_w
 
 from benchmark.folders import new_folder, remove
-from benchmark.records import RunFolder, read_run
+from benchmark.records import ID_COLUMNS, RunFolder, read_run
 from benchmark.report.gallery import Gallery
 
 FOLDER = "anonymised"
 """Inside the run folder."""
 
-_COLUMNS = ("roi_id", "patient_id")
 _TABLES = (".csv", ".parquet")
 _PLACES = ("universe", "models", "model", "features", "repeat", "fold")
 
@@ -62,8 +61,8 @@ class Key:
         """A table with new ids and in their order, and every other text searched for old ones."""
         table = table.copy()
         for column in table.columns:
-            if column in _COLUMNS:
-                new = self.rois if column == "roi_id" else self.patients
+            if column in ID_COLUMNS:
+                new = self.patients if column == "patient_id" else self.rois
                 table[column] = [new[old] for old in table[column]]
             elif pd.api.types.is_string_dtype(table[column]):
                 changed = {old: self.text(old) for old in table[column].dropna().unique()}
@@ -74,6 +73,10 @@ class Key:
             place = table.groupby(places, sort=False).ngroup() if places else 0
             table = table.assign(place=place).sort_values(["place", "roi_id"], kind="stable")
             table = table.drop(columns="place")
+        if "roi_a" in table:
+            pairs = [sorted(pair) for pair in zip(table.roi_a, table.roi_b, strict=True)]
+            table[["roi_a", "roi_b"]] = pd.DataFrame(pairs, table.index, ["roi_a", "roi_b"], str)
+            table = table.sort_values(["roi_a", "roi_b"])
         return table.reset_index(drop=True)
 
     @cached_property
@@ -129,7 +132,9 @@ def anonymise(run: RunFolder, gallery: Gallery | None = None) -> tuple[RunFolder
                 anonymous.to_parquet(draft / name, index=False, compression="zstd")
         _write_json(draft / "splits.json", _splits(run, key))
         failures = json.loads((run.path / "failures.json").read_text())
-        _write_json(draft / "failures.json", [_failure(failure, key) for failure in failures])
+        anonymous_failures = [_failure(failure, key) for failure in failures]
+        anonymous_failures.sort(key=lambda failure: failure["roi_id"])
+        _write_json(draft / "failures.json", anonymous_failures)
         command = [_without_folders(word) for word in run.environment["command"]]
         environment = {**run.environment, "command": command}
         _write_json(draft / "environment.json", _walk(environment, key))
@@ -147,7 +152,9 @@ def anonymise(run: RunFolder, gallery: Gallery | None = None) -> tuple[RunFolder
         )
         for item in (gallery.items if gallery else ())
     ]
-    return read_run(out), replace(gallery, items=items) if gallery else None
+    if gallery is not None:
+        gallery = replace(gallery, items=items, notes=list(map(key.reason, gallery.notes)))
+    return read_run(out), gallery
 
 
 def _numbered(ids: set[str], kind: str) -> dict[str, str]:
@@ -169,7 +176,7 @@ def _tables(folder: Path) -> dict[str, pd.DataFrame]:
         else:
             continue
         if "intensities" in table:
-            tables[path.name] = table.astype({n: str for n in _COLUMNS if n in table})
+            tables[path.name] = table.astype({n: str for n in ID_COLUMNS if n in table})
     return tables
 
 

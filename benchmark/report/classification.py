@@ -105,6 +105,7 @@ def paper_table(run: RunFolder) -> Table:
             "The AUC's cannot be had from the counts.",
             "The protocols differ in nodules, labels, unit (image or ROI) and split: the rows say "
             "where each result lies, not which model is better.",
+            f"n: ROIs or images. {_AT_THRESHOLDS}",
         ],
     )  # fmt: skip
 

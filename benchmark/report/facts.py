@@ -69,6 +69,7 @@ def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
         "reference_quality": label_note(run) if rated else "",
         "label_interval": "None: the ratings were given on these images." if rated else "",
         "sensitivity": _sensitivity(run),
+        "strata": _strata(run),
         "explanations": "",
         "internal": _internal(run),
         "external": _external(run),
@@ -140,10 +141,15 @@ def _training_size(run: RunFolder) -> str:
 
 
 def _disjoint(run: RunFolder) -> str:
+    if not run.environment["dataset"].get("patients_known", True):
+        return "ROI: the dataset names no patients, and one may stand on both sides of a split."
     patient_of = dict(zip(run.rois.roi_id, run.rois.patient_id, strict=True))
     tested, with_patient = leaked(run.splits, patient_of)
     if not with_patient:
-        return "Patient: no patient's ROIs stand on both sides of a split."
+        return (
+            "Patient: no patient's ROIs stand on both sides of a split; whatever is fitted sees "
+            "training patients only."
+        )
     share = percent(with_patient / tested)
     return f"ROI: {with_patient} of {tested} tested ROIs ({share}) have their patient in training."
 
@@ -183,14 +189,16 @@ def _rater_spread(run: RunFolder) -> str:
 
 
 def _sensitivity(run: RunFolder) -> str:
-    parts = []
-    if len(run.strata):
-        names_ = ", ".join(dict.fromkeys(run.strata.stratum))
-        parts.append(f"Metrics within strata of {names_}.")
+    parts = [_strata(run)] if len(run.strata) else []
     if run.multiverse is not None:
         n = run.multiverse.universe.nunique()
         parts.append(f"Multiverse: {n} combinations of label rule and split.")
     return " ".join(parts)
+
+
+def _strata(run: RunFolder) -> str:
+    named = ", ".join(dict.fromkeys(run.strata.stratum))
+    return f"Metrics within strata of {named}." if named else ""
 
 
 def _is_external(run: RunFolder) -> bool:

@@ -26,7 +26,7 @@ from benchmark.records import RunFolder
 from benchmark.report import drawings
 from benchmark.report.explanations import SAMPLE, Explanations, explain
 from benchmark.report.picks import KINDS, RULE, Pick, pick
-from benchmark.report.tables import SYNTHETIC, decimal
+from benchmark.report.tables import SYNTHETIC, decimal, escape_markdown
 from benchmark.workers import LocalWorkers
 
 Draw = Callable[[], bytes]
@@ -174,6 +174,8 @@ def _same_material(run: RunFolder, jobs: int, progress: Progress) -> Material:
             f"dataset '{config.dataset}' is not what the run was made on: its fingerprint is "
             f"{now[:12]}, the run's {then[:12]}; pictures of other voxels would mislead"
         )
+    if not set(run.predictions.roi_id) <= set(material.cohort.roi_ids.tolist()):
+        raise ValueError(f"dataset '{config.dataset}' has other ROI ids than the run (anonymised?)")
     return material
 
 
@@ -257,11 +259,13 @@ def _write_pictures(folder: Path, number: int, item: GalleryItem) -> dict[str, s
 
 def _page(shown: Gallery, files: list[dict[str, str]], run: RunFolder) -> str:
     suffix = " [SYNTHETIC INTENSITIES]" if run.synthetic else ""
-    lines = [f"# Gallery: {run.environment['dataset']['name']}{suffix}", ""]
+    name = escape_markdown(f"{run.environment['dataset']['name']}{suffix}")
+    lines = [f"# Gallery: {name}", ""]
     if run.synthetic:
         lines += [f"**{SYNTHETIC}**", ""]
     lines += [*(f"- {claim}" for claim in (*CLAIMS, RULE)), ""]
-    lines += [*(f"- **{note}**" for note in shown.notes), ""] if shown.notes else []
+    if shown.notes:
+        lines += [*(f"- **{escape_markdown(note)}**" for note in shown.notes), ""]
     for arm, mean in shown.sanity.items():
         lines.append(
             f"- `{arm}`: rank correlation of heat maps with those of shuffled weights "
@@ -290,7 +294,7 @@ def _describe(item: GalleryItem, pictures: dict[str, str]) -> list[str]:
     ratings = f", readers' ratings {' '.join(map(str, item.ratings))}" if item.ratings else ""
     scores = ", ".join(f"`{arm}` {decimal(score)}" for arm, score in item.scores.items())
     return [
-        f"### `{item.roi_id}`: label {label}{ratings}",
+        f"### {escape_markdown(item.roi_id)}: label {label}{ratings}",
         "",
         f"P(malignant): {scores}",
         "",

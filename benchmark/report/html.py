@@ -76,9 +76,7 @@ def render(
         gallery=_gallery(gallery) if gallery else [],
         gallery_notes=[*gallery.notes, *CLAIMS, RULE] if gallery else [],
         gallery_figures=[
-            (each.caption, _png(each.picture))
-            for each in (gallery.figures if gallery else [])
-            for figure in (gallery.figures if gallery else [])
+            (each.caption, _png(each.picture)) for each in (gallery.figures if gallery else [])
         ],
         failures=run.failures,
         environment=_environment(run),

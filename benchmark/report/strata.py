@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
+
 from benchmark.records import RunFolder
 from benchmark.report.tables import SYNTHETIC, Table, with_interval
 from benchmark.strata import LIFT, MIN_PATIENTS
@@ -22,15 +24,17 @@ def strata_tables(run: RunFolder) -> list[Table]:
     """One table a stratum: an arm a row, AUC and its lift over size in each level."""
     tables = []
     for stratum, rows in run.strata.groupby("stratum", sort=False):
-        firsts = rows.drop_duplicates("level").to_dict("records")
-        levels = {row["level"]: (row["n_rois"], row["n_malignant"]) for row in firsts}
+        levels = {
+            str(level): f"n {_range(own.n_rois)}, {_range(own.n_malignant)} malignant"
+            for level, own in rows.groupby("level", sort=False)
+        }
         cells = {
             (row["model"], row["features"], row["level"], row["metric"]): row
             for row in rows.to_dict("records")
         }
         header = [
-            f"{name}, {level} (n {n}, {malignant} malignant)"
-            for level, (n, malignant) in levels.items()
+            f"{name}, {level} ({counts})"
+            for level, counts in levels.items()
             for name in ("AUC", "AUC - size")
         ]
         body = []
@@ -47,3 +51,9 @@ def strata_tables(run: RunFolder) -> list[Table]:
         title = f"Strata: {stratum}{suffix}"
         tables.append(Table(title, ("model", "features", *header), body, list(notes)))
     return tables
+
+
+def _range(counts: pd.Series[int]) -> str:
+    """Of the arms, which differ where a feature set or a fit failed."""
+    low, high = int(counts.min()), int(counts.max())
+    return str(low) if low == high else f"{low} to {high}"

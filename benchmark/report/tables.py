@@ -143,17 +143,17 @@ def duration(seconds: float) -> str:
 
 def as_markdown(table: Table, level: int = 1) -> str:
     """A pipe table under a heading of a level, warnings before it, the notes as a list."""
-    lines = [f"{'#' * level} {_escape_markdown(table.title)}", ""]
+    lines = [f"{'#' * level} {escape_markdown(table.title)}", ""]
     if table.notes and table.notes[0] == SYNTHETIC:
         lines += [f"**{SYNTHETIC}**", ""]
     if table.warnings:
         lines += ["**Method warnings**", ""]
-        lines += [*(f"- {_escape_markdown(warning)}" for warning in table.warnings), ""]
+        lines += [*(f"- {escape_markdown(warning)}" for warning in table.warnings), ""]
     names, figures = table.n_names, len(table.header) - table.n_names
-    lines.append(f"| {' | '.join(map(_escape_markdown, table.header))} |")
+    lines.append(f"| {' | '.join(map(escape_markdown, table.header))} |")
     lines.append(f"|{'|'.join(['---'] * names + ['---:'] * figures)}|")
-    lines += [f"| {' | '.join(map(_escape_markdown, row))} |" for row in table.rows]
-    notes = [f"- {_escape_markdown(n)}" for n in table.notes if n != SYNTHETIC]
+    lines += [f"| {' | '.join(map(escape_markdown, row))} |" for row in table.rows]
+    notes = [f"- {escape_markdown(n)}" for n in table.notes if n != SYNTHETIC]
     lines += ["", *notes, ""] if notes else [""]
     return "\n".join(lines)
 
@@ -236,7 +236,7 @@ def _failure_note(run: RunFolder) -> str:
     failed = sum(f.status == "failed" for f in run.failures)
     skipped = [f for f in run.failures if f.status == "skipped"]
     parts = [f"{failed} failures are recorded in failures.json"] if failed else []
-    parts += [f"{f.features} skipped: {f.reason}" for f in skipped]
+    parts += [f"{f.features or f.stage} skipped: {f.reason}" for f in skipped]
     return "; ".join(parts)
 
 
@@ -246,7 +246,8 @@ def sentence(text: str) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def _escape_markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
+    """The text on one line, with nothing in it that Markdown or HTML would act on."""
     text = " ".join(text.split())
     for character in "\\|*_<>`":
         text = text.replace(character, f"\\{character}")
