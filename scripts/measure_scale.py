@@ -65,7 +65,8 @@ def read(record: RoiRecord) -> Roi:
         (axis - (n - 1) / 2) * mm for axis, n, mm in zip(AXES, SHAPE, SPACING_MM, strict=True)
     )
     mask = z**2 + y**2 + x**2 <= radius_mm**2
-    noise = rng.normal(0, 60, SHAPE).astype(np.float32)
+    # So loud that none are near-duplicates: to name a tenth of all pairs would take the memory.
+    noise = rng.normal(0, 400, SHAPE).astype(np.float32)
     return Roi(record, np.where(mask, 30, -850).astype(np.float32) + noise, mask, SPACING_MM)
 
 
