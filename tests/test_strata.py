@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import combinations, permutations
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import roc_auc_score
 
 from benchmark import characteristics
 from benchmark.cohort import LabelRule, assemble
 from benchmark.config import Bootstrap
 from benchmark.roi import Roi, RoiDataset, RoiRecord
-from benchmark.strata import LIFT, MATCHED_RATIO, MIN_PATIENTS, match_by_size, stratify
+from benchmark.strata import LIFT, MATCHED_RATIO, MIN_PATIENTS, _assign, match_by_size, stratify
 
 BOOTSTRAP = Bootstrap(samples=100)
 
@@ -121,6 +123,37 @@ def test_matching_finds_as_many_pairs_as_there_can_be() -> None:
         diameter = rng.uniform(5, 8, 9)
         matched = match_by_size(diameter, y_true)
         assert matched[y_true == 1].sum() == matched[y_true == 0].sum() == _most_pairs(diameter)
+
+
+@pytest.mark.parametrize(
+    ("n_malignant", "n_benign"), [(30, 50), (50, 30), (40, 40), (1, 9), (0, 3)]
+)
+def test_matching_is_the_cheapest_of_the_largest(n_malignant: int, n_benign: int) -> None:
+    rng = np.random.default_rng(n_malignant)
+    for spread in (0.1, 0.5, 1.5):
+        y_true = rng.permutation(np.repeat([1, 0], [n_malignant, n_benign]))
+        diameter = rng.lognormal(2, spread, len(y_true))
+        one, other = (np.sort(np.log(diameter[y_true == label])) for label in (1, 0))
+        distance, limit = np.abs(np.subtract.outer(one, other)), np.log(MATCHED_RATIO)
+        rows, columns = linear_sum_assignment(np.where(distance <= limit, distance, 100 * limit))
+        cheapest = [d for d in distance[rows, columns] if d <= limit]
+        pairs = list(_assign(one, other))
+        assert len({row for row, _ in pairs}) == len({column for _, column in pairs})
+        assert len(pairs) == len(cheapest)
+        assert sum(distance[pair] for pair in pairs) == pytest.approx(sum(cheapest), abs=1e-12)
+        matched = match_by_size(diameter, y_true)
+        assert matched[y_true == 1].sum() == matched[y_true == 0].sum() == len(pairs)
+
+
+def test_matching_of_many_takes_little_memory() -> None:
+    rng = np.random.default_rng(0)
+    y_true = np.repeat([1, 0], 4000)
+    tracemalloc.start()
+    matched = match_by_size(rng.lognormal(2, 0.5, 8000), y_true)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert matched.sum() > 7000
+    assert peak < 8e6  # as floats, the distances alone would be 128 MB
 
 
 def _most_pairs(diameter: np.ndarray) -> int:
