@@ -302,6 +302,10 @@ def report(
 @click.option(
     "--baseline", type=click.Path(path_type=Path), help="Default: the committed one; or a run."
 )
+@click.option(
+    "--margins", "margins_path", type=click.Path(path_type=Path), metavar="FILE.toml",
+    help="Margins of your own; default: this project's, whose CNN is of 51 nodules.",
+)  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for drift.*; default RUN_DIR.")
 @click.option(
     "--max-slowdown", type=click.FloatRange(min=1), metavar="FACTOR",
@@ -313,6 +317,7 @@ def report(
 def drift(
     run_dir: Path,
     baseline: Path | None,
+    margins_path: Path | None,
     out: Path | None,
     max_slowdown: float | None,
     strict: bool,
@@ -330,7 +335,7 @@ def drift(
         click.echo(baselines.refresh(run_dir, against, reason))
         return 0
     found = gate.compare(
-        snapshot.read(against), snapshot.read(run_dir), margins.read(),
+        snapshot.read(against), snapshot.read(run_dir), margins.read(margins_path or margins.PATH),
         max_slowdown=max_slowdown, strict=strict,
     )  # fmt: skip
     for table in outputs.tables(found):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -485,14 +486,30 @@ def test_another_machines_last_bits_are_the_same_and_a_changed_decision_is_not()
         assert ({v.verdict for v in found} == {"same"}) is same
 
 
+def shuffle_a_little(table: pd.DataFrame) -> pd.DataFrame:
+    noise = np.random.default_rng(1).normal(0, 0.15, len(table))
+    moved = (table.y_prob + noise).clip(0.01, 0.99)
+    return table.assign(y_prob=table.y_prob.where(table.model != "logistic", moved))
+
+
+def test_margins_of_ones_own(
+    base: Path, copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit_predictions(copy, shuffle_a_little)
+    wide = re.sub(r"(?m)^margin = .*$", "margin = 0.9", margins.PATH.read_text())
+    (tmp_path / "wide.toml").write_text(wide)
+    for options, conclusive in ((), False), (("--margins", str(tmp_path / "wide.toml")), True):
+        _, found = gate(copy, base, *options)
+        gated = [v for v in found["verdicts"] if v["gated"] and v["model"] == "logistic"]
+        assert gated
+        assert all(v["conclusive"] for v in gated) is conclusive
+    capsys.readouterr()
+    missing = ["drift", copy, "--baseline", base, "--margins", tmp_path / "no.toml"]
+    assert "no such file" in refused(capsys, *missing)
+
+
 def test_strict_fails_what_is_open(base: Path, copy: Path) -> None:
     """Forty ROIs cannot exclude a loss of .03 where predictions moved in earnest."""
-
-    def shuffle_a_little(table: pd.DataFrame) -> pd.DataFrame:
-        noise = np.random.default_rng(1).normal(0, 0.15, len(table))
-        moved = (table.y_prob + noise).clip(0.01, 0.99)
-        return table.assign(y_prob=table.y_prob.where(table.model != "logistic", moved))
-
     edit_predictions(copy, shuffle_a_little)
     status, found = gate(copy, base)
     open_ = [v for v in found["verdicts"] if v["gated"] and not v["conclusive"]]
