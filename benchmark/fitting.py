@@ -143,10 +143,10 @@ def fit_together(
     pack: Pack | None,
     together: FitTogether,
     tasks: Sequence[Task],
-) -> list[Tested | Failure]:
+) -> list[Tested | Failure] | None:
     """Fit an arm on all its tasks at once, whose time they share, and predict one by one.
 
-    Where that fails, it warns and fits them one by one, so that each fails for itself.
+    Where the fit fails, it warns and gives None.
     """
     try:
         models = [build(task.arm, task.seed) for task in tasks]
@@ -160,7 +160,7 @@ def fit_together(
             f"{describe_error(error)}",
             RuntimeWarning, stacklevel=1,
         )  # fmt: skip
-        return [fit_alone(values, build, pack, task) for task in tasks]
+        return None
     return [
         _test(values, pack, task, model, share_s) for task, model in zip(tasks, models, strict=True)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -32,12 +32,19 @@ class Memory(Protocol):
     """What earlier runs fitted and tested."""
 
     def recall_fits(
-        self, tasks: Sequence[Task], table: FeatureTable, *, all_or_none: bool = False
+        self, tasks: Sequence[Task], table: FeatureTable, *, together: bool = False
     ) -> list[Tested | None]:
-        """None where one is not known; all None where one is and ``all_or_none``."""
+        """None where one is not known; of tasks fitted ``together``, all or none."""
 
-    def keep_fits(self, fits: Iterable[tuple[Task, Tested]], table: FeatureTable) -> None:
-        """Remember them, all or none."""
+    def keep_fits(
+        self,
+        tasks: Sequence[Task],
+        fits: Sequence[Tested | Failure],
+        table: FeatureTable,
+        *,
+        together: bool = False,
+    ) -> None:
+        """Remember those that succeeded."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +158,8 @@ def _outcomes(
 
                 bench.progress.update(name, done, len(tasks))
                 outcome = work(each, on_epoch)
-            if id(each) not in settled and bench.memory and isinstance(outcome, Tested):
-                bench.memory.keep_fits([(each, outcome)], table)
+            if id(each) not in settled and bench.memory:
+                bench.memory.keep_fits([each], [outcome], table)
             done += 1
             yield outcome
 
@@ -162,24 +169,34 @@ def _recalled_or_together(
 ) -> dict[int, Tested | Failure]:
     """What is known and what is fitted at once, by the identity of the task.
 
-    An arm that is fitted at once is recalled only as a whole: rounding depends on the company.
+    An arm that is fitted at once is recalled as the same whole: rounding depends on the company.
     """
     settled: dict[int, Tested | Failure] = {}
     for arm, group in groupby(tasks, key=lambda task: task.arm):
         own = list(group)
-        together = bench.together(arm) if bench.together and not bench.workers.remote else None
-        known: Sequence[Tested | Failure | None] = [None] * len(own)
-        if bench.memory:
-            known = bench.memory.recall_fits(own, table, all_or_none=together is not None)
-        if together is not None and len(own) > 1 and None in known:
-            known = fit_together(table.values, bench.build, bench.pack, together, own)
-            if bench.memory:
-                fitted = zip(own, known, strict=True)
-                kept = [(task, found) for task, found in fitted if isinstance(found, Tested)]
-                bench.memory.keep_fits(kept, table)
-        found = zip(own, known, strict=True)
-        settled |= {id(task): outcome for task, outcome in found if outcome is not None}
+        found: Sequence[Tested | Failure | None] | None = None
+        if len(own) > 1 and bench.together and not bench.workers.remote:
+            found = _together(bench.together(arm), own, table, bench)
+        if found is None:
+            found = bench.memory.recall_fits(own, table) if bench.memory else [None] * len(own)
+        pairs = zip(own, found, strict=True)
+        settled |= {id(task): outcome for task, outcome in pairs if outcome is not None}
     return settled
+
+
+def _together(
+    fit: FitTogether | None, tasks: Sequence[Task], table: FeatureTable, bench: Bench
+) -> Sequence[Tested | Failure | None] | None:
+    """Recalled or fitted as one program; None where they cannot be."""
+    if fit is None:
+        return None
+    known = bench.memory.recall_fits(tasks, table, together=True) if bench.memory else [None]
+    if None not in known:
+        return known
+    fitted = fit_together(table.values, bench.build, bench.pack, fit, tasks)
+    if fitted is not None and bench.memory:
+        bench.memory.keep_fits(tasks, fitted, table, together=True)
+    return fitted
 
 
 def _record(

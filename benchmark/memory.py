@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -22,10 +22,11 @@ from benchmark import sources
 from benchmark.cache import Store
 from benchmark.extraction import Extracted
 from benchmark.fitting import Task, Tested
-from benchmark.outcomes import FeatureTable
+from benchmark.outcomes import Failure, FeatureTable
 from benchmark.registry import path_of
 from benchmark.roi import RoiRecord
 
+_FITTING = sources.ROOT / "benchmark" / "fitting.py"
 _WHEREABOUTS = ("image", "mask", "reader_masks", "manifest_row", "split")
 """Attributes that say where a ROI is kept or who trains on it, not what it is."""
 
@@ -49,8 +50,6 @@ class Memory:
         ROI id -> digest of what was read, as ``Roi.content_hash`` gives it.
     settings : mapping of str to dict
         Of models, by name.
-    together : bool
-        Whether models are fitted together where they can, which rounds otherwise.
     machines : sequence of tuple of str
         Those that do the work, where they are not as this one.
     features, fits : Counts
@@ -59,7 +58,6 @@ class Memory:
     store: Store
     contents: Mapping[str, str]
     settings: Mapping[str, Mapping[str, Any]]
-    together: bool = False
     machines: Sequence[tuple[str, ...]] = ()
     features: Counts = field(default_factory=Counts)
     fits: Counts = field(default_factory=Counts)
@@ -77,6 +75,8 @@ class Memory:
     ) -> None:
         """Remember those that have a value."""
         self.features.done += len(extracted)
+        if not sources.unchanged(path_of("features", name)):
+            return
         record_of = {record.roi_id: record for record in records}
         self.store.put(
             {
@@ -87,26 +87,43 @@ class Memory:
         )
 
     def recall_fits(
-        self, tasks: Sequence[Task], table: FeatureTable, *, all_or_none: bool = False
+        self, tasks: Sequence[Task], table: FeatureTable, *, together: bool = False
     ) -> list[Tested | None]:
-        """None where one is not known, or its model is wanted and was not kept."""
-        keys = [self._fit_key(task, table) for task in tasks]
+        """None where one is not known, or its model is wanted and was not kept.
+
+        Fits of tasks ``together`` are those made as this one program, all or none.
+        """
+        keys = self._fit_keys(tasks, table, together=together)
         stored = self.store.get(keys)
         known = [_unpack_fit(stored[key]) if key in stored else None for key in keys]
         found = [
             None if tested is None or (task.kept and not tested.packed) else tested
             for task, tested in zip(tasks, known, strict=True)
         ]
-        if all_or_none and None in found:
+        if together and None in found:
             return [None] * len(found)
         self.fits.recalled += len(found) - found.count(None)
         return found
 
-    def keep_fits(self, fits: Iterable[tuple[Task, Tested]], table: FeatureTable) -> None:
-        """Remember them, all or none."""
-        entries = {self._fit_key(task, table): _pack_fit(tested) for task, tested in fits}
+    def keep_fits(
+        self,
+        tasks: Sequence[Task],
+        fits: Sequence[Tested | Failure],
+        table: FeatureTable,
+        *,
+        together: bool = False,
+    ) -> None:
+        """Remember those that succeeded, all at once."""
+        keys = self._fit_keys(tasks, table, together=together)
+        entries = {
+            key: _pack_fit(fit)
+            for key, fit in zip(keys, fits, strict=True)
+            if isinstance(fit, Tested)
+        }
         self.fits.done += len(entries)
-        self.store.put(entries)
+        ran = {path_of("models", task.arm.model) for task in tasks} | {_FITTING}
+        if all(map(sources.unchanged, ran)):
+            self.store.put(entries)
 
     def describe(self) -> dict[str, Any]:
         """For ``environment.json``: what was recalled and what was done."""
@@ -125,12 +142,20 @@ class Memory:
             record.intensities, attributes,
         )  # fmt: skip
 
+    def _fit_keys(
+        self, tasks: Sequence[Task], table: FeatureTable, *, together: bool
+    ) -> list[bytes]:
+        keys = [self._fit_key(task, table) for task in tasks]
+        if not together:
+            return keys
+        company = b"".join(keys)  # on which rounding depends
+        return [hashlib.sha256(key + company).digest() for key in keys]
+
     def _fit_key(self, task: Task, table: FeatureTable) -> bytes:
         model = task.arm.model
         about = _key(
             "fit", model, sources.digest(path_of("models", model)), sources.surroundings(),
-            self.machines, sources.digest(sources.ROOT / "benchmark" / "fitting.py"),
-            self.settings.get(model, {}), self.together, task.seed,
+            self.machines, sources.digest(_FITTING), self.settings.get(model, {}), task.seed,
             task.y.tolist(), task.groups.tolist(),
         )  # fmt: skip
         rows = (table.digests[row] for side in (task.train, task.test) for row in side)

@@ -58,7 +58,7 @@ def execute(
         For unusable input, and where no arm can run on it.
     """
     check_new(out)
-    sources.snapshot()  # of the code that is imported by now
+    sources.snapshot()  # before any of it is edited
     if require_gpu:
         _require_gpu(arms)
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -78,8 +78,7 @@ def execute(
     }
     memory = None
     if store is not None:
-        together = config.fit_together and not workers.remote
-        memory = Memory(store, contents, config.models, together, workers.machines())
+        memory = Memory(store, contents, config.models, workers.machines())
 
     reference_s = reference.measure()
     features = extract(

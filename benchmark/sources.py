@@ -1,7 +1,7 @@
 """What a result depends on besides its input: source files, packages, processor, settings.
 
 A file's digest covers the files of this project that it imports, and what those import. Files are
-read once a process: what is edited while a process runs is not what it runs.
+read once a process; after an edit nobody knows which code ran, and ``unchanged`` says so.
 """
 
 from __future__ import annotations
@@ -52,14 +52,22 @@ def _digest(files: Iterable[Path]) -> str:
     return found.hexdigest()
 
 
-def _closure(path: Path) -> set[Path]:
-    found, due = set(), [path]
+def unchanged(path: Path) -> bool:
+    """Whether the file, and those that it imports, are on disk as they were when first read."""
+    files = _closure(path)
+    return all(file.is_file() and file.read_bytes() == snapshot()[file] for file in files)
+
+
+@cache
+def _closure(path: Path) -> frozenset[Path]:
+    found: set[Path] = set()
+    due = [path]
     while due:
         file = due.pop()
         if file not in found:
             found.add(file)
             due += _imported(file)
-    return found
+    return frozenset(found)
 
 
 def _imported(path: Path) -> list[Path]:

@@ -105,12 +105,13 @@ class ClusterWorkers:
         self._client = client
 
     def describe(self) -> str:
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        workers = self._workers()
         machines = {worker["host"] for worker in workers.values()}
         return f"Dask, {len(workers)} workers on {len(machines)} machines"
 
     def machines(self) -> list[tuple[str, ...]]:
-        found = set(self._client.run(machine).values())
+        with _in_reach():
+            found = set(self._client.run(machine).values())
         return sorted(found) if found != {machine()} else []
 
     def map(
@@ -119,35 +120,57 @@ class ClusterWorkers:
         client = self._client
         # As a task's result the function travels to each worker once, however large what it
         # carries, and is computed again where the worker that held it is lost.
-        carried = client.submit(_same, function, pure=False)
+        with _in_reach():
+            carried = client.submit(_same, function, pure=False)
         program = identity()
-        room = _IN_FLIGHT * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+        room = _IN_FLIGHT * max(1, len(self._workers()))
         waiting = iter(items)
         asked: deque[Any] = deque()
         while True:
             while len(asked) < room and (some := list(islice(waiting, batch))):
-                asked.append(client.submit(_each, carried, some, program, pure=False))
+                with _in_reach():
+                    asked.append(client.submit(_each, carried, some, program, pure=False))
             if not asked:
                 return
             yield from self._gathered(asked.popleft())
 
     def _gathered(self, future: Any) -> Sequence[Any]:
-        from concurrent.futures import CancelledError
-
         from distributed import KilledWorker
 
         try:
-            results: Sequence[Any] = future.result()
-        except CancelledError as error:
-            raise ValueError(
-                f"--cluster: the scheduler was lost ({error}); --resume goes on from here"
-            ) from error
+            with _in_reach():
+                results: Sequence[Any] = future.result()
         except KilledWorker as error:
             raise ValueError(
                 f"--cluster: a task was lost with every worker that tried it ({error}); do the "
                 "workers have enough memory?"
             ) from error
         return results
+
+    def _workers(self) -> dict[str, Any]:
+        from distributed.comm.core import CommClosedError
+
+        with _in_reach():
+            found: dict[str, Any] = self._client.scheduler_info(n_workers=-1)
+            if "workers" not in found:
+                raise CommClosedError("no answer")
+        return dict(found["workers"])
+
+
+@contextmanager
+def _in_reach() -> Iterator[None]:
+    """Tell of a lost scheduler in one way, however Dask tells of it."""
+    from concurrent.futures import CancelledError
+
+    from distributed.client import ClosedClientError
+    from distributed.comm.core import CommClosedError
+
+    try:
+        yield
+    except (CancelledError, ClosedClientError, CommClosedError) as error:
+        raise ValueError(
+            f"--cluster: the scheduler was lost ({error}); --resume goes on from here"
+        ) from error
 
 
 def spread(
@@ -224,6 +247,13 @@ def _connected(address: str) -> Iterator[Any]:
                     f"--cluster '{address}': worker {name} has {worker['nthreads']} threads; start "
                     "workers with --nthreads 1 (networks are trained with seeds of the process)"
                 )
+        try:
+            client.run_on_scheduler(identity)
+        except Exception as error:
+            raise ValueError(
+                f"--cluster '{address}': the scheduler cannot import this project ({error}); "
+                "start it in its root folder"
+            ) from error
         try:
             found = client.run(identity)
         except Exception as error:  # whatever importing this project there raises

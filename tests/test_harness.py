@@ -281,7 +281,7 @@ def test_an_arm_that_is_fitted_together_is_recalled_as_a_whole(tmp_path: Path) -
         # Keys name the file of a model and of a feature set: any that exist.
         arm = Arm("prior", "diameter")
         contents = {record.roi_id: record.roi_id for record in cohort.records}
-        memory = Memory(store, contents, {}, together=True)
+        memory = Memory(store, contents, {})
         tables = extract(
             dataset, cohort.records, [arm], {"diameter": size},
             workers=workers, progress=Silent(), results=results, memory=memory,
@@ -302,6 +302,8 @@ def test_an_arm_that_is_fitted_together_is_recalled_as_a_whole(tmp_path: Path) -
     assert companies == [2]
     assert (go(splits).fits.recalled, companies) == (0, [2, 3])  # not the third by itself
     assert (go(splits).fits.recalled, companies) == (3, [2, 3])
+    assert (go(splits[1:]).fits.recalled, companies) == (0, [2, 3, 2])  # another company
+    assert (go(splits[:2]).fits.recalled, companies) == (2, [2, 3, 2])
 
 
 def test_a_model_without_a_threshold_is_a_failure() -> None:

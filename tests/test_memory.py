@@ -182,9 +182,24 @@ def test_a_digest_covers_what_the_file_imports() -> None:
     assert "svm.py" not in reached
 
 
+def test_after_an_edit_nothing_is_kept(
+    write_manifest: WriteManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, n = write_manifest(), 24
+    with monkeypatch.context() as edited:
+        edited.setattr(sources, "unchanged", lambda path: path.name != "diameter.py")
+        assert run(root, tmp_path / "one")["features"] == (0, n)
+    assert run(root, tmp_path / "two") == {"features": (0, n), "fits": (N_FITS, 0), "damaged": 0}
+    with monkeypatch.context() as edited:
+        edited.setattr(sources, "unchanged", lambda path: path.name != "prior.py")
+        run(root, tmp_path / "three", "--set", "seed=1")
+    assert run(root, tmp_path / "four", "--set", "seed=1")["fits"] == (N_FITS - FOLDS, FOLDS)
+
+
 def forget() -> None:
     sources.digest.cache_clear()
     sources.snapshot.cache_clear()
+    sources._closure.cache_clear()
 
 
 def test_a_changed_file_changes_the_digest_of_those_that_import_it(
@@ -203,7 +218,8 @@ def test_a_changed_file_changes_the_digest_of_those_that_import_it(
 
     before = digests()
     (folder / "_shared.py").write_text("X = 2\n")
-    assert sources.digest(folder / "one.py") == before[0]  # what this process runs
+    assert sources.digest(folder / "one.py") == before[0]
+    assert [sources.unchanged(folder / f"{name}.py") for name in ("one", "two")] == [False, True]
     after = digests()
     forget()
     assert before[0] != after[0]

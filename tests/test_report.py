@@ -21,6 +21,7 @@ from benchmark.report.tables import (
     as_csv,
     as_markdown,
     duration,
+    escape_markdown,
     with_interval,
 )
 from benchmark.scoring import cases
@@ -130,6 +131,14 @@ def test_latex_of_characters_that_it_lacks() -> None:
     assert r"\caption{né [U+65E5]. }" in as_latex(table)
     assert r"{}[x & * \\" in as_latex(table)
     assert latex_document([table]).count(r"\documentclass") == 1
+
+
+def test_markdown_is_escaped() -> None:
+    hostile = "[x](javascript:alert) ![y](http://example.org/p.png) &lt;b&gt; `a` *b* _c_ <d>"
+    escaped = escape_markdown(hostile)
+    assert "](" not in escaped
+    assert not re.search(r"(?<!\\)[&`*_<>]", escaped)
+    assert escape_markdown("AUC 0.9 [0.8, 1.0]") == "AUC 0.9 [0.8, 1.0]"
 
 
 @pytest.mark.parametrize("name", ["report", "gallery", "checklists", "model_cards"])

@@ -113,6 +113,24 @@ def slow(number: int) -> int:
     return number
 
 
+@pytest.mark.parametrize("call", ["map", "machines", "describe"])
+def test_a_scheduler_lost_between_tasks_is_told_in_a_line(call: str) -> None:
+    started = scheduler(1)
+    with (
+        pytest.raises(ValueError, match="the scheduler was lost"),
+        started as address,
+        open_workers(1, address) as workers,
+    ):
+        assert list(workers.map(square, [3])) == [9]
+        started.processes[0].kill()
+        started.processes[0].wait()
+        time.sleep(1)
+        if call == "map":
+            list(workers.map(square, [3]))
+        else:
+            getattr(workers, call)()
+
+
 def test_a_lost_scheduler_is_told_in_a_line() -> None:
     started = scheduler(1)
     with (
@@ -206,9 +224,11 @@ class scheduler:  # noqa: N801
     """``dask scheduler`` and ``dask worker`` as a user starts them, in the project's root."""
 
     def __init__(
-        self, workers: int, *options: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None
-    ) -> None:
+        self, workers: int, *options: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None,
+        root: Path = ROOT,
+    ) -> None:  # fmt: skip
         self.n_workers, self.options, self.cwd = workers, options, cwd
+        self.root = root
         self.env = os.environ | {"PYTHONPATH": str(cwd)} | dict(env or {})
         self.processes: list[subprocess.Popen[str]] = []
 
@@ -216,7 +236,8 @@ class scheduler:  # noqa: N801
         start = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
         process = subprocess.Popen(
             [*start, "--port", "0", "--host", "127.0.0.1", "--no-dashboard"],
-            stderr=subprocess.PIPE, text=True,
+            stderr=subprocess.PIPE, text=True, cwd=self.root,
+            env=os.environ | {"PYTHONPATH": str(self.root)},
         )  # fmt: skip
         self.processes.append(process)
         assert process.stderr is not None
@@ -266,6 +287,15 @@ def test_workers_on_another_backend_are_refused() -> None:
     with (
         scheduler(1, env={"KERAS_BACKEND": "jax"}) as address,
         pytest.raises(ValueError, match="another KERAS_BACKEND than this process"),
+        open_workers(1, address),
+    ):
+        pass
+
+
+def test_a_scheduler_without_this_project_is_refused(tmp_path: Path) -> None:
+    with (
+        scheduler(1, root=tmp_path) as address,
+        pytest.raises(ValueError, match="the scheduler cannot import this project"),
         open_workers(1, address),
     ):
         pass

@@ -247,8 +247,8 @@ def sentence(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """The text on one line, with nothing in it that Markdown or HTML would act on."""
+    """The text on one line, without marks, tags, entities and inline links of Markdown or HTML."""
     text = " ".join(text.split())
-    for character in "\\|*_<>`":
+    for character in "\\|*_<>`&":
         text = text.replace(character, f"\\{character}")
-    return text
+    return text.replace("](", "]\\(")
