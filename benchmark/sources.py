@@ -10,7 +10,7 @@ import ast
 import hashlib
 import os
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -29,6 +29,7 @@ LIBRARIES = (
 _PREFIXES = ("CUDA_", "JAX_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "TF_", "XLA_")
 _VARIABLES = tuple(sorted(f"{k}={v}" for k, v in os.environ.items() if k.startswith(_PREFIXES)))
 """What the user set that changes sums or where they are made; later Keras sets some itself."""
+_OF_THREADS = tuple(v for v in _VARIABLES if v.startswith(("MKL_", "OMP_", "OPENBLAS_")))
 
 
 @cache
@@ -119,26 +120,27 @@ def gpus(folder: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
 
 def machine() -> tuple[str, ...]:
     """Processor, cores, GPUs, and variables; not those of threads, which Dask sets to 1."""
-    chosen = (v for v in _VARIABLES if not v.startswith(("MKL_", "OMP_", "OPENBLAS_")))
+    chosen = (variable for variable in _VARIABLES if variable not in _OF_THREADS)
     return (processor(), str(available_cores()), *gpus(), *chosen)
 
 
 @cache
 def surroundings() -> tuple[str, ...]:
     """What may change the last bits of a result, or how long it takes, on equal code and input."""
-    threads = (v for v in _VARIABLES if v.startswith(("MKL_", "OMP_", "OPENBLAS_")))
-    return (platform.python_version(), *_packages(), *_cuda(), *machine(), *threads)
+    return (*_installed(), *machine(), *_OF_THREADS)
 
 
 @cache
 def identity() -> tuple[str, ...]:
     """Digest of all of this project's code, versions of Python and packages, Keras' backend."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    return _digest(snapshot()), platform.python_version(), *_packages(), *_cuda(), backend
+    return (_digest(snapshot()), *_installed(), backend)
 
 
-def _packages() -> Iterator[str]:
-    return (f"{name} {version}" for name, version in versions().items())
+def _installed() -> tuple[str, ...]:
+    """Python and the packages that may change a result."""
+    packages = (f"{name} {version}" for name, version in versions().items())
+    return (platform.python_version(), *packages, *_cuda())
 
 
 def _cuda() -> list[str]:

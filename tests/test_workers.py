@@ -292,19 +292,20 @@ def test_workers_on_another_backend_are_refused() -> None:
         pass
 
 
-def test_a_scheduler_without_this_project_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("root", "the scheduler cannot import this project"),
+        ("cwd", "the workers cannot import this project"),
+    ],
+)
+def test_who_cannot_import_this_project_is_refused(
+    tmp_path: Path, place: str, message: str
+) -> None:
+    elsewhere: dict[str, Any] = {place: tmp_path}
     with (
-        scheduler(1, root=tmp_path) as address,
-        pytest.raises(ValueError, match="the scheduler cannot import this project"),
-        open_workers(1, address),
-    ):
-        pass
-
-
-def test_workers_without_this_project_are_refused(tmp_path: Path) -> None:
-    with (
-        scheduler(1, cwd=tmp_path) as address,
-        pytest.raises(ValueError, match="cannot import this project"),
+        scheduler(1, **elsewhere) as address,
+        pytest.raises(ValueError, match=message),
         open_workers(1, address),
     ):
         pass

@@ -189,11 +189,11 @@ def _rater_spread(run: RunFolder) -> str:
 
 
 def _sensitivity(run: RunFolder) -> str:
-    parts = [_strata(run)] if len(run.strata) else []
+    parts = [_strata(run)]
     if run.multiverse is not None:
         n = run.multiverse.universe.nunique()
         parts.append(f"Multiverse: {n} combinations of label rule and split.")
-    return " ".join(parts)
+    return " ".join(filter(None, parts))
 
 
 def _strata(run: RunFolder) -> str:
