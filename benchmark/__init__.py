@@ -1,1 +1,0 @@
-"""Harness of the lung nodule benchmark; ``python -m benchmark --help`` says how to use it."""

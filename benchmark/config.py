@@ -11,9 +11,11 @@ from typing import Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from benchmark import registry
-from benchmark.cohort import LabelRule
-from benchmark.splits import SplitRule
+from benchmark.cohort.labels import LabelRule
+from benchmark.cohort.splits import SplitRule
+from benchmark.plugins import registry
+from benchmark.plugins.contracts import Arm
+from benchmark.runtime.paths import PROFILES
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,6 @@ class Multiverse:
     group: tuple[Literal["patient", "none"], ...] = ("patient",)
 
 
-@dataclass(frozen=True, order=True)
-class Arm:
-    """A model with the feature set that it is fed."""
-
-    model: str
-    features: str
-
-    def __str__(self) -> str:
-        return f"{self.model}:{self.features}"
-
-
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Config:
@@ -82,12 +73,12 @@ class Config:
         ``model`` (with its default feature set) or ``model:features``.
     slices : int
         0 takes ROIs as they are; otherwise each gives up to as many single slices, each a case
-        of its own (``benchmark.slices``).
+        of its own (``benchmark.cohort.slices``).
     threshold : float or "train"
         On P(malignant); ``train`` lets each model choose its own on training patients.
     keep_models : bool
         Store the fitted models of the first repeat in the run folder, which ``report`` explains
-        (``benchmark.stored_models``).
+        (``benchmark.run.stored_models``).
     fit_together : bool
         Train the folds and repeats of a model as one program, where it can (``paper_cnn`` with
         KERAS_BACKEND=jax): the same but for rounding. A fit's time is then its share.
@@ -119,7 +110,7 @@ class Config:
             raise ValueError(f"threshold is {self.threshold}; it must be from 0 to 1, or 'train'")
 
 
-def load(profile: str, settings: Iterable[str] = ()) -> Config:
+def load_config(profile: str, settings: Iterable[str] = ()) -> Config:
     """Resolve a profile and settings.
 
     Parameters
@@ -141,7 +132,7 @@ def load(profile: str, settings: Iterable[str] = ()) -> Config:
             raise ValueError(f"profile '{profile}': no such file")
         name = path.stem
     elif profile in registry.names("profiles"):
-        path, name = registry.PROFILES / f"{profile}.toml", profile
+        path, name = PROFILES / f"{profile}.toml", profile
     else:
         raise ValueError(registry.unknown("profile", profile, registry.names("profiles")))
     try:
@@ -162,7 +153,7 @@ def load(profile: str, settings: Iterable[str] = ()) -> Config:
     )
 
 
-def arms(
+def select_arms(
     config: Config, models: Iterable[str] | None = None, features: Iterable[str] | None = None
 ) -> list[Arm]:
     """The arms to run.

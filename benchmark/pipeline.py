@@ -10,30 +10,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark import (
-    comparisons,
-    multiverse,
-    records,
-    reference,
-    registry,
-    scoring,
-    sources,
-    stored_models,
-    strata,
-)
-from benchmark.cache import Store
-from benchmark.config import Arm, Config
-from benchmark.extraction import extract
-from benchmark.folders import check_new, new_folder
-from benchmark.harness import Bench, fit_and_test
-from benchmark.material import Material, prepare, read_all
-from benchmark.memory import Memory
-from benchmark.outcomes import Results
-from benchmark.plugins import Builder, extractors, fits_together
-from benchmark.progress import Progress
+from benchmark.config import Config
+from benchmark.plugins import registry
+from benchmark.plugins.builder import Builder, extractors, fits_together
+from benchmark.plugins.contracts import Arm
 from benchmark.report.document import write_tables
 from benchmark.roi import RoiDataset
-from benchmark.workers import Workers
+from benchmark.run import folder, multiverse, stored_models
+from benchmark.run.cache import Memory
+from benchmark.run.extraction import extract
+from benchmark.run.inputs import Material, prepare, read_all
+from benchmark.run.loop import Bench, fit_and_test
+from benchmark.run.results import Results
+from benchmark.runtime import provenance, reference
+from benchmark.runtime.folders import check_new, new_folder
+from benchmark.runtime.progress import Progress
+from benchmark.runtime.store import Store
+from benchmark.runtime.workers import Workers
+from benchmark.statistics import comparisons, scoring, strata
 
 
 def execute(
@@ -46,7 +40,7 @@ def execute(
     require_gpu: bool,
     explore: bool,
     progress: Progress,
-) -> records.RunFolder:
+) -> folder.RunFolder:
     """Run a configuration and write its folder; ``explore`` adds the multiverse.
 
     Everything that can be refused is refused before the first file is written. What ``store``
@@ -58,7 +52,7 @@ def execute(
         For unusable input, and where no arm can run on it.
     """
     check_new(out)
-    sources.snapshot()  # before any of it is edited
+    provenance.snapshot()  # before any of it is edited
     if require_gpu:
         _require_gpu(arms)
     started, clock = datetime.now(UTC), time.perf_counter()
@@ -99,7 +93,7 @@ def execute(
     fit_and_test(features, material.cohort, material.splits, arms, bench, results)
     reference_s += reference.measure()
     _refuse_nothing(results, material.dataset)
-    predictions = records.prediction_table(results)
+    predictions = folder.prediction_table(results)
     stored = {"predictions": predictions}
     tables = _statistics(config, predictions, material, workers)
     if every:
@@ -121,14 +115,14 @@ def execute(
             "leaky": config.splits.leaky and not config.test_dataset,
             "threshold": _describe_threshold(config.threshold),
         },
-        **records.describe_machine(),
+        **folder.describe_machine(),
     }
     resolved = replace(config, arms=tuple(map(str, arms)))
     with new_folder(out) as draft:
-        records.write_run(draft, resolved, environment, material.splits, results, stored, tables)
+        folder.write_run(draft, resolved, environment, material.splits, results, stored, tables)
         stored_models.write(draft, results.models)
-        write_tables(records.read_run(draft), ("md", "tex"))
-    return records.read_run(out)
+        write_tables(folder.read_run(draft), ("md", "tex"))
+    return folder.read_run(out)
 
 
 def _statistics(

@@ -21,6 +21,9 @@ Intensities = Literal["acquired", "synthetic"]
 
 INTENSITIES: tuple[Intensities, ...] = ("acquired", "synthetic")
 
+LUNG_WINDOW_HU = (-1000.0, 400.0)
+"""What images show and networks are fed: air to above the density of enhanced soft tissue."""
+
 RATING_SCALE = range(1, 6)
 """LIDC-IDRI's malignancy suspicion, 1 (highly unlikely) to 5 (highly suspicious)."""
 

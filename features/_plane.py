@@ -8,13 +8,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.roi import Roi
+from benchmark.roi import LUNG_WINDOW_HU, Roi
 
 SIZE = 124
 """Side of the CNN's input, pixels."""
-
-WINDOW_HU = (-1000.0, 400.0)
-"""Clipped and scaled to [0, 1]: air to above the density of enhanced soft tissue."""
 
 
 def largest_slice(roi: Roi) -> int:
@@ -60,7 +57,7 @@ def sample(
         & (columns <= plane.shape[1] - 0.5)
     )
     values = map_coordinates(plane, [rows, columns], order=1, mode="nearest")
-    low, high = WINDOW_HU
+    low, high = LUNG_WINDOW_HU
     scaled = (np.clip(np.where(inside, values, low), low, high) - low) / (high - low)
     return scaled.astype(np.float32)[..., None]
 
@@ -88,6 +85,6 @@ def with_mask_channel(
     UnavailableError
         Where the dataset has no masks.
     """
-    low, high = WINDOW_HU
+    low, high = LUNG_WINDOW_HU
     painted = np.where(roi.mask, high, low).astype(np.float32)
     return np.concatenate([extract(roi), extract(replace(roi, image=painted))], axis=-1)

@@ -1,6 +1,6 @@
 """Add each reader's mask to LIDC-IDRI crops that have the consensus only.
 
-    python scripts/add_reader_masks.py ROI_DIR OUT_DIR
+    python -m scripts.add_reader_masks ROI_DIR OUT_DIR
 
 ROI_DIR's manifest needs the column pylidc_annotation_id; where a crop begins in its scan is read
 from crop_slice0, crop_row0 and crop_col0, or where those are absent, as in a phantom, found by
@@ -23,12 +23,9 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmark.folders import new_folder  # noqa: E402
-from benchmark.lidc_annotations import nodules, read_outlines  # noqa: E402
-from benchmark.outlines import ReaderMasks, fill  # noqa: E402
+from benchmark.lidc.annotations import nodules, read_outlines
+from benchmark.lidc.outlines import ReaderMasks, fill
+from benchmark.runtime.folders import new_folder
 
 LEVEL = 0.5
 """Share of the readers that makes a voxel nodule."""

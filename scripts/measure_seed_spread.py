@@ -1,6 +1,6 @@
 """How far a model's metrics move when nothing but its seed changes.
 
-    python scripts/measure_seed_spread.py [--seeds N] [--models A,B] [--set KEY=VALUE ...]
+    python -m scripts.measure_seed_spread [--seeds N] [--models A,B] [--set KEY=VALUE ...]
 
 The quick profile's data and splits stay as they are (the profile's own seed); each model is
 fitted once a seed. Two fits that differ in their seed only differ by sqrt(2) standard deviations
@@ -13,27 +13,24 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 from scipy.stats import chi2, spearmanr
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmark import config as configuration  # noqa: E402
-from benchmark import records, terminal  # noqa: E402
-from benchmark.cores import available_cores  # noqa: E402
-from benchmark.extraction import extract  # noqa: E402
-from benchmark.harness import Bench, fit_and_test  # noqa: E402
-from benchmark.material import prepare  # noqa: E402
-from benchmark.metrics import METRICS  # noqa: E402
-from benchmark.outcomes import Results  # noqa: E402
-from benchmark.plugins import Builder, extractors  # noqa: E402
-from benchmark.scoring import cases, evaluate  # noqa: E402
-from benchmark.workers import LocalWorkers  # noqa: E402
+from benchmark.cli import terminal
+from benchmark.config import load_config, select_arms
+from benchmark.plugins.builder import Builder, extractors
+from benchmark.run import folder
+from benchmark.run.extraction import extract
+from benchmark.run.inputs import prepare
+from benchmark.run.loop import Bench, fit_and_test
+from benchmark.run.results import Results
+from benchmark.runtime.cores import available_cores
+from benchmark.runtime.workers import LocalWorkers
+from benchmark.statistics.cases import cases
+from benchmark.statistics.metrics import METRICS
+from benchmark.statistics.scoring import evaluate
 
 
 def main() -> None:
@@ -42,8 +39,8 @@ def main() -> None:
     parser.add_argument("--models", default="random_forest,xgb,paper_cnn")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     chosen = parser.parse_args()
-    config = configuration.load("quick", chosen.settings)
-    arms = configuration.arms(config, chosen.models.split(","))
+    config = load_config("quick", chosen.settings)
+    arms = select_arms(config, chosen.models.split(","))
     workers = LocalWorkers(available_cores())
     values: dict[str, list[list[float]]] = {str(arm): [] for arm in arms}
     scores: dict[str, list[np.ndarray]] = {str(arm): [] for arm in arms}
@@ -60,7 +57,7 @@ def main() -> None:
             fit_and_test(tables, material.cohort, material.splits, arms, bench, results)
             if results.failures:
                 raise SystemExit(f"seed {seed}: {results.failures[0]}")
-            predictions = records.prediction_table(results)
+            predictions = folder.prediction_table(results)
             for (model, features), frame in predictions.groupby(["model", "features"], sort=False):
                 found = evaluate(cases(frame), np.ones((1, frame["patient_id"].nunique())))
                 values[f"{model}:{features}"].append([float(found[name][0]) for name in METRICS])

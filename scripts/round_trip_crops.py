@@ -1,6 +1,6 @@
 """Paste the real crops into DICOM series, build those, and compare what comes back.
 
-    python scripts/round_trip_crops.py ../shared/data/lidc_crops [--every N] [--jobs N]
+    python -m scripts.round_trip_crops ../shared/data/lidc_crops [--every N] [--jobs N]
 
 Every crop is put at its stated corner into a series that has its scan's identifiers, slice
 positions and spacing; other voxels are -850 HU. HU and mask must come back identical, voxel by
@@ -11,20 +11,15 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from lidc_dicom import SIZE, Quiet, voxels, write_series  # noqa: E402
-
-from benchmark.datasets import lidc  # noqa: E402
-from benchmark.lidc_annotations import nodules  # noqa: E402
+from benchmark.lidc.annotations import nodules
+from benchmark.lidc.build import build_dataset
+from tests.helpers.lidc_dicom import SIZE, Quiet, voxels, write_series
 
 BACKGROUND_HU = -850
 
@@ -47,7 +42,7 @@ def round_trip(crops: Path, rows: list[dict[str, str]]) -> list[tuple[str, str]]
     with tempfile.TemporaryDirectory() as work:
         dicom, out = Path(work, "dicom"), Path(work, "rois")
         write_series(dicom, scan, lambda index: volume[index], intercept=-4096)
-        lidc.build(dicom, out, Quiet(), jobs=1, patients=scan.patient_id)
+        build_dataset(dicom, out, Quiet(), jobs=1, patients=scan.patient_id)
         with (out / "manifest.csv").open(newline="", encoding="utf-8") as handle:
             built = {row["roi_id"]: row for row in csv.DictReader(handle)}
         outcomes = []

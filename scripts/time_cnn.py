@@ -1,6 +1,6 @@
 """The training of the paper's CNN beside a plain PyTorch, channels-last replica: images a second.
 
-    python scripts/time_cnn.py DATASET [--torch-python PATH] [--images N] [--epochs N] [--turns N]
+    python -m scripts.time_cnn DATASET [--torch-python PATH] [--images N] [--epochs N] [--turns N]
 
 Both sides train the same network on the same images (the paper's box and label rule, the first
 N nodules) with the paper's batch size, Adam, class weights and augmentation, taking turns, each
@@ -28,13 +28,12 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmark import registry, sources  # noqa: E402
-from benchmark.cohort import LabelRule, assemble  # noqa: E402
-from benchmark.datasets import manifest  # noqa: E402
-from models import paper_cnn  # noqa: E402
+from benchmark.cohort.labels import LabelRule, assemble
+from benchmark.datasets import manifest
+from benchmark.plugins import registry
+from benchmark.runtime import provenance
+from benchmark.runtime.paths import ROOT
+from models import paper_cnn
 
 
 def write_images(dataset: Path, n: int, path: Path) -> None:
@@ -80,7 +79,7 @@ def race(arguments: argparse.Namespace, images: Path) -> None:
     threads = str(arguments.threads)
     settings = ["--epochs", str(arguments.epochs), "--seed", str(arguments.seed)]
     settings += [] if arguments.augment else ["--no-augment"]
-    ours = [sys.executable, __file__, str(images), "--train", *settings]
+    ours = [sys.executable, "-m", "scripts.time_cnn", str(images), "--train", *settings]
     replica = [str(ROOT / "scripts" / "torch_cnn.py"), str(images), "--threads", threads]
     sides = {"torch": [arguments.torch_python, *replica, *settings], "ours": ours}
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
@@ -130,7 +129,7 @@ def main() -> None:
     print(
         f"{arguments.images} images, {arguments.epochs} epochs, {arguments.threads} threads, "
         f"seed {arguments.seed}, augmentation {'on' if arguments.augment else 'off'}; "
-        f"{sources.processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+        f"{provenance.processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
     with tempfile.TemporaryDirectory() as work:
         images = Path(work) / "images.npz"

@@ -1,6 +1,6 @@
 """Radiomics beside pyradiomics' batch command: speed, and how far the values are apart.
 
-    python scripts/time_radiomics.py ROI_DIR [--features NAME] [--rois N] [--turns N] [--checked N]
+    python -m scripts.time_radiomics ROI_DIR [--features NAME] [--rois N] [--turns N] [--checked N]
 
 Two commands take turns, each over the image and mask files of the first N ROIs, with two
 workers and the same settings: ``pyradiomics input.csv --param FILE --jobs 2``, and this script
@@ -32,14 +32,12 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from pyradiomics_reference import compare, parameters  # noqa: E402
-
-from benchmark import registry, sources  # noqa: E402
-from benchmark.datasets import manifest  # noqa: E402
-from benchmark.roi import Roi, RoiRecord  # noqa: E402
+from benchmark.datasets import manifest
+from benchmark.plugins import registry
+from benchmark.roi import Roi, RoiRecord
+from benchmark.runtime import provenance
+from benchmark.runtime.paths import ROOT
+from tests.helpers.pyradiomics_reference import compare, parameters
 
 JOBS = 2
 
@@ -104,7 +102,14 @@ def race(arguments: argparse.Namespace, work: Path) -> None:
     def ours(features: str, n: int) -> list[str]:
         options = ["--features", features, "--rois", str(n)]
         out = ["--write", str(work / "ours.csv")]
-        return [sys.executable, __file__, str(arguments.dataset.resolve()), *options, *out]
+        return [
+            sys.executable,
+            "-m",
+            "scripts.time_radiomics",
+            str(arguments.dataset.resolve()),
+            *options,
+            *out,
+        ]
 
     sides = {"batch command": batch, "this project": ours}
     n, taken = arguments.rois, {side: [] for side in sides}
@@ -138,7 +143,7 @@ def main() -> None:
         return
     print(
         f"{arguments.features}, first {arguments.rois} of {arguments.dataset.resolve().name}; "
-        f"{sources.processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+        f"{provenance.processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
     packages = ("pyradiomics", "SimpleITK", "numpy", "PyWavelets")
     print(f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in packages), sep=", ")

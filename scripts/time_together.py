@@ -1,6 +1,6 @@
 """Fits of the paper's CNN trained as one JAX program beside the same fits one by one.
 
-    python scripts/time_together.py DATASET [--fits N] [--images N] [--epochs N] [--float64]
+    python -m scripts.time_together DATASET [--fits N] [--images N] [--epochs N] [--float64]
 
 A fit leaves out one of N equal shares of the images (a fold) and has a seed of its own. One by
 one, unrolled into one program, and vectorised take turns, each in a process of its own, on JAX.
@@ -21,13 +21,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from time_cnn import write_images
 
-ROOT = Path(__file__).resolve().parent.parent
-
-from models import paper_cnn  # noqa: E402
-from models._backend import load_keras  # noqa: E402
-from models._vectorised import fit_together  # noqa: E402
+from benchmark.runtime.paths import ROOT
+from models import paper_cnn
+from models._backend import load_keras
+from models._vectorised import fit_together
+from scripts.time_cnn import write_images
 
 WAYS = ("one by one", "nudged", "unrolled", "vectorised")
 
@@ -79,13 +78,23 @@ def main() -> None:
         settings = ["--fits", str(arguments.fits), "--epochs", str(arguments.epochs)]
         settings += [] if arguments.augment else ["--no-augment"]
         settings += ["--float64"] if arguments.float64 else []
-        environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "KERAS_BACKEND": "jax"}
         environment |= {"JAX_ENABLE_X64": "1"} if arguments.float64 else {}
         for _ in range(arguments.turns):
             alone = np.empty(0)
             for way in WAYS:
-                command = [sys.executable, __file__, str(images), "--way", way, *settings]
-                subprocess.run([*command, "--write", str(out)], env=environment, check=True)
+                command = [
+                    sys.executable,
+                    "-m",
+                    "scripts.time_together",
+                    str(images),
+                    "--way",
+                    way,
+                    *settings,
+                ]
+                subprocess.run(
+                    [*command, "--write", str(out)], env=environment, cwd=ROOT, check=True
+                )
                 with np.load(out) as found:
                     seconds[way].append(found["seconds"])
                     alone = found["p"] if way == WAYS[0] else alone

@@ -1,6 +1,6 @@
 """The paper's CNN in plain PyTorch, channels last: the yardstick of ``time_cnn.py``.
 
-    python scripts/torch_cnn.py IMAGES.npz --epochs N --threads N [--seed N] [--no-augment]
+    python -m scripts.torch_cnn IMAGES.npz --epochs N --threads N [--seed N] [--no-augment]
 
 Needs torch and numpy alone, so any interpreter that has them will do. Same network, batch size,
 Adam, class weights, augmentation and curves as ``models/paper_cnn.py``. Augmentation is one

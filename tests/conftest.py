@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-import SimpleITK as sitk
-from made_run import HOSTILE, make_run
 
-from benchmark.records import RunFolder
 from benchmark.report.document import FORMATS, write_report
-from benchmark.report.gallery import Gallery, GalleryFigure, GalleryItem
+from benchmark.run.folder import RunFolder
+from benchmark.runtime.paths import ROOT
+from tests.helpers.made_run import HOSTILE, gallery, make_run
+from tests.helpers.volumes import WriteManifest, ball, write_volume
 
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
-)
-ROOT = Path(__file__).resolve().parent.parent
 # The projects's real nodules lie beside the checkout; a clone elsewhere names them.
 REAL_DATA = Path(os.environ.get("LUNG_NODULE_DATA", ROOT.parent / "shared" / "data"))
 
@@ -39,22 +29,6 @@ def lidc_crops() -> Path:
     return folder
 
 
-def ball(shape: tuple[int, int, int], radius: float) -> np.ndarray:
-    """A centred ball, in voxels."""
-    axes = np.ogrid[tuple(slice(0, n) for n in shape)]
-    return sum((a - (n - 1) / 2) ** 2 for a, n in zip(axes, shape, strict=True)) <= radius**2
-
-
-def write_volume(
-    path: Path, array: np.ndarray, spacing_mm: tuple[float, float, float] = (1.0, 0.7, 0.7)
-) -> None:
-    """Write (z, y, x) or (y, x) voxels in the format that the file's name says."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing(spacing_mm[::-1][: array.ndim])
-    sitk.WriteImage(image, str(path))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Runs of the tests neither use nor fill the user's cache."""
@@ -65,23 +39,6 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def _fresh_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor do they recall what another test did."""
     monkeypatch.setenv("LUNG_NODULE_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-def on_backend(backend: str, code: str) -> Any:
-    """What a snippet prints last, as JSON, in a process of its own on a Keras backend."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": backend},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-WriteManifest = Callable[..., Path]
 
 
 @pytest.fixture
@@ -133,15 +90,3 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     run = make_run(tmp_path_factory.mktemp("reported") / "run", synthetic=True, mark=f"-{HOSTILE}")
     write_report(run, FORMATS, gallery(run))
     return run
-
-
-def gallery(run: RunFolder) -> Gallery:
-    """One nodule and two figures for the report's gallery, the text as hostile as the ids."""
-    first = run.rois.iloc[0]
-    notes = (f"beside {run.rois.roi_id[1]}",)
-    scores = {"logistic:radiomics": 0.91}
-    item = GalleryItem(first.roi_id, first.patient_id, f"kind {HOSTILE}", 0, (1, 2), scores,
-                       {f"picture {HOSTILE}": PIXEL}, notes)  # fmt: skip
-    figures = [GalleryFigure(f"shap-{n}.png", f"Mean |SHAP value|, {n}", PIXEL) for n in "ab"]
-    said = [f"diameter of '{run.rois.roi_id[2]}': ValueError: empty"]
-    return Gallery([item], figures, pd.DataFrame(), {}, said)

@@ -6,30 +6,30 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from benchmark import config as configuration
-from benchmark import registry
-from benchmark.config import Arm
+from benchmark.config import as_toml_tree, load_config, select_arms
+from benchmark.plugins import registry
+from benchmark.plugins.contracts import Arm
 
 
 @pytest.mark.parametrize("profile", registry.names("profiles"))
 def test_every_profile_loads_and_survives_being_written(profile: str, tmp_path: Path) -> None:
-    config = configuration.load(profile)
+    config = load_config(profile)
     assert config.profile == profile
-    assert configuration.arms(config)
+    assert select_arms(config)
     written = tmp_path / "config.toml"
-    written.write_text(tomli_w.dumps(configuration.as_toml_tree(config)))
-    assert configuration.load(str(written)) == config
+    written.write_text(tomli_w.dumps(as_toml_tree(config)))
+    assert load_config(str(written)) == config
 
 
 @pytest.mark.parametrize("profile", registry.names("profiles"))
 def test_every_profile_has_the_baselines(profile: str) -> None:
-    models = {arm.model for arm in configuration.arms(configuration.load(profile))}
+    models = {arm.model for arm in select_arms(load_config(profile))}
     assert {"prior", "size_only"} <= models
 
 
 def test_settings_override_the_profile() -> None:
     settings = ["label.aggregation=mean", "splits.folds=7", "threshold=0.4", "dataset=a b"]
-    config = configuration.load("quick", [*settings, "models.paper_cnn.epochs=3"])
+    config = load_config("quick", [*settings, "models.paper_cnn.epochs=3"])
     assert config.label.aggregation == "mean"
     assert config.splits.folds == 7
     assert config.threshold == 0.4
@@ -59,34 +59,34 @@ def test_settings_override_the_profile() -> None:
 )
 def test_bad_settings_are_named(setting: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        configuration.load("quick", [setting])
+        load_config("quick", [setting])
 
 
 def test_bad_profiles(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown profile 'quik'; did you mean 'quick'"):
-        configuration.load("quik")
+        load_config("quik")
     with pytest.raises(ValueError, match="no such file"):
-        configuration.load(str(tmp_path / "mine.toml"))
+        load_config(str(tmp_path / "mine.toml"))
     (tmp_path / "mine.toml").write_text("seed = = 1")
     with pytest.raises(ValueError, match="not TOML"):
-        configuration.load(str(tmp_path / "mine.toml"))
+        load_config(str(tmp_path / "mine.toml"))
 
 
 def test_arms() -> None:
-    config = configuration.load("quick", ['arms=["size_only", "svm", "logistic:ratings"]'])
+    config = load_config("quick", ['arms=["size_only", "svm", "logistic:ratings"]'])
     every = [Arm("size_only", "diameter"), Arm("svm", "radiomics"), Arm("logistic", "ratings")]
-    assert configuration.arms(config) == every
-    assert configuration.arms(config, models=["svm"]) == every[1:2]
-    assert configuration.arms(config, models=["svm", "xgb"])[1] == Arm("xgb", "radiomics")
-    assert configuration.arms(config, features=["ratings", "diameter"]) == [every[0], every[2]]
+    assert select_arms(config) == every
+    assert select_arms(config, models=["svm"]) == every[1:2]
+    assert select_arms(config, models=["svm", "xgb"])[1] == Arm("xgb", "radiomics")
+    assert select_arms(config, features=["ratings", "diameter"]) == [every[0], every[2]]
     with pytest.raises(ValueError, match="unknown model 'xbg'; did you mean 'xgb'"):
-        configuration.arms(config, models=["xbg"])
+        select_arms(config, models=["xbg"])
     with pytest.raises(ValueError, match="unknown feature 'radiomic'; did you mean 'radiomics'"):
-        configuration.arms(config, features=["radiomic"])
+        select_arms(config, features=["radiomic"])
     with pytest.raises(ValueError, match="no arm is left to run"):
-        configuration.arms(config, features=["voxels2d_fixed"])
+        select_arms(config, features=["voxels2d_fixed"])
 
 
 def test_the_written_configuration_is_plain_toml() -> None:
-    tree = configuration.as_toml_tree(configuration.load("quick"))
+    tree = as_toml_tree(load_config("quick"))
     assert tomllib.loads(tomli_w.dumps(tree)) == tree

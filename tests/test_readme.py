@@ -12,12 +12,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, WriteManifest
-from made_run import make_run
 
-from benchmark import config as configuration
-from benchmark.cli import run as run_command
+from benchmark.cli.main import run as run_command
+from benchmark.config import load_config, select_arms
 from benchmark.datasets import manifest
+from benchmark.runtime.paths import ROOT
+from tests.helpers.made_run import make_run
+from tests.helpers.volumes import WriteManifest
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -107,5 +108,5 @@ def test_options_shown_are_options() -> None:
             b for a, b in pairwise(words)
             if a == "--profile" and not b.endswith(".toml")
         ]  # fmt: skip
-        loaded = configuration.load(profiles[0] if profiles else "quick", settings)
-        assert configuration.arms(loaded)
+        loaded = load_config(profiles[0] if profiles else "quick", settings)
+        assert select_arms(loaded)

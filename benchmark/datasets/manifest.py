@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark import nifti
-from benchmark.lidc_annotations import CHARACTERISTICS, reader_ratings
+from benchmark.formats import nifti
+from benchmark.lidc.annotations import CHARACTERISTICS, reader_ratings
 from benchmark.roi import INTENSITIES, Roi, RoiDataset, RoiRecord
 
 if TYPE_CHECKING:

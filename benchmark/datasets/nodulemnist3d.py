@@ -32,8 +32,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.progress import Progress
 from benchmark.roi import Roi, RoiDataset, RoiRecord
+from benchmark.runtime.progress import Progress
 
 PROFILE = "nodulemnist3d"
 """Taken where the user names no profile."""

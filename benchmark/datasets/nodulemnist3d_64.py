@@ -7,8 +7,8 @@ files lack.
 from __future__ import annotations
 
 from benchmark.datasets import nodulemnist3d
-from benchmark.progress import Progress
 from benchmark.roi import RoiDataset
+from benchmark.runtime.progress import Progress
 
 PROFILE = nodulemnist3d.PROFILE
 FILE_NAME = "nodulemnist3d_64.npz"

@@ -19,10 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark import lidc_annotations, outlines
 from benchmark.datasets import _scene, manifest
-from benchmark.folders import check_new, new_folder
-from benchmark.lidc_annotations import (
+from benchmark.lidc.annotations import (
     CHARACTERISTICS,
     CLUSTERS,
     Consensus,
@@ -31,12 +29,15 @@ from benchmark.lidc_annotations import (
     nodules,
     reader_ratings,
 )
-from benchmark.progress import Progress
 from benchmark.roi import RoiDataset
-from benchmark.seeds import derive_seed
-from benchmark.workers import LocalWorkers
+from benchmark.runtime import provenance
+from benchmark.runtime.folders import check_new, new_folder
+from benchmark.runtime.paths import ROOT
+from benchmark.runtime.progress import Progress
+from benchmark.runtime.seeds import derive_seed
+from benchmark.runtime.workers import LocalWorkers
 
-CACHE = Path(__file__).resolve().parents[2] / ".cache"
+CACHE = ROOT / ".cache"
 
 MIN_READERS = 3
 FIELD_OF_VIEW_MM = 40.0
@@ -223,11 +224,8 @@ def _nodule_hu(
 
 
 def _code_hash() -> str:
-    digest = hashlib.sha256()
-    sources = (__file__, _scene.__file__, lidc_annotations.__file__, outlines.__file__, CLUSTERS)
-    for source in sources:
-        digest.update(Path(source).read_bytes())
-    return digest.hexdigest()[:12]
+    code = provenance.digest(Path(__file__).resolve()).encode()
+    return hashlib.sha256(code + CLUSTERS.read_bytes()).hexdigest()[:12]
 
 
 def _with_margin(mask: NDArray[np.bool_], pixel_spacing_mm: float) -> NDArray[np.bool_]:

@@ -1,1 +1,0 @@
-"""Reports made from a run folder, without retraining anything."""

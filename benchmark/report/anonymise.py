@@ -23,9 +23,9 @@ from typing import Any
 import pandas as pd
 import tomli_w
 
-from benchmark.folders import new_folder, remove
-from benchmark.records import ID_COLUMNS, RunFolder, read_run
-from benchmark.report.gallery import Gallery
+from benchmark.report.gallery.build import Gallery
+from benchmark.run.folder import ID_COLUMNS, RunFolder, read_run
+from benchmark.runtime.folders import new_folder, remove
 
 FOLDER = "anonymised"
 """Inside the run folder."""

@@ -6,19 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.folders import write_text
-from benchmark.records import RunFolder
-from benchmark.report import gallery as galleries
-from benchmark.report.cautions import cautions
-from benchmark.report.checklists import checklist_tables
-from benchmark.report.classification import classification_tables, metrics_table, paper_table
-from benchmark.report.facts import facts
-from benchmark.report.latex import latex_document
-from benchmark.report.model_cards import model_cards
-from benchmark.report.multiverse import multiverse_tables
-from benchmark.report.pairwise import pairwise_table
-from benchmark.report.strata import strata_tables
-from benchmark.report.tables import SYNTHETIC, Table, as_csv, as_markdown, main_table
+from benchmark.report.gallery.build import Gallery, write_gallery
+from benchmark.report.tables.classification import classification_tables, metrics_table, paper_table
+from benchmark.report.tables.latex import latex_document
+from benchmark.report.tables.main import main_table
+from benchmark.report.tables.multiverse import multiverse_tables
+from benchmark.report.tables.pairwise import pairwise_table
+from benchmark.report.tables.strata import strata_tables
+from benchmark.report.tables.table import SYNTHETIC, Table, as_csv, as_markdown
+from benchmark.report.wording.checklists import checklist_tables
+from benchmark.report.wording.facts import facts
+from benchmark.report.wording.method_warnings import cautions
+from benchmark.report.wording.model_cards import model_cards
+from benchmark.run.folder import RunFolder
+from benchmark.runtime.folders import write_text
 
 SUFFIX = " [SYNTHETIC INTENSITIES]"
 """Of every title of a run whose voxels are simulated."""
@@ -73,7 +74,7 @@ def write_tables(run: RunFolder, formats: Sequence[str]) -> list[Path]:
 
 
 def write_report(
-    run: RunFolder, formats: Sequence[str], gallery: galleries.Gallery | None = None
+    run: RunFolder, formats: Sequence[str], gallery: Gallery | None = None
 ) -> list[Path]:
     """Write a run's report in the formats asked for, from what the run stored.
 
@@ -99,7 +100,7 @@ def write_report(
     documents = make_documents(run)
     written = _write_tables(run, documents, [name for name in formats if name in TABLE_FORMATS])
     if any(name not in TABLE_FORMATS for name in formats):
-        from benchmark.report.figures import draw
+        from benchmark.report.figures.draw import draw
 
         drawings = draw(run)
         folder = run.path / "figures"
@@ -110,7 +111,7 @@ def write_report(
                     written.append(folder / f"{drawing.name}.{kind}")
                     written[-1].write_bytes(drawing.png if kind == "png" else drawing.svg)
         if "html" in formats:
-            from benchmark.report.html import Section, render
+            from benchmark.report.page.html import Section, render
 
             sections = [
                 Section("Results", documents.report[:3]),
@@ -120,7 +121,7 @@ def write_report(
             ]
             written.append(run.path / "report.html")
             write_text(written[-1], render(run, sections, drawings, gallery))
-    return written if gallery is None else written + galleries.write(gallery, run)
+    return written if gallery is None else written + write_gallery(gallery, run)
 
 
 def check_formats(formats: Sequence[str]) -> None:

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from benchmark.comparisons import BASELINE
 from benchmark.config import Bootstrap
-from benchmark.curves import patient_draws
-from benchmark.records import RunFolder
-from benchmark.report.tables import with_interval
-from benchmark.scores import Floats
-from benchmark.scoring import Cases, cases
+from benchmark.report.tables.table import with_interval
+from benchmark.run.folder import RunFolder
+from benchmark.statistics.cases import Cases, Floats, cases
+from benchmark.statistics.comparisons import BASELINE
+from benchmark.statistics.curves import patient_draws
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours, told apart by the colour-blind; their yellow is too pale for print."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmark.records import RunFolder
-from benchmark.report.classification import confusion_counts
 from benchmark.report.figures.canvas import Drawing, PlottedArm, arm_panels
-from benchmark.report.tables import percent
+from benchmark.report.tables.classification import confusion_counts
+from benchmark.report.tables.table import percent
+from benchmark.run.folder import RunFolder
 
 _NAMES = ("benign", "malignant")
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.records import RunFolder
-from benchmark.report.facts import workers
 from benchmark.report.figures.canvas import Drawing, PlottedArm, new_figure
-from benchmark.report.tables import duration
+from benchmark.report.tables.table import duration
+from benchmark.report.wording.facts import workers
+from benchmark.run.folder import RunFolder
 
 
 def cost_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | None:

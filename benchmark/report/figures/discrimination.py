@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.curves import BAND_SAMPLES, Curve, precision_recall, roc
-from benchmark.records import RunFolder
 from benchmark.report.figures.canvas import (
     GREY,
     Drawing,
@@ -17,8 +15,9 @@ from benchmark.report.figures.canvas import (
     baseline,
     note,
 )
-from benchmark.scores import Floats
-from benchmark.scoring import Cases
+from benchmark.run.folder import RunFolder
+from benchmark.statistics.cases import Cases, Floats
+from benchmark.statistics.curves import BAND_SAMPLES, Curve, precision_recall, roc
 
 BAND = (
     f"Bands: pointwise 95 % intervals from {BAND_SAMPLES} resamples of patients at most; the "

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.records import RunFolder
 from benchmark.report.figures.canvas import (
     GREY,
     Drawing,
@@ -15,7 +14,9 @@ from benchmark.report.figures.canvas import (
     baseline,
     new_figure,
 )
-from benchmark.report.tables import Lift, lift_over_size, with_interval
+from benchmark.report.tables.main import Lift, lift_over_size
+from benchmark.report.tables.table import with_interval
+from benchmark.run.folder import RunFolder
 
 
 def forest_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:

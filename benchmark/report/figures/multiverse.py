@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.comparisons import BASELINE
-from benchmark.multiverse import TRAINED
-from benchmark.records import RunFolder
 from benchmark.report.figures.canvas import Drawing, PlottedArm, new_figure
-from benchmark.report.multiverse import FACTORS
+from benchmark.report.tables.multiverse import FACTORS
+from benchmark.run.folder import RunFolder
+from benchmark.run.multiverse import TRAINED
+from benchmark.statistics.comparisons import BASELINE
 
 
 def multiverse_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | None:

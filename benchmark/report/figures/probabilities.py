@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmark.curves import THRESHOLDS, decision, reliability, treat_all
-from benchmark.records import RunFolder
 from benchmark.report.figures.canvas import (
     BENIGN,
     GREY,
@@ -19,6 +17,8 @@ from benchmark.report.figures.canvas import (
     note,
 )
 from benchmark.report.figures.discrimination import BAND
+from benchmark.run.folder import RunFolder
+from benchmark.statistics.curves import THRESHOLDS, decision, reliability, treat_all
 
 
 def calibration_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:

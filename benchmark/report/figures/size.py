@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmark.records import RunFolder
 from benchmark.report.figures.canvas import (
     BENIGN,
     MALIGNANT,
@@ -15,7 +14,8 @@ from benchmark.report.figures.canvas import (
     arm_panels,
     note,
 )
-from benchmark.report.tables import decimal
+from benchmark.report.tables.table import decimal
+from benchmark.run.folder import RunFolder
 
 
 def size_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.records import RunFolder
 from benchmark.report.figures.canvas import (
     MALIGNANT,
     PALETTE,
@@ -15,7 +14,8 @@ from benchmark.report.figures.canvas import (
     PlottedArm,
     new_figure,
 )
-from benchmark.report.tables import decimal
+from benchmark.report.tables.table import decimal
+from benchmark.run.folder import RunFolder
 
 _CURVES = (("loss", "loss (cross-entropy)"), ("accuracy", "accuracy"))
 

@@ -1,0 +1,171 @@
+"""What a leaky split adds: the same arms with patients on both sides, and on one side only.
+
+Both schemes are k-folds of the same nodules with as many folds, so that every ROI is tested
+once a repeat under each, by models trained on equally many: what differs is whether the
+patient's other ROIs were trained on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from benchmark.cohort.splits import SplitRule, leaked, make_splits
+from benchmark.config import Bootstrap, load_config, select_arms
+from benchmark.plugins.builder import Builder, extractors
+from benchmark.run.extraction import extract
+from benchmark.run.folder import RunFolder, prediction_table
+from benchmark.run.inputs import prepare
+from benchmark.run.loop import Bench, fit_and_test
+from benchmark.run.results import Failure, Results
+from benchmark.runtime.progress import Progress
+from benchmark.runtime.workers import LocalWorkers
+from benchmark.statistics.cases import cases
+from benchmark.statistics.comparisons import subtract
+from benchmark.statistics.inference import bootstrap_p
+from benchmark.statistics.scoring import resample
+
+LEAKY, GROUPED = "leaky", "grouped"
+METRICS = ("auc", "accuracy", "sensitivity", "specificity")
+COLUMNS = [
+    "model", "features", "metric", LEAKY, GROUPED, "inflation", "ci_low", "ci_high", "p",
+    "n_rois", "n_patients",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Leakage:
+    """What the two schemes gave.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Columns ``COLUMNS``.
+    predictions : DataFrame
+        As in ``predictions.parquet``, with a column ``side``: ``leaky`` or ``grouped``.
+    rules : dict of str to SplitRule
+        By side.
+    tested, with_patient : int
+        ROIs tested under the leaky scheme over all its splits, and those of them of a patient
+        whose other ROIs were trained on.
+    reused : str
+        Side whose predictions are the run's own; empty where both were trained anew.
+    failures : list of Failure
+    """
+
+    table: pd.DataFrame
+    predictions: pd.DataFrame
+    rules: dict[str, SplitRule]
+    tested: int
+    with_patient: int
+    reused: str
+    failures: list[Failure]
+
+
+def rules(own: SplitRule) -> dict[str, SplitRule]:
+    """The two schemes: the run's own k-fold, or one that tests as large a share at a time."""
+    folds = own.folds if own.scheme == "kfold" else max(2, round(1 / own.test_size))
+    kfold = replace(own, scheme="kfold", folds=folds)
+    return {LEAKY: replace(kfold, group="none"), GROUPED: replace(kfold, group="patient")}
+
+
+def measure(run: RunFolder, jobs: int, progress: Progress) -> Leakage:
+    """Train a run's arms under the leaky and the grouped scheme, and compare.
+
+    Raises
+    ------
+    ValueError
+        For an external validation or a given split, where patients are unknown, and where the
+        dataset is no longer the one that the run saw.
+    """
+    config = load_config(str(run.path / "config.toml"))
+    if config.test_dataset or config.splits.scheme == "given":
+        raise ValueError(
+            f"'{run.path}' was not split by this suite, so there is no leaky scheme to compare with"
+        )
+    schemes = rules(config.splits)
+    workers = LocalWorkers(jobs)
+    material = prepare(replace(config, splits=schemes[GROUPED]), workers, progress)
+    if material.dataset.unnamed_patients_of:
+        raise ValueError(
+            f"dataset '{material.dataset.name}' has no patient ids: what crosses from training "
+            "into test cannot be told"
+        )
+    _refuse_another_dataset(run, material.environment["dataset"]["fingerprint"])
+
+    cohort, arms = material.cohort, select_arms(config)
+    results = {side: Results() for side in schemes}
+    reused = next((side for side, rule in schemes.items() if rule == config.splits), "")
+    shared = Results()
+    tables = extract(
+        material.dataset, cohort.records, arms, extractors(arms),
+        workers=workers, progress=progress, results=shared,
+    )  # fmt: skip
+    build = Builder(config.models, jobs)
+    bench = Bench(build, config.seed, config.threshold, workers, progress)
+    failures, frames = list(shared.failures), {}
+    for side, rule in schemes.items():
+        if side == reused:
+            frames[side] = run.predictions.drop(columns="intensities")
+            continue
+        fit_and_test(
+            tables, cohort, make_splits(cohort, rule, config.seed), arms, bench, results[side],
+            f"Training, {side}",
+        )  # fmt: skip
+        failures += results[side].failures
+        frames[side] = prediction_table(results[side])
+    patient_of = dict(zip(cohort.roi_ids.tolist(), cohort.patients.tolist(), strict=True))
+    counts = leaked(make_splits(cohort, schemes[LEAKY], config.seed), patient_of)
+    predictions = pd.concat(
+        [frame.assign(side=side) for side, frame in frames.items()], ignore_index=True
+    )
+    table = inflation(frames[LEAKY], frames[GROUPED], config.bootstrap, config.seed)
+    return Leakage(table, predictions, schemes, *counts, reused, failures)
+
+
+def inflation(
+    leaky: pd.DataFrame, grouped: pd.DataFrame, bootstrap: Bootstrap, seed: int
+) -> pd.DataFrame:
+    """Leaky minus grouped, by arm and metric, on the ROIs that both schemes tested.
+
+    Parameters
+    ----------
+    leaky, grouped : DataFrame
+        As in ``predictions.parquet``.
+    bootstrap : Bootstrap
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        Columns ``COLUMNS``. Intervals are 95 % and resample patients, the same ones on both
+        sides. The splits are taken as they fell: their chance is not in the interval, and
+        ``splits.repeats`` is what averages it out.
+    """
+    rows = []
+    sides = [
+        dict(list(frame.groupby(["model", "features"], sort=False))) for frame in (leaky, grouped)
+    ]
+    for arm in (arm for arm in sides[0] if arm in sides[1]):
+        ids = set(sides[0][arm]["roi_id"]) & set(sides[1][arm]["roi_id"])
+        pair = [cases(side[arm][side[arm]["roi_id"].isin(ids)]) for side in sides]
+        one, other = (resample(each, bootstrap, seed, METRICS) for each in pair)
+        for metric in METRICS:
+            difference, samples, ends = subtract(one[metric], other[metric], bootstrap)
+            p = bootstrap_p(samples) if np.isfinite(difference) else np.nan
+            rows.append((
+                *arm, metric, one[metric].value, other[metric].value, difference,
+                ends.low, ends.high, p, pair[0].n_rois, pair[0].n_patients,
+            ))  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _refuse_another_dataset(run: RunFolder, fingerprint: str) -> None:
+    then = run.environment["dataset"]["fingerprint"]
+    if then != fingerprint:
+        raise ValueError(
+            f"dataset '{run.environment['dataset']['name']}' has fingerprint {fingerprint[:12]} "
+            f"now and had {then[:12]} in the run '{run.path}'; the audit needs the same nodules"
+        )

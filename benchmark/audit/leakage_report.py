@@ -1,0 +1,98 @@
+"""The audit of a run: what a leaky split adds, as a folder of files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmark.audit import leakage
+from benchmark.report.tables.table import (
+    SYNTHETIC,
+    Table,
+    as_markdown,
+    decimal,
+    p_value,
+    percent,
+    with_interval,
+)
+from benchmark.run.folder import RunFolder, describe_machine, read_run
+from benchmark.run.results import Failure
+from benchmark.runtime.folders import check_new, new_folder
+from benchmark.runtime.progress import Progress
+
+
+def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Table, list[Failure]]:
+    """Measure the leakage of a run's protocol, and write what was found.
+
+    ``leakage.csv`` (``leakage.COLUMNS``), ``leakage.parquet`` (the predictions, by side),
+    ``leakage.md`` (the table) and ``leakage.json`` (schemes, counts, failures, versions).
+
+    Parameters
+    ----------
+    path : Path
+        A run folder; nothing is written there.
+    out : Path
+        New folder.
+    jobs : int
+    progress : Progress
+
+    Raises
+    ------
+    ValueError
+        Where ``out`` exists, and as in :func:`leakage.measure`.
+    """
+    check_new(out)
+    audited = read_run(path)
+    found = leakage.measure(audited, jobs, progress)
+    table = _table(audited, found)
+    about = {
+        "dataset": audited.environment["dataset"],
+        "label": audited.environment["protocol"]["label"],
+        "seed": audited.config["seed"],
+        "schemes": {side: asdict(rule) for side, rule in found.rules.items()},
+        "taken_from_the_run": found.reused,
+        "tested_in_leaky_scheme": found.tested,
+        "with_patient_in_training": found.with_patient,
+        "failures": [asdict(failure) for failure in found.failures],
+        **describe_machine(),
+    }
+    with new_folder(out) as draft:
+        found.table.to_csv(draft / "leakage.csv", index=False)
+        found.predictions.to_parquet(draft / "leakage.parquet", index=False, compression="zstd")
+        (draft / "leakage.md").write_text(as_markdown(table), encoding="utf-8")
+        (draft / "leakage.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    return table, found.failures
+
+
+def _table(run: RunFolder, found: leakage.Leakage) -> Table:
+    rows: list[tuple[str, ...]] = [
+        (
+            str(row["model"]), str(row["features"]), str(row["metric"]),
+            decimal(row[leakage.LEAKY]), decimal(row[leakage.GROUPED]),
+            with_interval(row["inflation"], row["ci_low"], row["ci_high"], sign=True),
+            p_value(row["p"]), str(row["n_rois"]),
+        )
+        for row in found.table.to_dict("records")
+    ]  # fmt: skip
+    dataset, leaky = run.environment["dataset"], found.rules[leakage.LEAKY]
+    anew = "both were trained anew" if not found.reused else f"{found.reused} is the run's own"
+    notes = [
+        SYNTHETIC if run.synthetic else "",
+        f"Dataset {dataset['name']}: {dataset['cohort']}. {run.environment['protocol']['label']}.",
+        f"Leaky: {leaky.describe().removeprefix('split: ')}; grouped: the same by patient; "
+        f"{anew}. Seed {run.config['seed']}.",
+        f"In the leaky scheme {found.with_patient} of {found.tested} tested ROIs "
+        f"({percent(found.with_patient / found.tested)}) are of patients whose other ROIs were "
+        "trained on.",
+        "Inflation: leaky minus grouped on the same ROIs, 95 % interval and p from the same "
+        "resamples of patients, uncorrected for the number of lines. The splits are taken as they "
+        "fell; splits.repeats averages over their chance.",
+    ]
+    suffix = " [SYNTHETIC INTENSITIES]" if run.synthetic else ""
+    return Table(
+        f"Leakage audit: {dataset['name']}{suffix}",
+        ("model", "features", "metric", "leaky", "grouped", "inflation", "p", "n"),
+        rows,
+        [note for note in notes if note],
+    )

@@ -1,0 +1,61 @@
+"""Arguments that several commands share: read, defaulted, and failures described."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from benchmark.runtime.cores import available_cores
+from benchmark.runtime.paths import RUNS
+
+if TYPE_CHECKING:
+    from benchmark.run.folder import RunFolder
+    from benchmark.run.results import Failure
+
+PATH = click.Path(path_type=Path)
+
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=available_cores,
+    help="Worker processes; default: cores.",
+)
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """The names of ``A,B``; None where nothing was given."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def default_folder(profile: str, dataset: str) -> Path:
+    """A new folder's path among the runs, named by time, profile and dataset."""
+    from datetime import datetime
+
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return RUNS / f"{stamp}-{profile}-{Path(dataset).stem}"
+
+
+def show_run(run: RunFolder) -> bool:
+    """Print a run's table and what failed or was skipped; whether anything failed."""
+    from benchmark.cli.terminal import show_table
+    from benchmark.report.document import report_tables
+
+    show_table(report_tables(run)[0])
+    return show_failures(run.failures)
+
+
+def show_failures(failures: Sequence[Failure]) -> bool:
+    """Print what failed or was skipped on stderr; whether anything failed."""
+    for failure in failures:
+        click.echo(_describe(failure), err=True)
+    return any(failure.status == "failed" for failure in failures)
+
+
+def _describe(failure: Failure) -> str:
+    parts = [failure.status, failure.stage, failure.model, failure.features, failure.roi_id]
+    if failure.repeat >= 0:
+        parts.append(f"repeat {failure.repeat} fold {failure.fold}")
+    return f"{' '.join(filter(None, parts))}: {failure.reason}"

@@ -1,0 +1,60 @@
+"""The command that compares a run with a baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from benchmark.cli.arguments import PATH
+
+
+@click.command()
+@click.argument("run_dir", type=PATH)
+@click.option("--baseline", type=PATH, help="Default: the committed one; or a run.")
+@click.option(
+    "--margins", "margins_path", type=PATH, metavar="FILE.toml",
+    help="Margins of your own; default: this project's, whose CNN is of 51 nodules.",
+)  # fmt: skip
+@click.option("--out", type=PATH, help="Folder for drift.*; default RUN_DIR.")
+@click.option(
+    "--max-slowdown", type=click.FloatRange(min=1), metavar="FACTOR",
+    help="Fail where training or extraction takes this many times as long, machines allowed for.",
+)  # fmt: skip
+@click.option("--strict", is_flag=True, help="Fail where a loss beyond a margin is not excluded.")
+@click.option("--refresh", is_flag=True, help="Make RUN_DIR the baseline; needs --reason.")
+@click.option("--reason", default="", help="Why the baseline changes; goes into its CHANGES.md.")
+def drift(
+    run_dir: Path,
+    baseline: Path | None,
+    margins_path: Path | None,
+    out: Path | None,
+    max_slowdown: float | None,
+    strict: bool,
+    refresh: bool,
+    reason: str,
+) -> int:
+    """Compare a run with the baseline: noise, regression, or other data; status 1 on drift."""
+    from benchmark.cli.terminal import show_table
+    from benchmark.drift import margins, snapshot
+    from benchmark.drift.baseline import refresh_baseline
+    from benchmark.drift.compare import compare
+    from benchmark.drift.report import drift_tables, write_drift
+    from benchmark.runtime.paths import BASELINE
+
+    against = baseline or BASELINE
+    if refresh:
+        click.echo(refresh_baseline(run_dir, against, reason))
+        return 0
+    found = compare(
+        snapshot.read(against),
+        snapshot.read(run_dir),
+        margins.read_margins(margins_path or margins.PATH),
+        max_slowdown=max_slowdown,
+        strict=strict,
+    )
+    for table in drift_tables(found):
+        show_table(table)
+    for path in write_drift(found, out or run_dir):
+        click.echo(path)
+    return found.status

@@ -1,0 +1,45 @@
+"""Command line: the commands of this folder, joined; the only module that exits.
+
+Exit status: 0 fine; 1 finished with recorded failures, or drift; 2 unusable input or arguments,
+with one line on stderr; 3 not comparable (``drift`` only).
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from benchmark.cli.audit import audit
+from benchmark.cli.data import build, fetch, list_plugins
+from benchmark.cli.drift import drift
+from benchmark.cli.report import report
+from benchmark.cli.run import run
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    try:
+        status = cli.main(prog_name="python -m benchmark", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
+    except click.ClickException as error:
+        click.echo(f"error: {error.format_message()}", err=True)
+        sys.exit(2)
+    except ValueError as error:
+        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def cli() -> None:
+    """Compare CNNs with radiomics plus classical models on the same lung nodules."""
+
+
+for command in (list_plugins, fetch, build, run, report, drift, audit):
+    cli.add_command(command)

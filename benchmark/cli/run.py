@@ -1,0 +1,100 @@
+"""The command that trains, tests and tabulates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from benchmark.cli.arguments import PATH, default_folder, jobs_option, show_run, split_names
+
+
+@click.command()
+@click.option("--profile", metavar="NAME|FILE.toml", help="Default: the dataset's, or quick.")
+@click.option("--dataset", metavar="NAME|ROI_DIR|manifest.csv", help="Default: the profile's.")
+@click.option(
+    "--test-dataset", metavar="NAME|ROI_DIR|manifest.csv",
+    help="External validation: train on all of --dataset, test on all of this one.",
+)  # fmt: skip
+@click.option("--models", metavar="A,B", help="Only these models.")
+@click.option("--features", metavar="A,B", help="Only models fed by these feature sets.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a key.")
+@click.option(
+    "--multiverse", is_flag=True, help="Train and test under every label rule and split as well."
+)
+@jobs_option
+@click.option("--out", type=PATH, help="New run folder.")
+@click.option("--resume", is_flag=True, help="Go on with a killed run of the same --out.")
+@click.option("--no-cache", is_flag=True, help="Recall nothing that earlier runs did.")
+@click.option(
+    "--cluster", default="", metavar="local:N|tcp://HOST:PORT",
+    help="Extract, fit and resample on a Dask cluster.",
+)  # fmt: skip
+@click.option("--require-gpu", is_flag=True, help="Fail where the CNN finds no GPU.")
+@click.option("--track", type=click.Choice(["mlflow"]), help="Also log the run there.")
+def run(
+    profile: str | None,
+    dataset: str | None,
+    test_dataset: str | None,
+    models: str | None,
+    features: str | None,
+    settings: tuple[str, ...],
+    multiverse: bool,
+    jobs: int,
+    out: Path | None,
+    resume: bool,
+    no_cache: bool,
+    cluster: str,
+    require_gpu: bool,
+    track: str | None,
+) -> int:
+    """Train and test every model on the same splits; print and store the table."""
+    from dataclasses import replace
+
+    from benchmark.cli.terminal import progress
+    from benchmark.config import load_config, select_arms
+    from benchmark.pipeline import execute
+    from benchmark.plugins.registry import load_dataset
+    from benchmark.run.folder import complete
+    from benchmark.runtime.store import open_store
+    from benchmark.runtime.workers import open_workers
+    from benchmark.tracking import history, mlflow_log
+
+    if resume and out is None:
+        raise click.UsageError("--resume needs the --out of the run to go on with")
+
+    if track:
+        mlflow_log.check(track)
+    suited = getattr(load_dataset(dataset or ""), "PROFILE", "quick")
+    config = load_config(profile or suited, settings)
+    if dataset is not None:
+        config = replace(config, dataset=dataset)
+    if test_dataset is not None:
+        config = replace(config, test_dataset=test_dataset)
+    arms = select_arms(config, split_names(models), split_names(features))
+    folder = out or default_folder(config.profile, config.dataset)
+    if resume and (folder / "predictions.parquet").is_file():
+        failed = show_run(complete(folder, config, arms, multiverse=multiverse))
+        click.echo(f"\nRun folder, complete already: {folder}")
+        return int(failed)
+    with (
+        open_store(folder if no_cache else None, keep=resume) as store,
+        open_workers(jobs, cluster) as workers,
+        progress() as shown,
+    ):
+        finished = execute(
+            config, arms, folder, workers=workers, store=store, require_gpu=require_gpu,
+            explore=multiverse, progress=shown,
+        )  # fmt: skip
+    if store.problem:
+        click.echo(f"nothing was kept for later runs: {store.problem}", err=True)
+    failed = show_run(finished)
+    click.echo(f"\nRun folder: {folder}")
+    try:  # the run is complete: what cannot be noted elsewhere is a failure, not bad input
+        history.append(history.beside(folder), finished)
+        if track:
+            click.echo(f"Logged to {track}: {mlflow_log.log_run(finished)}")
+    except ValueError as error:
+        click.echo(f"failed: {' '.join(str(error).split())}", err=True)
+        failed = True
+    return int(failed)

@@ -1,0 +1,79 @@
+"""One row a ROI: what its readers and its scan say of it; strata are made from these."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import pandas as pd
+
+from benchmark.cohort.labels import Cohort
+from benchmark.roi import Roi, RoiRecord
+
+COLUMNS = [
+    "roi_id", "patient_id", "y_true", "equivalent_diameter_mm", "slice_thickness_mm",
+    "malignancy_mean", "malignancy_range", "texture",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What only the voxels tell; the diameter is NaN in a dataset without masks."""
+
+    equivalent_diameter_mm: float
+    slice_spacing_mm: float
+
+
+def measure(roi: Roi) -> Measured:
+    """Diameter of the sphere of the mask's volume, and the distance between slices, in mm."""
+    diameter = roi.equivalent_diameter_mm if roi.has_mask else math.nan
+    return Measured(diameter, roi.spacing_mm[0])
+
+
+def table(cohort: Cohort, measured: Sequence[Measured]) -> pd.DataFrame:
+    """Characteristics of a cohort's ROIs, unrounded.
+
+    Parameters
+    ----------
+    cohort : Cohort
+    measured : sequence of Measured
+        In the order of ``cohort.records``.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``COLUMNS``; NaN where the dataset does not say. The slice thickness is the
+        manifest's ``slice_thickness_mm`` (that of the reconstruction), else the distance
+        between slices. ``malignancy_range`` is the highest less the lowest of two or more
+        ratings.
+    """
+    rows = [
+        (
+            record.roi_id, record.patient_id, label, voxels.equivalent_diameter_mm,
+            _number(record.attributes.get("slice_thickness_mm", ""), voxels.slice_spacing_mm),
+            *_malignancy(record), _number(record.attributes.get("texture", ""), math.nan),
+        )
+        for record, label, voxels in zip(
+            cohort.records, cohort.labels.tolist(), measured, strict=True
+        )
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _malignancy(record: RoiRecord) -> tuple[float, float]:
+    ratings = record.malignancy_ratings
+    if not ratings:
+        return math.nan, math.nan
+    spread = float(max(ratings) - min(ratings)) if len(ratings) > 1 else math.nan
+    return fmean(ratings), spread
+
+
+def _number(text: str, otherwise: float) -> float:
+    """Mean of the numbers in a manifest's cell; such cells are free text in users' files."""
+    try:
+        values = [float(word) for word in text.split()]
+    except ValueError:
+        return otherwise
+    return fmean(values) if values else otherwise

@@ -1,0 +1,241 @@
+"""Which ROIs train and which test, the same for every model, stored as ROI ids."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.cohort.labels import Cohort
+from benchmark.runtime.seeds import derive_seed
+
+GIVEN_SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How ROIs are divided.
+
+    Attributes
+    ----------
+    scheme : {"holdout", "kfold", "given"}
+        ``given`` takes the dataset's own: column ``split``, where ``train`` and ``val`` train
+        and ``test`` tests.
+    group : {"patient", "none"}
+        ``patient`` keeps all of a patient's ROIs on one side. ``none`` is the paper's
+        nodule-level split: patients leak from training into test.
+    test_size : float
+        Share of ROIs tested, for ``holdout``.
+    folds : int
+        For ``kfold``.
+    repeats : int
+        How often the whole scheme is drawn again.
+    """
+
+    scheme: Literal["holdout", "kfold", "given"] = "holdout"
+    group: Literal["patient", "none"] = "patient"
+    test_size: float = 0.3
+    folds: int = 5
+    repeats: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_size < 1:
+            raise ValueError(
+                f"splits.test_size is {self.test_size}; it must lie between 0 and 1, both excluded"
+            )
+        if self.folds < 2:
+            raise ValueError(f"splits.folds is {self.folds}; it must be at least 2")
+        if self.repeats < 1:
+            raise ValueError(f"splits.repeats is {self.repeats}; it must be at least 1")
+        if self.scheme == "given" and self.repeats > 1:
+            raise ValueError(
+                f"splits.repeats is {self.repeats}; a given split cannot be drawn again, set 1"
+            )
+
+    @property
+    def leaky(self) -> bool:
+        """Whether a patient may stand on both sides."""
+        return self.group == "none"
+
+    def describe(self, *, patients_known: bool = True) -> str:
+        """The protocol's line; ``patients_known`` is False where ids are not published."""
+        what = {
+            "kfold": f"stratified {self.folds}-fold",
+            "holdout": f"stratified hold-out, {self.test_size:.0%} tested",
+            "given": "the dataset's own, train and val against test",
+        }[self.scheme]
+        if self.leaky:
+            how = "by ROI (LEAKY: a patient's ROIs may stand on both sides)"
+        elif not patients_known:
+            how = "patients unknown, perhaps on both sides"
+        else:
+            how = "grouped by patient"
+        return f"split: {what}, {how}, {self.repeats} repeat{'s' if self.repeats > 1 else ''}"
+
+
+@dataclass(frozen=True)
+class Split:
+    """One division into training and test ROIs.
+
+    Attributes
+    ----------
+    scheme : str
+        That of the rule, or ``external`` where training and test are two datasets.
+    repeat, fold : int
+    train, test : tuple of str
+        ROI ids.
+    """
+
+    scheme: str
+    repeat: int
+    fold: int
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def make_splits(cohort: Cohort, rule: SplitRule, seed: int) -> list[Split]:
+    """Draw the splits; rows in another order give the same splits.
+
+    Grouped schemes use scikit-learn's ``StratifiedGroupKFold`` (stratified with
+    ``shuffle=True`` from 1.8 on); the grouped hold-out joins the folds that make up
+    ``test_size`` (3 of 10 for 0.3).
+
+    Raises
+    ------
+    ValueError
+        Where patients or cases are too few, a side lacks a class, or a split that should be
+        given is not.
+    """
+    splits = []
+    for repeat in range(rule.repeats):
+        # The test size is part of the name only where it matters, so that a k-fold
+        # does not change with a setting that it ignores.
+        random_state = derive_seed(seed, "split", rule.scheme, rule.group, repeat)
+        for fold, test in enumerate(_test_sides(cohort, rule, random_state)):
+            splits.append(_split(cohort, rule, repeat, fold, test))
+    return splits
+
+
+def _test_sides(cohort: Cohort, rule: SplitRule, random_state: int) -> list[NDArray[np.intp]]:
+    from sklearn.model_selection import train_test_split
+
+    if rule.scheme == "given":
+        return [_given_test_side(cohort)]
+    if rule.scheme == "kfold":
+        return _folds(cohort, rule, rule.folds, random_state)
+    if rule.leaky:
+        _, test = train_test_split(
+            np.arange(len(cohort.labels)),
+            test_size=rule.test_size,
+            stratify=cohort.labels,
+            random_state=random_state,
+        )
+        return [np.sort(test)]
+    share = Fraction(rule.test_size).limit_denominator(20)
+    if not 0 < share < 1:
+        raise ValueError(
+            f"splits.test_size is {rule.test_size}; a hold-out grouped by patient is made of "
+            "twentieths and coarser shares, so use a value from 0.05 to 0.95"
+        )
+    folds = _folds(cohort, rule, share.denominator, random_state)
+    return [np.sort(np.concatenate(folds[: share.numerator]))]
+
+
+def _given_test_side(cohort: Cohort) -> NDArray[np.intp]:
+    for record in cohort.records:
+        if record.given_split not in GIVEN_SPLITS:
+            raise ValueError(
+                f"roi_id '{record.roi_id}': split is '{record.given_split}'; splits.scheme=given "
+                f"needs a column split that says {', '.join(GIVEN_SPLITS)} of every ROI"
+            )
+    return np.flatnonzero([record.given_split == "test" for record in cohort.records])
+
+
+def _folds(cohort: Cohort, rule: SplitRule, n: int, random_state: int) -> list[NDArray[np.intp]]:
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    unit = "ROIs" if rule.leaky else "patients"
+    for value, name in ((0, "benign"), (1, "malignant")):
+        members = cohort.labels == value
+        available = int(members.sum()) if rule.leaky else len(set(cohort.patients[members]))
+        if available < n:
+            raise ValueError(
+                f"{available} {unit} with {name} ROIs; this split makes {n} folds and needs at "
+                f"least one in each: set splits.folds or splits.test_size to suit"
+            )
+    columns = np.zeros((len(cohort.labels), 1))
+    if rule.leaky:
+        plain = StratifiedKFold(n, shuffle=True, random_state=random_state)
+        return [test for _, test in plain.split(columns, cohort.labels)]
+    grouped = StratifiedGroupKFold(n, shuffle=True, random_state=random_state)
+    return [test for _, test in grouped.split(columns, cohort.labels, groups=cohort.patients)]
+
+
+def _split(
+    cohort: Cohort, rule: SplitRule, repeat: int, fold: int, test: NDArray[np.intp]
+) -> Split:
+    tested = np.zeros(len(cohort.labels), dtype=bool)
+    tested[test] = True
+    for side, members in (("test", tested), ("training", ~tested)):
+        classes = set(cohort.labels[members].tolist())
+        if len(classes) < 2:
+            raise ValueError(
+                f"repeat {repeat} fold {fold}: the {side} side has ROIs of one class only; "
+                "use fewer folds or another splits.test_size"
+            )
+    ids = cohort.roi_ids
+    return Split(rule.scheme, repeat, fold, tuple(ids[~tested]), tuple(ids[tested]))
+
+
+def check_splits(splits: Sequence[Split], cohort: Cohort, *, leaky: bool) -> None:
+    """Refuse splits that name unknown ROIs, overlap, or share patients undeclared.
+
+    Raises
+    ------
+    ValueError
+        Naming the split and the first offender.
+    """
+    patient_of = dict(zip(cohort.roi_ids.tolist(), cohort.patients.tolist(), strict=True))
+    for split in splits:
+        where = f"repeat {split.repeat} fold {split.fold}"
+        unknown = sorted({*split.train, *split.test} - patient_of.keys())
+        if unknown:
+            raise ValueError(f"{where}: roi_id '{unknown[0]}' is not in the cohort")
+        both = sorted(set(split.train) & set(split.test))
+        if both:
+            raise ValueError(f"{where}: roi_id '{both[0]}' is on both sides")
+        shared = {patient_of[i] for i in split.train} & {patient_of[i] for i in split.test}
+        if shared and not leaky:
+            raise ValueError(
+                f"{where}: patient '{min(shared)}' and {len(shared) - 1} others are on both "
+                "sides; only splits.group=none declares a leaky scheme"
+            )
+
+
+def leaked(splits: Sequence[Split], patient_of: Mapping[str, str]) -> tuple[int, int]:
+    """ROIs tested, over all splits, and those of a patient whose other ROIs were trained on."""
+    tested = with_patient = 0
+    for split in splits:
+        trained = {patient_of[roi_id] for roi_id in split.train}
+        tested += len(split.test)
+        with_patient += sum(patient_of[roi_id] in trained for roi_id in split.test)
+    return tested, with_patient
+
+
+def write_splits(path: Path, splits: Sequence[Split]) -> None:
+    """Write ``splits.json``: a list of {scheme, repeat, fold, train, test}."""
+    path.write_text(json.dumps([asdict(split) for split in splits], indent=1) + "\n")
+
+
+def read_splits(path: Path) -> list[Split]:
+    """Read what :func:`write_splits` wrote."""
+    return [
+        Split(s["scheme"], s["repeat"], s["fold"], tuple(s["train"]), tuple(s["test"]))
+        for s in json.loads(path.read_text())
+    ]

@@ -1,0 +1,100 @@
+"""The committed baseline: refreshed by one explicit command, with a reason, and recorded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmark.drift import margins
+from benchmark.drift.report import side_by_side
+from benchmark.drift.snapshot import FILES, Snapshot, read
+from benchmark.runtime.folders import new_folder, remove
+
+CHANGES = "CHANGES.md"
+_TITLE = (
+    "# What the baseline was, and why it changed\n\nNewest first; written by `drift --refresh`.\n"
+)
+
+
+def refresh_baseline(run_dir: Path, folder: Path, reason: str) -> Path:
+    """Make a run the baseline; return the file that says what changed.
+
+    Parameters
+    ----------
+    run_dir : Path
+    folder : Path
+        The baseline; replaced as a whole, ``CHANGES.md`` grows.
+    reason : str
+
+    Raises
+    ------
+    ValueError
+        Without a reason, for a run with failures, where ``folder`` holds something else than a
+        baseline, and while ``margins.toml`` has uncommitted changes: a widened margin and a
+        refreshed baseline must not go into one change, as neither could be judged.
+    """
+    if not reason.strip():
+        raise ValueError("--refresh needs --reason: why does the baseline change?")
+    run = read(run_dir)
+    failed = sum(failure.status == "failed" for failure in run.failures)
+    if failed:
+        raise ValueError(
+            f"'{run_dir}' has {failed} recorded failures; a baseline has none, repeat the run"
+        )
+    if uncommitted(margins.PATH):
+        raise ValueError(
+            f"{margins.PATH.name} has uncommitted changes; a margin and the baseline never change "
+            "together: commit or undo the margins first"
+        )
+    former = read(folder) if folder.exists() and any(folder.iterdir()) else None
+    history = folder / CHANGES
+    entries = history.read_text(encoding="utf-8").removeprefix(_TITLE) if history.exists() else ""
+    if former is not None:
+        remove(folder)  # a kill from here on loses nothing: the baseline is committed
+    with new_folder(folder) as draft:
+        _copy(run, draft)
+        entry = _entry(former, run, reason)
+        (draft / CHANGES).write_text(f"{_TITLE}\n{entry}{entries}", encoding="utf-8")
+    return history
+
+
+def uncommitted(path: Path) -> bool:
+    """Whether a file differs from the last commit; False outside a git checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "status", "--porcelain", "--", path.name],
+            cwd=path.parent, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return bool(done.stdout.strip())
+
+
+def _copy(run: Snapshot, draft: Path) -> None:
+    for name in FILES:
+        if name != "environment.json":
+            shutil.copyfile(run.path / name, draft / name)
+    # The command line may hold paths of one machine; config.toml repeats the run.
+    environment = {k: v for k, v in run.environment.items() if k != "command"}
+    (draft / "environment.json").write_text(json.dumps(environment, indent=1) + "\n")
+    if (run.path / "features").is_dir():
+        shutil.copytree(run.path / "features", draft / "features")
+
+
+def _entry(former: Snapshot | None, run: Snapshot, reason: str) -> str:
+    today = datetime.now(UTC).date().isoformat()
+    revision = run.environment["revision"] or "unknown"
+    dataset = run.environment["dataset"]
+    lines = [
+        f"## {today}: {' '.join(reason.split())}",
+        "",
+        f"Revision {revision}; dataset {dataset['name']} ({dataset['intensities']} intensities), "
+        f"fingerprint {dataset['fingerprint'][:12]}, {dataset['n_rois']} ROIs; profile "
+        f"{run.config['profile']}, seed {run.config['seed']}.",
+        "",
+        side_by_side(former, run),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,194 @@
+"""A run against a baseline: data and protocol first, then verdicts on the arms, versions, times.
+
+The rule behind a verdict is in :mod:`benchmark.drift.verdicts`, what is checked of the data in
+:mod:`benchmark.drift.comparability`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from benchmark.drift import comparability, shift, timing
+from benchmark.drift.comparability import DRIFT, NOT_COMPARABLE, Finding
+from benchmark.drift.margins import Margins
+from benchmark.drift.snapshot import Snapshot
+from benchmark.drift.verdicts import MISSING, NEW, REGRESSION, Arm, Verdict, judge_arms
+
+_ROW = ["roi_id", "repeat", "fold"]
+
+
+@dataclass(frozen=True, eq=False)
+class Drift:
+    """The comparison of a run with a baseline.
+
+    Attributes
+    ----------
+    baseline, run : Snapshot
+    findings : list of Finding
+        Data and protocol.
+    verdicts : list of Verdict
+    shift : DataFrame
+        As :func:`benchmark.drift.shift.table` gives.
+    versions : dict of str to (str, str)
+        Package, interpreter or processor -> the baseline's and the run's, where they differ.
+    timings : list of Timing
+    strict : bool
+    """
+
+    baseline: Snapshot
+    run: Snapshot
+    findings: list[Finding]
+    verdicts: list[Verdict]
+    shift: pd.DataFrame
+    versions: dict[str, tuple[str, str]]
+    timings: list[timing.Timing]
+    strict: bool
+
+    @property
+    def comparable(self) -> bool:
+        """Whether metrics of the two speak about one task."""
+        return all(finding.status != NOT_COMPARABLE for finding in self.findings)
+
+    @property
+    def open(self) -> list[Verdict]:
+        """Gated verdicts of noise that could as well be a loss beyond the margin."""
+        return [v for v in self.verdicts if v.gated and not v.conclusive]
+
+    @property
+    def status(self) -> int:
+        """Exit status: 3 not comparable, 1 drift, 0 fine.
+
+        A run on other data or under another protocol is 3 whatever its metrics say. On the same
+        task, a loss found outranks an arm that cannot be compared.
+        """
+        gated = {v.verdict for v in self.verdicts if v.gated}
+        if not self.comparable:
+            return 3
+        drifted = any(finding.status == DRIFT for finding in self.findings)
+        slow = any(each.slower for each in self.timings)
+        if drifted or slow or gated & {REGRESSION, MISSING} or (self.strict and self.open):
+            return 1
+        return 3 if NOT_COMPARABLE in gated else 0
+
+
+def compare(
+    baseline: Snapshot,
+    run: Snapshot,
+    margins: Margins,
+    *,
+    max_slowdown: float | None = None,
+    strict: bool = False,
+) -> Drift:
+    """Compare a run with a baseline.
+
+    Parameters
+    ----------
+    baseline, run : Snapshot
+    margins : Margins
+    max_slowdown : float or None
+        Time relative to the reference computation, run over baseline, from which on an arm is
+        too slow; None gates no time.
+    strict : bool
+        Also fail where noise is not conclusive.
+    """
+    moved = shift.table(baseline, run, margins.tolerance.feature)
+    findings = comparability.check(baseline, run, moved, margins.tolerance.feature)
+    blocked = [finding.check for finding in findings if finding.status == NOT_COMPARABLE]
+    return Drift(
+        baseline=baseline,
+        run=run,
+        findings=findings,
+        verdicts=_verdicts(baseline, run, margins, blocked, comparability.changed_sets(moved)),
+        shift=moved,
+        versions=version_changes(baseline, run),
+        timings=timing.compare(baseline, run, max_slowdown),
+        strict=strict,
+    )
+
+
+def _verdicts(
+    baseline: Snapshot,
+    run: Snapshot,
+    margins: Margins,
+    blocked: Sequence[str],
+    changed_sets: Sequence[str],
+) -> list[Verdict]:
+    old, new = _arms(baseline), _arms(run)
+    whole: list[Verdict] = []
+    pairs = {}
+    for arm in dict.fromkeys([*old, *new]):
+        if arm not in new:
+            whole.append(Verdict(*arm, "", MISSING, True, reason=_failed(run, arm)))
+        elif arm not in old:
+            whole.append(Verdict(*arm, "", NEW, False, reason="not in the baseline"))
+        elif blocked:
+            reason = f"other {', '.join(blocked)}"
+            whole.append(Verdict(*arm, "", NOT_COMPARABLE, True, reason=reason))
+        elif why := _other_rows(old[arm], new[arm], run, arm):
+            whole.append(Verdict(*arm, "", NOT_COMPARABLE, True, reason=why))
+        else:
+            pairs[arm] = old[arm].reset_index(), new[arm].loc[old[arm].index].reset_index()
+    judged = [
+        _fed_otherwise(verdict) if verdict.features in changed_sets else verdict
+        for verdict in judge_arms(pairs, margins)
+    ]
+    return [*judged, *whole]
+
+
+def _fed_otherwise(verdict: Verdict) -> Verdict:
+    cause = f"its inputs changed ({verdict.features}), not the model alone"
+    return replace(verdict, reason="; ".join(filter(None, [verdict.reason, cause])))
+
+
+def _arms(side: Snapshot) -> dict[Arm, pd.DataFrame]:
+    grouped = side.predictions.groupby(["model", "features"], sort=False)
+    return {
+        (str(model), str(features)): frame.set_index(_ROW) for (model, features), frame in grouped
+    }
+
+
+def _other_rows(old: pd.DataFrame, new: pd.DataFrame, run: Snapshot, arm: Arm) -> str:
+    gone = old.index.difference(new.index)
+    come = new.index.difference(old.index)
+    if not len(gone) and not len(come):
+        return ""
+    first = (gone if len(gone) else come)[0]
+    what = (
+        f"{len(gone)} of {len(old)} tested rows are missing"
+        if len(gone)
+        else (f"{len(come)} rows that the baseline lacks")
+    )
+    return f"{what}, first roi_id '{first[0]}'{_failure(run, arm, str(first[0]))}"
+
+
+def _failed(run: Snapshot, arm: Arm) -> str:
+    return f"the run has no predictions of it{_failure(run, arm)}"
+
+
+def _failure(run: Snapshot, arm: Arm, roi_id: str = "") -> str:
+    """What failures.json says of an arm, or of a ROI of its features."""
+    for failure in run.failures:
+        of_arm = failure.features == arm[1] and failure.model in ("", arm[0])
+        if of_arm and failure.roi_id in ("", roi_id):
+            return f" ({failure.status} {failure.stage}: {failure.reason})"
+    return ""
+
+
+def version_changes(baseline: Snapshot, run: Snapshot) -> dict[str, tuple[str, str]]:
+    """Packages, interpreter, processor and cores that differ: the baseline's and the run's."""
+    old, new = (_flat(side) for side in (baseline, run))
+    names = dict.fromkeys([*old, *new])
+    return {
+        name: (old.get(name, "none"), new.get(name, "none"))
+        for name in names
+        if old.get(name) != new.get(name)
+    }
+
+
+def _flat(side: Snapshot) -> dict[str, str]:
+    environment = side.environment
+    whole = {name: str(environment[name]) for name in ("python", "processor", "cores")}
+    return {**environment["packages"], **whole}

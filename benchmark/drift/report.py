@@ -1,0 +1,315 @@
+"""What a comparison with the baseline found: terminal tables, JSON, Markdown, JUnit XML."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from benchmark.drift import comparability, verdicts
+from benchmark.drift.compare import Drift, version_changes
+from benchmark.drift.snapshot import Snapshot
+from benchmark.drift.verdicts import Verdict
+from benchmark.report.tables.main import HEADLINE
+from benchmark.report.tables.table import SYNTHETIC, Table, as_markdown, with_interval
+
+Rows = list[tuple[str, ...]]
+
+_BAD = (verdicts.REGRESSION, verdicts.MISSING)
+_SENTENCES = {
+    0: "No drift: nothing gated got worse than the noise that the margins allow.",
+    1: "DRIFT.",
+    3: "NOT COMPARABLE: the figures of the two runs speak about different tasks.",
+}
+
+
+def write_drift(found: Drift, folder: Path) -> list[Path]:
+    """Write ``drift.json``, ``drift.md`` and ``drift.xml``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, make in FORMATS.items():
+        path = folder / f"drift.{name}"
+        path.write_text(make(found), encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def summary(found: Drift) -> list[str]:
+    """The result in sentences: what failed, what stayed open, what else changed."""
+    lines = [_SENTENCES[found.status]]
+    for finding in found.findings:
+        if finding.status in (verdicts.NOT_COMPARABLE, comparability.DRIFT):
+            lines.append(f"{finding.check}: {finding.status}: {finding.message}")
+    for verdict in found.verdicts:
+        if verdict.gated and verdict.verdict in _BAD:
+            lines.append(f"{verdict.verdict}: {_describe(verdict)}")
+        elif verdict.verdict == verdicts.NOT_COMPARABLE and verdict.gated and found.comparable:
+            lines.append(f"not comparable: {_describe(verdict)}")
+    lines += [
+        f"slower: {_arm(each)} {each.stage} takes {each.slowdown:.2f} times the baseline's, both "
+        "relative to the reference computation"
+        for each in found.timings
+        if each.slower
+    ]
+    if found.open:
+        names = ", ".join(f"{v.model}:{v.features} {v.metric}" for v in found.open)
+        lines.append(
+            f"open: {len(found.open)} gated differences are called noise, though the cases are "
+            f"too few to exclude a loss beyond the margin ({names})"
+        )
+    lines.append(_versions(found))
+    if found.run.environment["dataset"]["intensities"] == "synthetic":
+        lines.insert(0, SYNTHETIC)
+    return lines
+
+
+def drift_tables(found: Drift) -> list[Table]:
+    """Data and protocol, models, times; the summary stands under the second."""
+    return [_data_table(found), _model_table(found), _timing_table(found)]
+
+
+def _data_table(found: Drift) -> Table:
+    rows: Rows = [(each.check, each.message, each.status) for each in found.findings]
+    return Table(f"Data and protocol{_suffix(found)}", ("check", "what", "status"), rows, [])
+
+
+def _model_table(found: Drift) -> Table:
+    rows: Rows = []
+    for verdict in _shown(found.verdicts):
+        moved = verdict.verdict not in (verdicts.SAME, verdicts.NEW)
+        changed = ", ".join(found.versions) if moved else ""
+        rows.append(
+            (
+                verdict.model, verdict.features, verdict.metric or "-", _number(verdict.baseline),
+                _number(verdict.run),
+                with_interval(verdict.gain, verdict.low, verdict.high, sign=True),
+                _number(verdict.margin), _word(verdict),
+                "; ".join(filter(None, [verdict.reason, changed])),
+            )
+        )  # fmt: skip
+    return Table(
+        f"Models{_suffix(found)}",
+        ("model", "features", "metric", "baseline", "run", "gain", "margin", "verdict",
+         "reason; changed versions"),
+        rows,
+        [
+            *summary(found),
+            "gain: run less baseline, positive is better, on the same ROIs and the same resamples "
+            "of patients. Bounds are one-sided; those of gated metrics share one error over the "
+            "run.",
+            _ungated(found.verdicts),
+        ],
+    )  # fmt: skip
+
+
+def _shown(judged: Iterable[Verdict]) -> Iterator[Verdict]:
+    """Gated verdicts, and arms as a whole; an arm that is the same takes one row."""
+    unchanged = set()
+    for verdict in judged:
+        arm = (verdict.model, verdict.features)
+        if verdict.verdict == verdicts.SAME:
+            if arm not in unchanged:
+                unchanged.add(arm)
+                yield Verdict(*arm, "all", verdicts.SAME, True)
+        elif verdict.gated or not verdict.metric:
+            yield verdict
+
+
+def _ungated(judged: Iterable[Verdict]) -> str:
+    moved = [
+        f"{v.model}:{v.features} {v.metric} {v.verdict} {v.gain:+.3f}"
+        for v in judged
+        if v.metric and not v.gated and v.verdict in (verdicts.REGRESSION, verdicts.IMPROVEMENT)
+    ]
+    listed = f": {'; '.join(moved)}" if moved else ": none moved"
+    return f"Reported, not gated, each with a 95 % interval of its own{listed}."
+
+
+def _timing_table(found: Drift) -> Table:
+    rows: Rows = [
+        (
+            each.model or "-", each.features, each.stage, _ratio(each.baseline), _ratio(each.run),
+            _ratio(each.slowdown), each.device, "slower" if each.slower else "",
+        )
+        for each in found.timings
+        if each.stage != "predict"
+    ]  # fmt: skip
+    return Table(
+        "Times, in units of the reference computation",
+        ("model", "features", "stage", "baseline", "run", "run / baseline", "device", ""),
+        rows,
+        ["Times gate only with --max-slowdown; times of prediction are in drift.json."],
+    )
+
+
+def _markdown(found: Drift) -> str:
+    """A pull request comment: the summary first, tables below, times folded away."""
+    data, models, times = drift_tables(found)
+    lines = [f"# Drift against the baseline: {_headline(found)}", ""]
+    lines += [f"- {line}" for line in summary(found)]
+    shown = Table(models.title, models.header, models.rows, models.notes[len(summary(found)) :])
+    lines += ["", as_markdown(shown, 2), as_markdown(data, 2)]
+    shifted = found.shift[found.shift["p_holm"] <= 0.05].to_dict("records")
+    if shifted:
+        rows: Rows = [
+            (row["features"], row["feature"], f"{row['ks']:.2f}", f"{row['p_holm']:.1e}",
+             f"{row['n_changed']} of {row['n_shared']}")
+            for row in shifted
+        ]  # fmt: skip
+        header = ("features", "feature", "KS distance", "p (Holm)", "changed ROIs")
+        lines.append(_folded("Shifted features", Table("Shifted features", header, rows, [])))
+    lines.append(_folded("Times", times))
+    return "\n".join(lines)
+
+
+def _folded(summary_: str, table: Table) -> str:
+    return f"<details><summary>{summary_}</summary>\n\n{as_markdown(table, 3)}\n</details>\n"
+
+
+def _json(found: Drift) -> str:
+    content = {
+        "status": found.status,
+        "result": _headline(found),
+        "baseline": _identity(found.baseline),
+        "run": _identity(found.run),
+        "findings": [asdict(each) for each in found.findings],
+        "verdicts": [_plain(asdict(each)) for each in found.verdicts],
+        "versions": {n: {"baseline": o, "run": r} for n, (o, r) in found.versions.items()},
+        "timings": [_plain(asdict(each)) for each in found.timings],
+        "shift": [_plain(row) for row in found.shift.to_dict("records")],
+    }
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _junit(found: Drift) -> str:
+    """One test case a check, and one a gated metric; what is open or new counts as skipped."""
+    suite = ET.Element("testsuite", name="drift")
+    for finding in found.findings:
+        case = ET.SubElement(suite, "testcase", classname="drift.data", name=finding.check)
+        if finding.status == comparability.DRIFT:
+            ET.SubElement(case, "failure", type=finding.status, message=finding.message)
+        elif finding.status == verdicts.NOT_COMPARABLE:
+            ET.SubElement(case, "error", type=finding.status, message=finding.message)
+        elif finding.status == comparability.UNKNOWN:
+            ET.SubElement(case, "skipped", message=finding.message)
+    for verdict in found.verdicts:
+        if verdict.metric and not verdict.gated:
+            continue
+        arm = f"drift.{verdict.model}.{verdict.features}"
+        case = ET.SubElement(suite, "testcase", classname=arm, name=verdict.metric or "arm")
+        message = _describe(verdict)
+        if verdict.verdict in _BAD or (found.strict and not verdict.conclusive):
+            ET.SubElement(case, "failure", type=verdict.verdict, message=message)
+        elif verdict.verdict == verdicts.NOT_COMPARABLE:
+            ET.SubElement(case, "error", type=verdict.verdict, message=message)
+        elif verdict.verdict == verdicts.NEW or not verdict.conclusive:
+            ET.SubElement(case, "skipped", message=message)
+    for each in found.timings:
+        if each.slower:
+            case = ET.SubElement(suite, "testcase", classname="drift.time", name=_arm(each))
+            ET.SubElement(case, "failure", type="slower", message=f"{each.slowdown:.2f} times")
+    for kind, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        suite.set(attribute, str(len(suite.findall(f"testcase/{kind}"))))
+    suite.set("tests", str(len(suite)))
+    ET.indent(suite)
+    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+FORMATS: dict[str, Callable[[Drift], str]] = {"json": _json, "md": _markdown, "xml": _junit}
+
+
+def side_by_side(former: Snapshot | None, run: Snapshot) -> str:
+    """The headline metrics of the former and the new baseline in one Markdown table."""
+    old, new = (_headline_metrics(side) for side in (former, run))
+    rows = []
+    for model, features in dict.fromkeys([*old, *new]):
+        cells = []
+        for metric in HEADLINE:
+            cells += [
+                _number(side.get((model, features), {}).get(metric, math.nan))
+                for side in (old, new)
+            ]
+        rows.append((model, features, *cells))
+    header = [f"{metric} {side}" for metric in HEADLINE for side in ("old", "new")]
+    text = as_markdown(Table("Old and new", ("model", "features", *header), rows, []), 3)
+    if former is None:
+        return f"The first baseline.\n\n{text}"
+    changed = version_changes(former, run)
+    return f"{text}\nVersions: {_changes(changed) or 'unchanged'}.\n"
+
+
+def _headline_metrics(side: Snapshot | None) -> dict[tuple[str, str], dict[str, float]]:
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    if side is not None:
+        for row in side.metrics.to_dict("records"):
+            found.setdefault((row["model"], row["features"]), {})[row["metric"]] = row["value"]
+    return found
+
+
+def _headline(found: Drift) -> str:
+    return {0: "no drift", 1: "drift", 3: "not comparable"}[found.status]
+
+
+def _identity(side: Snapshot) -> dict[str, Any]:
+    dataset = side.environment["dataset"]
+    return {
+        "folder": side.path.name,
+        "started": side.environment["started"],
+        "revision": side.environment["revision"],
+        "dataset": dataset["name"],
+        "intensities": dataset["intensities"],
+        "fingerprint": dataset["fingerprint"],
+    }
+
+
+def _plain(record: dict[Any, Any]) -> dict[str, Any]:
+    """JSON has no NaN and no infinity."""
+    return {
+        str(key): None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in record.items()
+    }
+
+
+def _versions(found: Drift) -> str:
+    return f"Changed versions: {_changes(found.versions) or 'none'}."
+
+
+def _changes(versions: dict[str, tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {old} -> {new}" for name, (old, new) in versions.items())
+
+
+def _describe(verdict: Verdict) -> str:
+    arm = f"{verdict.model}:{verdict.features}"
+    if not verdict.metric:
+        return f"{arm} ({verdict.reason})"
+    figures = (
+        f"{arm} {verdict.metric} {_number(verdict.baseline)} -> {_number(verdict.run)}, gain "
+        f"{with_interval(verdict.gain, verdict.low, verdict.high, sign=True)}, margin "
+        f"{_number(verdict.margin)}"
+    )
+    return f"{figures} ({verdict.reason})" if verdict.reason else figures
+
+
+def _word(verdict: Verdict) -> str:
+    return verdict.verdict if verdict.conclusive else f"{verdict.verdict} (open)"
+
+
+def _arm(each: Any) -> str:
+    return f"{each.model}:{each.features}" if each.model else str(each.features)
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _ratio(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3g}"
+
+
+def _suffix(found: Drift) -> str:
+    synthetic = found.run.environment["dataset"]["intensities"] == "synthetic"
+    return " [SYNTHETIC INTENSITIES]" if synthetic else ""

@@ -1,0 +1,79 @@
+"""Times in units of a reference computation that the same run measured, so that machines compare.
+
+The reference is ``benchmark.runtime.reference``; its median stands for the run. A machine under
+load slows both, not always alike: a ratio is for orientation, and gates only when asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from benchmark.drift.snapshot import Snapshot
+
+SHORTEST_S = 0.1
+"""Calls that took less in the baseline are shown and never gated: their time is mostly noise."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One stage of one arm, or the extraction of a feature set (``model`` empty).
+
+    Attributes
+    ----------
+    model, features, stage : str
+    baseline, run : float
+        Seconds in all over the reference's seconds; NaN where a run measured none.
+    slowdown : float
+        Run over baseline.
+    slower : bool
+        Above the limit asked for, device being the same.
+    device : str
+        Those of both sides.
+    """
+
+    model: str
+    features: str
+    stage: str
+    baseline: float
+    run: float
+    slowdown: float
+    slower: bool
+    device: str
+
+
+def compare(baseline: Snapshot, run: Snapshot, max_slowdown: float | None) -> list[Timing]:
+    """Stages that both runs timed themselves; ``max_slowdown`` None gates none."""
+    old, new = _totals(baseline), _totals(run)
+    references = [_reference_s(side) for side in (baseline, run)]
+    timings = []
+    for key in old.keys() & new.keys():
+        (was_s, was_on), (now_s, now_on) = old[key], new[key]
+        was, now = was_s / references[0], now_s / references[1]
+        slowdown = now / was if was > 0 else math.nan
+        gated = max_slowdown is not None and was_s >= SHORTEST_S and was_on == now_on
+        device = now_on if was_on == now_on else f"{was_on} -> {now_on}"
+        timings.append(
+            Timing(*key, was, now, slowdown, gated and slowdown > (max_slowdown or 0), device)
+        )
+    order = {key: number for number, key in enumerate(old)}
+    return sorted(timings, key=lambda t: order[t.model, t.features, t.stage])
+
+
+def _totals(side: Snapshot) -> Mapping[tuple[str, str, str], tuple[float, str]]:
+    measured = side.timings[side.timings["n_cached"] == 0]
+    grouped = measured.groupby(["model", "features", "stage"], sort=False)
+    return {
+        (str(model), str(features), str(stage)): (
+            float(rows["seconds"].sum()),
+            "+".join(sorted(set(rows["device"]))),
+        )
+        for (model, features, stage), rows in grouped
+    }
+
+
+def _reference_s(side: Snapshot) -> float:
+    measured = side.environment.get("reference_s", [])
+    return median(measured) if measured else math.nan

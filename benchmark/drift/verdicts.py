@@ -1,0 +1,187 @@
+"""Which differences of the metrics are noise, and which are loss.
+
+Both sides predicted the same ROIs in the same folds, so the difference is paired: row by row,
+on the same resamples of patients. A *gain* is how much better the run is, whatever the
+direction of the metric. From its resamples come a lower and an upper bound, and the verdict:
+
+===============  ============================================================================
+verdict          when
+===============  ============================================================================
+same             probabilities agree within the tolerance of another machine, and every
+                 decision is the same
+improvement      the lower bound is above 0
+noise            the lower bound is not below minus the margin: a loss as large as the margin
+                 is excluded (the run is non-inferior, even where a smaller loss is shown)
+regression       the upper bound is below 0, and the loss itself is beyond the margin: it is
+                 more than the draw of patients explains, and more than a refit explains
+noise, open      none of these: a loss beyond the margin is neither shown nor excluded. The
+                 cases are too few to tell. Calling it regression would fail a gate for being
+                 small, so the verdict is ``noise``, ``conclusive`` is False, every output says
+                 so, and ``strict`` lets it fail
+not comparable   the data or the protocol differ, rows are missing, or the metric is undefined
+missing, new     only the baseline, or only the run, has the arm
+===============  ============================================================================
+
+**One error for the whole run.** ``margins.toml`` names few gated metrics, and only these decide
+the exit status. Each end of the interval of a gated metric has a one-sided error of
+``family_error * share / arms``, where ``arms`` counts those whose predictions changed (an
+unchanged arm cannot raise an alarm). By Bonferroni's inequality, which asks nothing about how
+arms and metrics depend on each other, the chance that a run of equally good models is called a
+regression anywhere is at most ``family_error``. Other metrics have a plain 95 % interval and a
+verdict to read, not to fail on. ``results/drift.md`` holds the simulation.
+
+Each bound is the outer one of two from the paired bootstrap (``RESAMPLES`` resamples): the
+percentile, which is short this far out in the tail with a few hundred patients, and the normal
+one, gain -+ z standard errors, which knows no skewness.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from benchmark.config import Bootstrap
+from benchmark.drift.margins import Margins
+from benchmark.statistics.cases import Floats, cases
+from benchmark.statistics.inference import interval
+from benchmark.statistics.metrics import METRICS, goodness
+from benchmark.statistics.scoring import resample
+
+RESAMPLES = 4000
+"""Two and a half of them lie beyond the smallest one-sided error of a quick run, 6 in 10,000."""
+
+IMPROVEMENT, NOISE, REGRESSION = "improvement", "noise", "regression"
+SAME, MISSING, NEW = "same", "missing", "new"
+NOT_COMPARABLE = "not comparable"
+
+_SEED = 0
+
+Arm = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one metric of one arm did.
+
+    Attributes
+    ----------
+    model, features, metric : str
+        ``metric`` is empty where the arm as a whole is missing, new or not comparable.
+    verdict : str
+    gated : bool
+        Whether it decides the exit status.
+    baseline, run : float
+        The metric; NaN where there is none.
+    gain, low, high : float
+        Positive is better; the bounds are one-sided, see the module.
+    margin : float
+    conclusive : bool
+        False where noise could as well be a loss beyond the margin.
+    reason : str
+    """
+
+    model: str
+    features: str
+    metric: str
+    verdict: str
+    gated: bool
+    baseline: float = math.nan
+    run: float = math.nan
+    gain: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    margin: float = math.nan
+    conclusive: bool = True
+    reason: str = ""
+
+
+def judge(gain: float, low: float, high: float, margin: float) -> tuple[str, bool]:
+    """The verdict on a gain with its bounds, and whether it is conclusive; see the module."""
+    if not all(map(math.isfinite, (gain, low, high))):
+        return NOT_COMPARABLE, False
+    if low > 0:
+        return IMPROVEMENT, True
+    if low >= -margin:
+        return NOISE, True
+    if high < 0 and gain < -margin:
+        return REGRESSION, True
+    return NOISE, False
+
+
+def judge_arms(
+    pairs: Mapping[Arm, tuple[pd.DataFrame, pd.DataFrame]],
+    margins: Margins,
+    metrics: Sequence[str] = tuple(METRICS),
+    resamples: int = RESAMPLES,
+) -> list[Verdict]:
+    """Verdicts on arms that predicted the same rows on both sides.
+
+    Parameters
+    ----------
+    pairs : dict of (model, features) to (DataFrame, DataFrame)
+        Rows of ``predictions.parquet``, the baseline's and the run's, in one order.
+    margins : Margins
+    metrics : sequence of str
+    resamples : int
+    """
+    changed = [arm for arm, pair in pairs.items() if not _same(*pair, margins)]
+    verdicts = []
+    for arm, (old, new) in pairs.items():
+        if arm not in changed:
+            verdicts += _unchanged(arm, old, new, margins, metrics)
+            continue
+        bootstrap = Bootstrap(resamples)
+        before = resample(cases(old), bootstrap, _SEED, metrics)
+        after = resample(cases(new), bootstrap, _SEED, metrics)
+        for metric in metrics:
+            was, now = before[metric], after[metric]
+            gains = goodness(metric, now.samples) - goodness(metric, was.samples)
+            value = goodness(metric, np.array([was.value, now.value]))
+            gain, margin = float(value[1] - value[0]), margins.of(arm[0], metric).margin
+            low, high = _bounds(gains, gain, margins.error(metric, len(changed)))
+            verdict, conclusive = judge(gain, low, high, margin)
+            verdicts.append(
+                Verdict(
+                    *arm, metric, verdict, metric in margins.gated, was.value, now.value, gain,
+                    low, high, margin, conclusive, _explain(verdict, conclusive),
+                )
+            )  # fmt: skip
+    return verdicts
+
+
+def _bounds(gains: Floats, gain: float, error: float) -> tuple[float, float]:
+    """One-sided bounds of a gain from its resamples; NaN where too many are undefined."""
+    ends = interval(gains, gain, None, "percentile", 1 - 2 * error)
+    reach = float(norm.isf(error) * np.nanstd(gains))
+    return min(ends.low, gain - reach), max(ends.high, gain + reach)
+
+
+def _explain(verdict: str, conclusive: bool) -> str:
+    if verdict == NOT_COMPARABLE:
+        return "undefined on one side, or in too many resamples for an interval"
+    return "" if conclusive else "open: too few cases to exclude a loss beyond the margin"
+
+
+def _same(old: pd.DataFrame, new: pd.DataFrame, margins: Margins) -> bool:
+    apart = np.abs(new["y_prob"].to_numpy() - old["y_prob"].to_numpy()).max()
+    calls = [(side["y_prob"] >= side["threshold"]).to_numpy() for side in (old, new)]
+    return bool(apart <= margins.tolerance.probability and (calls[0] == calls[1]).all())
+
+
+def _unchanged(
+    arm: Arm, old: pd.DataFrame, new: pd.DataFrame, margins: Margins, metrics: Sequence[str]
+) -> list[Verdict]:
+    once = Bootstrap(100)  # its resamples go unused
+    before, after = (resample(cases(side), once, _SEED, metrics) for side in (old, new))
+    return [
+        Verdict(
+            *arm, metric, SAME, metric in margins.gated, before[metric].value, after[metric].value,
+            margin=margins.of(arm[0], metric).margin,
+        )
+        for metric in metrics
+    ]  # fmt: skip

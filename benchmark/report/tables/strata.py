@@ -1,0 +1,59 @@
+"""Tables of AUC within strata."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from benchmark.report.tables.table import SYNTHETIC, Table, with_interval
+from benchmark.run.folder import RunFolder
+from benchmark.statistics.strata import LIFT, MIN_PATIENTS
+
+_NOTES = [
+    f"AUC and paired difference to size_only, 95 % intervals as in the main table; withheld where "
+    f"fewer than {MIN_PATIENTS} patients have malignant, or benign, ROIs. n: ROIs tested.",
+    "Strata are several and were not planned: they raise questions and settle none.",
+]
+
+
+_NOT_THERE = dict.fromkeys(("value", "ci_low", "ci_high"), math.nan)
+
+
+def strata_tables(run: RunFolder) -> list[Table]:
+    """One table a stratum: an arm a row, AUC and its lift over size in each level."""
+    tables = []
+    for stratum, rows in run.strata.groupby("stratum", sort=False):
+        levels = {
+            str(level): f"n {_range(own.n_rois)}, {_range(own.n_malignant)} malignant"
+            for level, own in rows.groupby("level", sort=False)
+        }
+        cells = {
+            (row["model"], row["features"], row["level"], row["metric"]): row
+            for row in rows.to_dict("records")
+        }
+        header = [
+            f"{name}, {level} ({counts})"
+            for level, counts in levels.items()
+            for name in ("AUC", "AUC - size")
+        ]
+        body = []
+        for model, features in dict.fromkeys(zip(rows.model, rows.features, strict=True)):
+            shown = []
+            for level in levels:
+                for metric in ("auc", LIFT):
+                    found = cells.get((model, features, level, metric), _NOT_THERE)
+                    value, low, high = (found[name] for name in ("value", "ci_low", "ci_high"))
+                    shown.append(with_interval(value, low, high, sign=metric == LIFT))
+            body.append((str(model), str(features), *shown))
+        suffix = " [SYNTHETIC INTENSITIES]" if run.synthetic else ""
+        notes = [SYNTHETIC, *_NOTES] if run.synthetic else _NOTES
+        title = f"Strata: {stratum}{suffix}"
+        tables.append(Table(title, ("model", "features", *header), body, list(notes)))
+    return tables
+
+
+def _range(counts: pd.Series[int]) -> str:
+    """Of the arms, which differ where a feature set or a fit failed."""
+    low, high = int(counts.min()), int(counts.max())
+    return str(low) if low == high else f"{low} to {high}"

@@ -1,0 +1,127 @@
+"""The main table, and tables as Markdown and CSV; ``latex.py`` has LaTeX.
+
+Every rounded number comes out of :func:`decimal`, :func:`p_value`, :func:`percent` or
+:func:`duration`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+SYNTHETIC = (
+    "SYNTHETIC INTENSITIES: the voxel values of this dataset are simulated, not CT. "
+    "The table shows that the suite works; it says nothing about lung nodules in CT."
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be set.
+
+    Attributes
+    ----------
+    title : str
+    header : tuple of str
+    rows : list of tuple of str
+    notes : list of str
+        What a reader must know; synthetic intensities come first.
+    warnings : list of str
+        Of the method; they stand before everything else.
+    widths : tuple of float
+        Of a table of sentences, the columns' shares of the line; empty for figures, whose first
+        two columns are names.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    notes: list[str]
+    warnings: list[str] = field(default_factory=list)
+    widths: tuple[float, ...] = ()
+
+    @property
+    def n_names(self) -> int:
+        """Leading columns that are text; the others are figures, set flush right."""
+        return len(self.header) if self.widths else 2
+
+
+def with_interval(value: float, low: float, high: float, *, sign: bool = False) -> str:
+    """``0.903 [0.880, 0.925]``: three decimals, signed if asked; a dash where there is none."""
+    shown, *ends = (decimal(number, sign) for number in (value, low, high))
+    return shown if math.isnan(low) else f"{shown} [{', '.join(ends)}]"
+
+
+def with_range(values: pd.Series[float], *, sign: bool = False) -> str:
+    """Median and, in brackets, the lowest and the highest; a dash where all are undefined."""
+    return with_interval(values.median(), values.min(), values.max(), sign=sign)
+
+
+def decimal(value: float, sign: bool = False) -> str:
+    """``0.903``: three decimals, signed if asked; a dash for NaN."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:+.3f}" if sign else f"{value:.3f}"
+
+
+def percent(share: float) -> str:
+    """``51 %``."""
+    return f"{100 * share:.0f} %"
+
+
+def p_value(p: float) -> str:
+    """Three decimals; ``< 0.001`` below."""
+    return "< 0.001" if p < 0.001 else decimal(p)
+
+
+def duration(seconds: float) -> str:
+    """Seconds to two significant digits, whole from 10 on."""
+    if math.isnan(seconds):
+        return "-"
+    return f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
+
+
+def as_markdown(table: Table, level: int = 1) -> str:
+    """A pipe table under a heading of a level, warnings before it, the notes as a list."""
+    lines = [f"{'#' * level} {escape_markdown(table.title)}", ""]
+    if table.notes and table.notes[0] == SYNTHETIC:
+        lines += [f"**{SYNTHETIC}**", ""]
+    if table.warnings:
+        lines += ["**Method warnings**", ""]
+        lines += [*(f"- {escape_markdown(warning)}" for warning in table.warnings), ""]
+    names, figures = table.n_names, len(table.header) - table.n_names
+    lines.append(f"| {' | '.join(map(escape_markdown, table.header))} |")
+    lines.append(f"|{'|'.join(['---'] * names + ['---:'] * figures)}|")
+    lines += [f"| {' | '.join(map(escape_markdown, row))} |" for row in table.rows]
+    notes = [f"- {escape_markdown(n)}" for n in table.notes if n != SYNTHETIC]
+    lines += ["", *notes, ""] if notes else [""]
+    return "\n".join(lines)
+
+
+def as_csv(table: Table) -> str:
+    """The rows as shown; title, notes and warnings follow as comment lines (#)."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(table.header)
+    writer.writerows(table.rows)
+    warnings = [f"Method warning: {warning}" for warning in table.warnings]
+    out.writelines(f"# {line}\n" for line in (table.title, *table.notes, *warnings))
+    return out.getvalue()
+
+
+def sentence(text: str) -> str:
+    """The text with a capital and a full stop."""
+    text = text[0].upper() + text[1:]
+    return text if text.endswith(".") else f"{text}."
+
+
+def escape_markdown(text: str) -> str:
+    """The text on one line, without marks, tags, entities and inline links of Markdown or HTML."""
+    text = " ".join(text.split())
+    for character in "\\|*_<>`&":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("](", "]\\(")

@@ -1,0 +1,208 @@
+"""Method warnings: what a reviewer would ask of this run, each with the figure behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from benchmark.cohort.near_duplicates import across
+from benchmark.cohort.splits import leaked
+from benchmark.report.tables.table import decimal, percent, with_interval
+from benchmark.run.folder import RunFolder
+from benchmark.statistics.comparisons import BASELINE, PATIENT_BOOTSTRAP
+from benchmark.statistics.metrics import IDEAL
+
+ENOUGH_CASES = 100
+"""ROIs of each class below which a validation is called small (Collins, Ogundimu & Altman,
+Statistics in Medicine 2016)."""
+
+WIDE_GAP = 0.05
+"""AUC on training less AUC on tested ROIs, from which on it is named."""
+
+_EQUAL = 1e-12
+"""Two values of Youden's J up to this apart are one: they are sums of the same fractions."""
+
+_CALIBRATION = {"calibration_slope": "slope", "calibration_intercept": "intercept"}
+
+
+def cautions(run: RunFolder) -> list[str]:
+    """Warnings on a run's method, most severe first; empty where there is nothing to say.
+
+    Arms that predict one constant (``prior``) are left out: they are there to be worse.
+    """
+    rated = rated_arms(run)
+    return [
+        *_leaky(run),
+        *_near_duplicates(run),
+        *_threshold_on_test(run, rated),
+        *_no_baseline(run),
+        *_few_cases(run),
+        *_lift(run, rated),
+        *_calibration(run, rated),
+        *_gap(run, rated),
+    ]
+
+
+def rated_arms(run: RunFolder) -> list[tuple[str, str]]:
+    """Arms whose probabilities differ within some fold."""
+    varies = run.predictions.groupby(["model", "features", "repeat", "fold"], sort=False)[
+        "y_prob"
+    ].nunique()
+    arms = varies.groupby(level=["model", "features"], sort=False).max()
+    return [(str(model), str(features)) for model, features in arms.index[arms > 1]]
+
+
+def _leaky(run: RunFolder) -> Iterator[str]:
+    patient_of = dict(zip(run.rois.roi_id, run.rois.patient_id, strict=True))
+    tested, with_patient = leaked(run.splits, patient_of)
+    if with_patient:
+        yield (
+            f"Leaky split: {with_patient} of {tested} tested ROIs "
+            f"({percent(with_patient / tested)}) are of patients whose other ROIs were trained "
+            "on, and figures may be optimistic for new patients. 'audit RUN_DIR' measures by how "
+            "much"
+        )
+
+
+def _near_duplicates(run: RunFolder) -> Iterator[str]:
+    tested, pairs = across(run.splits, run.near_duplicates)
+    if tested:
+        first = f"{pairs[0].roi_a} and {pairs[0].roi_b}, similarity {decimal(pairs[0].similarity)}"
+        yield (
+            f"Near-duplicates: of {tested} tested ROIs, another made of the same pixels was "
+            f"trained on ({len(pairs)} pairs, first {first}); near_duplicates.csv names them"
+        )
+
+
+def _no_baseline(run: RunFolder) -> Iterator[str]:
+    if BASELINE not in set(run.metrics.model):
+        yield (
+            "No size-only row: nodule volume alone reaches a high AUC on this task, and without "
+            "that row a model's own contribution cannot be read off"
+        )
+
+
+def _threshold_on_test(run: RunFolder, rated: list[tuple[str, str]]) -> Iterator[str]:
+    """A threshold chosen on training patients is seldom the best one on all tested sides."""
+    for arm, rows in _frames(run.predictions, rated):
+        splits = [
+            (_youden(fold, fold["threshold"].to_numpy()[0]), _best_youden(fold))
+            for _, fold in rows.groupby(["repeat", "fold"])
+        ]
+        # Perfect and useless separation have many best thresholds, and a fixed one was not chosen.
+        judged = [(own, best) for own, best in splits if 0 < best < 1]
+        fixed = len(splits) > 1 and len(rows["threshold"].unique()) == 1
+        # Of a single split, the best threshold is hit by chance now and then, though hardly to
+        # the last digit.
+        sure = len(judged) > 1 or _is_a_tested_score(rows)
+        if judged and sure and not fixed and all(own >= best - _EQUAL for own, best in judged):
+            yield (
+                f"{_name(arm)}: its threshold is the best possible one on the tested ROIs in "
+                f"{len(judged)} of {len(splits)} splits (Youden's J {judged[0][0]:.3f}); if it was "
+                "chosen on them, accuracy, sensitivity and specificity are optimistic"
+            )
+
+
+def _is_a_tested_score(rows: pd.DataFrame) -> bool:
+    """Whether the threshold is one of the scores, or midway between two neighbours."""
+    scores = np.unique(rows["y_prob"])
+    threshold = rows["threshold"].iloc[0]
+    return bool(np.isin(threshold, [*scores, *(scores[1:] + scores[:-1]) / 2]))
+
+
+def _youden(fold: pd.DataFrame, threshold: float) -> float:
+    called, malignant = fold["y_prob"] >= threshold, fold["y_true"] == 1
+    return float(called[malignant].mean() - called[~malignant].mean())
+
+
+def _best_youden(fold: pd.DataFrame) -> float:
+    """The largest J of any threshold, from the scores in descending order."""
+    order = np.argsort(-fold["y_prob"].to_numpy(), kind="stable")
+    score, malignant = fold["y_prob"].to_numpy()[order], (fold["y_true"] == 1).to_numpy()[order]
+    gained = np.cumsum(malignant) / malignant.sum() - np.cumsum(~malignant) / (~malignant).sum()
+    last = np.r_[np.diff(score) != 0, True]  # of the ROIs that tie
+    return float(gained[last].max())
+
+
+def _few_cases(run: RunFolder) -> Iterator[str]:
+    tested = run.predictions.drop_duplicates("roi_id")
+    malignant = int(tested["y_true"].sum())
+    benign = len(tested) - malignant
+    if min(malignant, benign) < ENOUGH_CASES:
+        yield (
+            f"Few cases: {malignant} malignant and {benign} benign ROIs are tested; with fewer "
+            f"than {ENOUGH_CASES} of each, figures of a validation are unstable"
+        )
+
+
+def _lift(run: RunFolder, rated: list[tuple[str, str]]) -> Iterator[str]:
+    table = run.comparisons
+    lifts = table[
+        (table.model_b == BASELINE) & (table.metric == "auc") & (table.test == PATIENT_BOOTSTRAP)
+    ]
+    worse, not_shown = [], []
+    for row in lifts.to_dict("records"):
+        arm = (row["model_a"], row["features_a"])
+        if arm not in rated:
+            continue
+        low, high = row["ci_low"], row["ci_high"]
+        shown = with_interval(row["difference"], low, high, sign=True)
+        if high < 0:
+            worse.append(f"{_name(arm)} {shown}")
+        elif not low > 0:  # no interval shows nothing either
+            not_shown.append(f"{_name(arm)} {shown}")
+    if worse:
+        yield f"Worse than size alone (AUC - size): {'; '.join(worse)}"
+    if not_shown:
+        yield (
+            "No lift over size is shown, the interval of AUC - size covers zero: "
+            f"{'; '.join(not_shown)}"
+        )
+
+
+def _calibration(run: RunFolder, rated: list[tuple[str, str]]) -> Iterator[str]:
+    off = []
+    for arm, rows in _frames(run.metrics, rated):
+        by_name = rows.set_index("metric")[["value", "ci_low", "ci_high"]]
+        parts = []
+        for metric, shown in _CALIBRATION.items():
+            value, low, high = map(float, by_name.loc[metric])
+            if low > IDEAL[metric] or high < IDEAL[metric]:
+                parts.append(f"{shown} {with_interval(value, low, high)}")
+        if parts:
+            off.append(f"{_name(arm)} {', '.join(parts)}")
+    if off:
+        yield (
+            "Calibration is off, the interval leaves out the ideal (slope 1, intercept 0): "
+            f"{'; '.join(off)}"
+        )
+
+
+def _gap(run: RunFolder, rated: list[tuple[str, str]]) -> Iterator[str]:
+    auc = run.metrics[run.metrics.metric == "auc"].set_index(["model", "features"])["value"]
+    wide = []
+    for arm, rows in _frames(run.training, rated):
+        trained, tested = float(rows["auc"].mean()), float(auc.loc[arm])
+        if trained - tested > WIDE_GAP:
+            wide.append(f"{_name(arm)} {trained:.3f} and {tested:.3f}")
+    if wide:
+        yield (
+            f"Train-test gap, AUC on the ROIs fitted (mean over splits) and on those tested, more "
+            f"than {WIDE_GAP} apart: {'; '.join(wide)}. A gap is no fault by itself; figures on "
+            "fitted ROIs say nothing"
+        )
+
+
+def _frames(
+    table: pd.DataFrame, arms: list[tuple[str, str]]
+) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    for model, features in arms:
+        rows = table[(table.model == model) & (table.features == features)]
+        if len(rows):
+            yield (model, features), rows
+
+
+def _name(arm: tuple[str, str]) -> str:
+    return ":".join(arm)

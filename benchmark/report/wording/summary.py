@@ -1,0 +1,118 @@
+"""The run in plain words; a sentence claims what the corrected comparisons show, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchmark.report.tables.main import arm_rows, label_note, lift_over_size
+from benchmark.report.tables.pairwise import auc_pairs, verdict
+from benchmark.report.tables.table import SYNTHETIC, sentence, with_interval
+from benchmark.report.wording.method_warnings import rated_arms
+from benchmark.run.folder import RunFolder
+from benchmark.statistics.comparisons import BASELINE
+
+CEILING = "ratings"
+"""Feature set of the readers' own ratings: what is fed by it is no competitor."""
+
+NO_CLINICAL_USE = "Nothing here is a medical device or evidence for clinical use."
+
+Arm = tuple[str, str]
+
+
+def summary(run: RunFolder) -> list[str]:
+    """Sentences on a run, in the order in which they should be read."""
+    if run.predictions.empty:
+        return ["No model finished; the failures are listed below."]
+    return [
+        *([SYNTHETIC] if run.synthetic else []),
+        *_tested(run),
+        *_against_size(run),
+        *_among_models(run),
+        label_note(run),
+        NO_CLINICAL_USE,
+    ]
+
+
+def _tested(run: RunFolder) -> Iterator[str]:
+    tested = run.predictions.drop_duplicates("roi_id")
+    arms = run.predictions.drop_duplicates(["model", "features"])
+    protocol = run.environment["protocol"]
+    yield (
+        f"{len(arms)} models were tested on {len(tested)} ROIs of {tested.patient_id.nunique()} "
+        f"patients from {run.environment['dataset']['name']}, {int(tested.y_true.sum())} of them "
+        f"malignant. {sentence(protocol['label'])} {sentence(protocol['split'])}"
+    )
+
+
+def _against_size(run: RunFolder) -> Iterator[str]:
+    arms = rated_arms(run)
+    size = next((arm for arm in arms if arm[0] == BASELINE), None)
+    if size is None:
+        yield "Size alone was not tested, so what a model adds to size cannot be said."
+        return
+    yield f"Size alone ({_name(size)}) reaches an AUC of {_auc(run, size)}."
+    found: dict[int, list[str]] = {1: [], 0: [], -1: []}
+    for arm in arms:
+        lift = lift_over_size(run.comparisons, *arm)
+        if lift is not None:
+            shown = with_interval(lift.difference, lift.low, lift.high, sign=True)
+            decided = verdict(lift.difference, lift.low, lift.high, lift.p_holm)
+            found[decided].append(f"{_name(arm)} {shown}")
+    n = len(auc_pairs(run))
+    corrected = f"corrected for {n} comparisons" if n > 1 else "a single comparison"
+    for decided, how in ((1, "better"), (-1, "worse")):
+        if found[decided]:
+            listed = "; ".join(found[decided])
+            yield f"Ranks these nodules {how} than size alone, AUC - size ({corrected}): {listed}."
+    if found[0]:
+        yield (
+            f"No difference from size alone is shown, AUC - size ({corrected}): "
+            f"{'; '.join(found[0])}. That does not make them equal."
+        )
+
+
+def _among_models(run: RunFolder) -> Iterator[str]:
+    """Models against each other, without size, constants and the readers' own ratings."""
+    arms = rated_arms(run)
+    competitors = [arm for arm in arms if arm[0] != BASELINE and arm[1] != CEILING]
+    differences = _differences(run, competitors)
+    if differences:
+        shown = [text for decided, text in differences if decided]
+        open_ = len(differences) - len(shown)
+        if shown:
+            yield f"Of the models among themselves: {'; '.join(shown)}."
+        if open_:
+            which = "no" if not shown else f"for the other {open_} of {len(differences)} pairs no"
+            yield (
+                f"Between the models themselves, {which} difference in AUC is shown; the order "
+                "in which the table puts them is no ranking."
+            )
+    for arm in arms:
+        if arm[1] == CEILING:
+            yield (
+                f"{_name(arm)} (AUC {_auc(run, arm)}) is fed by the readers' other ratings and is "
+                "no competitor: the same readers made the labels."
+            )
+
+
+def _differences(run: RunFolder, competitors: Sequence[Arm]) -> list[tuple[int, str]]:
+    found = []
+    for row in auc_pairs(run).to_dict("records"):
+        a, b = (row["model_a"], row["features_a"]), (row["model_b"], row["features_b"])
+        if a in competitors and b in competitors:
+            difference, low, high = row["difference"], row["ci_low"], row["ci_high"]
+            decided = verdict(difference, low, high, row["p_holm"])
+            if decided < 0:
+                a, b, difference, low, high = b, a, -difference, -high, -low
+            shown = with_interval(difference, low, high, sign=True)
+            found.append((decided, f"{_name(a)} ranks better than {_name(b)} by {shown}"))
+    return found
+
+
+def _auc(run: RunFolder, arm: Arm) -> str:
+    row = arm_rows(run.metrics, *arm)["auc"]
+    return with_interval(row.value, row.ci_low, row.ci_high)
+
+
+def _name(arm: Arm) -> str:
+    return ":".join(arm)

@@ -1,0 +1,197 @@
+"""One arm on one split, or on several at once: fit, predict, time.
+
+Models come in as callables. Exactly one call stands between two readings of the clock; reading
+files, importing and writing results are outside.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.cohort.splits import Split
+from benchmark.plugins.contracts import Arm, Build, FitTogether, Model, Pack, ReportsEpochs
+from benchmark.run.results import Failure, describe_error
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """An arm to fit and test on a split.
+
+    Attributes
+    ----------
+    arm : Arm
+    split : Split
+    seed : int
+        The model's.
+    train, test : ndarray of int
+        Rows of the feature table.
+    y, groups : ndarray, shape (n_train,)
+        Labels and patients of the training rows.
+    places : ndarray of int, shape (n_test,)
+        Of the test rows in the cohort.
+    kept : bool
+        Whether the fitted model is wanted.
+    """
+
+    arm: Arm
+    split: Split
+    seed: int
+    train: NDArray[np.intp]
+    test: NDArray[np.intp]
+    y: NDArray[np.int64]
+    groups: NDArray[np.str_]
+    places: NDArray[np.intp]
+    kept: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """What fitting and testing an arm on a split gave.
+
+    Attributes
+    ----------
+    probabilities : ndarray, shape (n_test,), float64
+        P(malignant) of the test rows.
+    threshold : float
+        The model's own.
+    training_auc : float
+        On the rows that were fitted.
+    fit_s, predict_s : float
+    device : str
+    history : list of dict
+        Of models that train in epochs.
+    packed : bytes
+        The fitted model where it was wanted, else empty.
+    cached : bool
+        From an earlier run, whose times these are.
+    """
+
+    probabilities: NDArray[np.float64]
+    threshold: float
+    training_auc: float
+    fit_s: float
+    predict_s: float
+    device: str
+    history: list[dict[str, float]]
+    packed: bytes
+    cached: bool = False
+
+
+def fit_alone(
+    values: NDArray[Any],
+    build: Build,
+    pack: Pack | None,
+    task: Task,
+    on_epoch: Callable[[int, int], None] | None = None,
+) -> Tested | Failure:
+    """Fit an arm on its training rows and predict its test rows."""
+    try:
+        model, fit_s = _fit(values, build, task, on_epoch)
+    except Exception as error:  # any model may raise anything; the record says what
+        return _failed(task, "fit", error)
+    return _test(values, pack, task, model, fit_s)
+
+
+def fit_together(
+    values: NDArray[Any],
+    build: Build,
+    pack: Pack | None,
+    together: FitTogether,
+    tasks: Sequence[Task],
+) -> list[Tested | Failure] | None:
+    """Fit an arm on all its tasks at once, whose time they share, and predict one by one.
+
+    Where the fit fails, it warns and gives None.
+    """
+    try:
+        models = [build(task.arm, task.seed) for task in tasks]
+        data = [(values[task.train], task.y, task.groups) for task in tasks]
+        start = time.perf_counter()
+        together(models, data)
+        share_s = (time.perf_counter() - start) / len(tasks)
+    except Exception as error:  # any model may raise anything
+        warnings.warn(
+            f"{tasks[0].arm} cannot be fitted together and is fitted one by one: "
+            f"{describe_error(error)}",
+            RuntimeWarning, stacklevel=1,
+        )  # fmt: skip
+        return None
+    return [
+        _test(values, pack, task, model, share_s) for task, model in zip(tasks, models, strict=True)
+    ]
+
+
+def _test(
+    values: NDArray[Any], pack: Pack | None, task: Task, model: Model, fit_s: float
+) -> Tested | Failure:
+    """Predict the test rows.
+
+    Untimed, the training rows are predicted too: their AUC is kept for the train-test gap.
+    """
+    stage = "predict"
+    try:
+        probabilities, predict_s = _predict(model, values[task.test])
+        training_auc = _auc(task.y, model.predict_proba(values[task.train])[:, 1])
+        threshold = float(model.threshold_)
+        stage = "keep"
+        packed = pack(model) if pack is not None and task.kept else b""
+    except Exception as error:  # any model may raise anything; the record says what
+        return _failed(task, stage, error)
+    return Tested(
+        probabilities=probabilities,
+        threshold=threshold,
+        training_auc=training_auc,
+        fit_s=fit_s,
+        predict_s=predict_s,
+        device=str(getattr(model, "device_", "cpu")),
+        history=model.history_ if isinstance(model, ReportsEpochs) else [],
+        packed=packed,
+    )
+
+
+def _failed(task: Task, stage: str, error: Exception) -> Failure:
+    return Failure(
+        "failed", stage, describe_error(error), task.arm.model, task.arm.features,
+        repeat=task.split.repeat, fold=task.split.fold,
+    )  # fmt: skip
+
+
+def _fit(
+    values: NDArray[Any],
+    build: Build,
+    task: Task,
+    on_epoch: Callable[[int, int], None] | None,
+) -> tuple[Model, float]:
+    X = values[task.train]
+    model = build(task.arm, task.seed)
+    if isinstance(model, ReportsEpochs):
+        model.on_epoch = on_epoch
+    start = time.perf_counter()
+    model.fit(X, task.y, task.groups)
+    return model, time.perf_counter() - start
+
+
+def _predict(model: Model, X: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
+    start = time.perf_counter()
+    probabilities = model.predict_proba(X)
+    seconds = time.perf_counter() - start
+    if probabilities.shape != (len(X), 2) or not np.isfinite(probabilities).all():
+        raise ValueError(
+            f"predict_proba gave shape {probabilities.shape} with "
+            f"{int((~np.isfinite(probabilities)).sum())} values that are not finite; "
+            f"({len(X)}, 2) finite ones are needed"
+        )
+    return np.asarray(probabilities[:, 1], np.float64), seconds
+
+
+def _auc(y: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(y, scores))

@@ -1,0 +1,223 @@
+"""The loop: fit and test every arm on every split, recall what is known, record the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Protocol
+
+import numpy as np
+
+from benchmark.cohort.labels import Cohort
+from benchmark.cohort.splits import Split
+from benchmark.plugins.contracts import Arm, Build, FitTogether, Pack
+from benchmark.run.fitting import Task, Tested, fit_alone, fit_together
+from benchmark.run.results import Failure, FeatureTable, Results
+from benchmark.runtime.progress import Progress
+from benchmark.runtime.seeds import derive_seed
+from benchmark.runtime.workers import Workers
+
+
+class Memory(Protocol):
+    """What earlier runs fitted and tested."""
+
+    def recall_fits(
+        self, tasks: Sequence[Task], table: FeatureTable, *, together: bool = False
+    ) -> list[Tested | None]:
+        """None where one is not known; of tasks fitted ``together``, all or none."""
+
+    def keep_fits(
+        self,
+        tasks: Sequence[Task],
+        fits: Sequence[Tested | Failure],
+        table: FeatureTable,
+        *,
+        together: bool = False,
+    ) -> None:
+        """Remember those that succeeded."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How arms are fitted and tested, whatever on.
+
+    Attributes
+    ----------
+    build : callable
+    seed : int
+        The run's.
+    threshold : float or "train"
+    workers : Workers
+        Remote ones fit and test; local ones serve inside a model, and fits take turns.
+    progress : Progress
+    memory : Memory, optional
+    pack : callable, optional
+        Packs the models of repeat 0, which ``Results`` then keeps.
+    together : callable, optional
+        What fits an arm's models all at once, in this process; None for an arm that cannot.
+    """
+
+    build: Build
+    seed: int
+    threshold: float | str
+    workers: Workers
+    progress: Progress
+    memory: Memory | None = None
+    pack: Pack | None = None
+    together: Callable[[Arm], FitTogether | None] | None = None
+
+
+def fit_and_test(
+    tables: Mapping[str, FeatureTable],
+    cohort: Cohort,
+    splits: Sequence[Split],
+    arms: Sequence[Arm],
+    bench: Bench,
+    results: Results,
+    task: str = "Training",
+) -> None:
+    """Fit and test every arm whose features there are on every split; fill ``results``.
+
+    Whatever fails is recorded and the rest goes on. ``task`` names the work for the progress.
+    """
+    runnable = [arm for arm in arms if arm.features in tables]
+    place_of = {roi_id: place for place, roi_id in enumerate(cohort.roi_ids.tolist())}
+    tasks = [
+        _task(arm, split, tables[arm.features], cohort, place_of, bench)
+        for arm in runnable
+        for split in splits
+    ]
+    outcomes = _outcomes(tables, tasks, bench, task)
+    for number, (each, outcome) in enumerate(zip(tasks, outcomes, strict=True), start=1):
+        if isinstance(outcome, Failure):
+            results.failures.append(outcome)
+        else:
+            _record(each, outcome, cohort, bench.threshold, results)
+        bench.progress.update(task, number, len(tasks))
+
+
+def fit_seed(arm: Arm, split: Split, seed: int) -> int:
+    """The seed of an arm's model on a split, from the run's."""
+    return derive_seed(seed, arm.model, arm.features, split.scheme, split.repeat, split.fold)
+
+
+def _task(
+    arm: Arm,
+    split: Split,
+    table: FeatureTable,
+    cohort: Cohort,
+    place_of: Mapping[str, int],
+    bench: Bench,
+) -> Task:
+    (train, trained), (test, tested) = (
+        (
+            np.array([table.rows[i] for i in ids if i in table.rows], dtype=np.intp),
+            np.array([place_of[i] for i in ids if i in table.rows], dtype=np.intp),
+        )
+        for ids in (split.train, split.test)
+    )
+    return Task(
+        arm, split, fit_seed(arm, split, bench.seed), train, test,
+        y=cohort.labels[trained],
+        groups=cohort.patients[trained],
+        places=tested,
+        kept=bench.pack is not None and split.repeat == 0,
+    )  # fmt: skip
+
+
+def _outcomes(
+    tables: Mapping[str, FeatureTable], tasks: Sequence[Task], bench: Bench, name: str
+) -> Iterator[Tested | Failure]:
+    """In the order of the tasks; arms whose features are alike follow each other."""
+    done = 0
+    for features, group in groupby(tasks, key=lambda task: task.arm.features):
+        table, some = tables[features], list(group)
+        settled = _recalled_or_together(some, table, bench)
+        missing = [task for task in some if id(task) not in settled]
+        work = partial(fit_alone, table.values, bench.build, bench.pack)
+        fresh = bench.workers.map(work, missing) if bench.workers.remote and missing else None
+        for each in some:
+            if id(each) in settled:
+                outcome = settled[id(each)]
+            elif fresh is not None:
+                outcome = next(fresh)
+            else:
+
+                def on_epoch(epoch: int, epochs: int, started: int = done) -> None:
+                    bench.progress.update(name, started + epoch / epochs, len(tasks))
+
+                bench.progress.update(name, done, len(tasks))
+                outcome = work(each, on_epoch)
+            if id(each) not in settled and bench.memory:
+                bench.memory.keep_fits([each], [outcome], table)
+            done += 1
+            yield outcome
+
+
+def _recalled_or_together(
+    tasks: Sequence[Task], table: FeatureTable, bench: Bench
+) -> dict[int, Tested | Failure]:
+    """What is known and what is fitted at once, by the identity of the task.
+
+    An arm that is fitted at once is recalled as the same whole: rounding depends on the company.
+    """
+    settled: dict[int, Tested | Failure] = {}
+    for arm, group in groupby(tasks, key=lambda task: task.arm):
+        own = list(group)
+        found: Sequence[Tested | Failure | None] | None = None
+        if len(own) > 1 and bench.together and not bench.workers.remote:
+            found = _together(bench.together(arm), own, table, bench)
+        if found is None:
+            found = bench.memory.recall_fits(own, table) if bench.memory else [None] * len(own)
+        pairs = zip(own, found, strict=True)
+        settled |= {id(task): outcome for task, outcome in pairs if outcome is not None}
+    return settled
+
+
+def _together(
+    fit: FitTogether | None, tasks: Sequence[Task], table: FeatureTable, bench: Bench
+) -> Sequence[Tested | Failure | None] | None:
+    """Recalled or fitted as one program; None where they cannot be."""
+    if fit is None:
+        return None
+    known = bench.memory.recall_fits(tasks, table, together=True) if bench.memory else [None]
+    if None not in known:
+        return known
+    fitted = fit_together(table.values, bench.build, bench.pack, fit, tasks)
+    if fitted is not None and bench.memory:
+        bench.memory.keep_fits(tasks, fitted, table, together=True)
+    return fitted
+
+
+def _record(
+    task: Task, tested: Tested, cohort: Cohort, threshold: float | str, results: Results
+) -> None:
+    where = {"model": task.arm.model, "features": task.arm.features}
+    place = {"repeat": task.split.repeat, "fold": task.split.fold}
+    cut = tested.threshold if threshold == "train" else float(threshold)
+    for index, probability in zip(task.places.tolist(), tested.probabilities.tolist(), strict=True):
+        results.predictions.append(
+            {
+                "roi_id": cohort.records[index].roi_id,
+                "patient_id": cohort.records[index].patient_id,
+                **where, "scheme": task.split.scheme, **place,
+                "y_true": int(cohort.labels[index]),
+                "y_prob": probability,
+                "threshold": cut,
+            }
+        )  # fmt: skip
+    n_train, n_test = len(task.train), len(task.test)
+    results.training.append({**where, **place, "auc": tested.training_auc, "n_rois": n_train})
+    calls = (("fit", tested.fit_s, n_train), ("predict", tested.predict_s, n_test))
+    for stage, seconds, n in calls:
+        results.timings.append(
+            {
+                **where, "stage": stage, **place, "seconds": seconds, "n_rois": n,
+                "n_cached": n if tested.cached else 0, "device": tested.device,
+            }
+        )  # fmt: skip
+    results.history += [{**where, **place, **epoch} for epoch in tested.history]
+    if task.kept:
+        results.models[task.arm, task.split.fold] = tested.packed

@@ -1,0 +1,353 @@
+"""Paired comparisons of arms, and how stable their ranking is; needs nothing but predictions.
+
+Every pair of arms is compared on the rows (ROI, repeat, fold) that both have. The
+difference is arm a minus arm b; ``size_only`` is always arm b, so that its rows are the lift
+over size.
+
+===================  =========================================================================
+test                 what it is
+===================  =========================================================================
+patient bootstrap    every metric; both arms on the same resamples of patients
+Obuchowski           AUC, nonparametric, ROIs clustered in patients (Obuchowski 1997)
+DeLong               AUC, the same with ROIs taken as independent (DeLong et al. 1988): a
+                     cross-check, too sure where patients have several ROIs
+McNemar              accuracy at the stored thresholds, exact, ROIs taken as independent; only
+                     where every ROI is tested once
+Nadeau-Bengio t      every metric, over splits, corrected for their overlap; only where the
+                     splits are given and are several
+===================  =========================================================================
+
+The family that Holm's correction covers is one test of one metric over all pairs of arms,
+those with ``size_only`` included. The patient bootstrap's or Obuchowski's p of ``auc`` is the
+one to report; the other metrics and tests are not corrected for being looked at as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.cohort.splits import Split
+from benchmark.config import Bootstrap
+from benchmark.statistics.cases import Cases, Floats, cases
+from benchmark.statistics.inference import (
+    Interval,
+    bootstrap_p,
+    corrected_t,
+    holm,
+    interval,
+    mcnemar,
+    normal_test,
+)
+from benchmark.statistics.metrics import METRICS, goodness
+from benchmark.statistics.scoring import (
+    LEVEL,
+    Resampled,
+    resample,
+    resample_arms,
+    split_values,
+    tested_per_trained,
+)
+
+BASELINE = "size_only"
+PATIENT_BOOTSTRAP = "patient bootstrap"
+COLUMNS = [
+    "model_a", "features_a", "model_b", "features_b", "metric", "test",
+    "difference", "ci_low", "ci_high", "p", "p_holm", "n_rois", "n_patients",
+]  # fmt: skip
+RANK_COLUMNS = [
+    "model", "features", "metric", "rank", "probability", "n_rois", "n_patients",
+]  # fmt: skip
+_ROW = ["roi_id", "repeat", "fold"]
+
+Arm = tuple[str, str]
+Comparison = tuple[str, str, float, Interval, float]
+"""Metric, test, difference, its interval, p."""
+
+
+def compare(
+    predictions: pd.DataFrame,
+    bootstrap: Bootstrap,
+    seed: int,
+    splits: Sequence[Split] = (),
+    resampled: Mapping[Arm, Mapping[str, Resampled]] | None = None,
+) -> pd.DataFrame:
+    """Every pair of arms, by every metric and test.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As in ``predictions.parquet``.
+    bootstrap : Bootstrap
+        ``bca`` changes the intervals of the patient bootstrap, not its p.
+    seed : int
+        The run's.
+    splits : sequence of Split
+        Those of the run, for the comparison over splits.
+    resampled : mapping, optional
+        What :func:`scoring.resample_arms` gives for these, where it is at hand.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``COLUMNS``. ``n_rois`` and ``n_patients`` count what both arms have; pairs
+        with nothing in common are left out. Intervals are 95 %; McNemar's test has none.
+
+    Raises
+    ------
+    ValueError
+        Where an arm has a ROI twice in one repeat and fold.
+    """
+    arms = _arms(predictions)
+    ordered = sorted(arms, key=lambda arm: arm[0] == BASELINE)
+    whole = resampled or resample_arms(predictions, bootstrap, seed)
+    rows = []
+    for a, b in combinations(ordered, 2):
+        common = arms[a].index.intersection(arms[b].index)
+        if not len(common):
+            continue
+        frames = [_aligned(arms[arm], common) for arm in (a, b)]
+        pair = cases(frames[0]), cases(frames[1])
+        sides = [
+            whole[arm] if len(common) == len(arms[arm]) else resample(shared, bootstrap, seed)
+            for arm, shared in zip((a, b), pair, strict=True)
+        ]
+        n = (pair[0].n_rois, pair[0].n_patients)
+        found = [
+            *_bootstrapped(sides[0], sides[1], bootstrap),
+            *_auc_tests(*pair),
+            *_mcnemar(*pair),
+            *_over_splits(*pair, splits),
+        ]
+        rows += [
+            (*a, *b, metric, test, difference, ends.low, ends.high, p, np.nan, *n)
+            for metric, test, difference, ends, p in found
+        ]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    for members in table.groupby(["metric", "test"]).indices.values():
+        table.loc[members, "p_holm"] = holm(table["p"].to_numpy(np.float64)[members])
+    return table
+
+
+def subtract(
+    one: Resampled, other: Resampled, bootstrap: Bootstrap
+) -> tuple[float, Floats, Interval]:
+    """The difference of two metrics on the same resamples: value, samples, 95 % interval."""
+    difference, samples = one.value - other.value, one.samples - other.samples
+    left = None
+    if one.jackknife is not None and other.jackknife is not None:
+        left = one.jackknife - other.jackknife
+    return difference, samples, interval(samples, difference, left, bootstrap.method, LEVEL)
+
+
+def lift(
+    predictions: pd.DataFrame,
+    bootstrap: Bootstrap,
+    seed: int,
+    metric: str = "auc",
+    resampled: Mapping[Arm, Resampled] | None = None,
+) -> dict[Arm, tuple[float, Interval]]:
+    """Every arm's metric less that of ``size_only``, on the rows that both have.
+
+    The value and interval that :func:`compare` gives for those pairs, without the rest.
+
+    Parameters
+    ----------
+    predictions, bootstrap, seed
+        As for :func:`compare`.
+    metric : str
+    resampled : mapping of (model, features) to Resampled, optional
+        The metric of arms on all of their rows, where it is at hand.
+
+    Returns
+    -------
+    dict of (model, features) to (float, Interval)
+        Without ``size_only`` itself and arms that share no row with it; empty where it is
+        missing.
+    """
+    arms, whole = _arms(predictions), dict(resampled or {})
+    baseline = next((arm for arm in arms if arm[0] == BASELINE), None)
+    if baseline is None:
+        return {}
+
+    def on(common: pd.Index, arm: Arm) -> Resampled:
+        if len(common) < len(arms[arm]):
+            shared = cases(_aligned(arms[arm], common))
+            return resample(shared, bootstrap, seed, [metric])[metric]
+        if arm not in whole:
+            whole[arm] = resample(cases(arms[arm]), bootstrap, seed, [metric])[metric]
+        return whole[arm]
+
+    lifts = {}
+    for arm in arms:
+        if arm == baseline:
+            continue
+        common = arms[arm].index.intersection(arms[baseline].index)
+        if len(common):
+            difference, _, ends = subtract(on(common, arm), on(common, baseline), bootstrap)
+            lifts[arm] = difference, ends
+    return lifts
+
+
+def rank_stability(
+    predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int, metric: str = "auc"
+) -> pd.DataFrame:
+    """How often each arm takes each rank over resamples of patients.
+
+    Only rows that all arms have count. Arms that tie share their ranks evenly, so the
+    probabilities of an arm, and those of a rank, add up to 1. Resamples in which the
+    metric is undefined for an arm are left out.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``RANK_COLUMNS``; rank 1 is best. Empty where the arms share no row.
+    """
+    arms = _arms(predictions)
+    indices = [frame.index for frame in arms.values()]
+    if not indices or not len(common := reduce(pd.Index.intersection, indices)):
+        return pd.DataFrame(columns=RANK_COLUMNS)
+    shared = {arm: cases(_aligned(frame, common)) for arm, frame in arms.items()}
+    values = np.stack([
+        goodness(metric, resample(each, bootstrap, seed, [metric])[metric].samples)
+        for each in shared.values()
+    ])  # fmt: skip
+    values = values[:, np.isfinite(values).all(axis=0)]
+    rows = []
+    for (model, features), each, own in zip(shared, shared.values(), values, strict=True):
+        better, tied = (values > own).sum(axis=0), (values == own).sum(axis=0)
+        for rank in range(1, len(arms) + 1):
+            taken = (better < rank) & (rank <= better + tied)
+            probability = float(np.mean(taken / tied)) if len(own) else np.nan
+            rows.append((model, features, metric, rank, probability, each.n_rois, each.n_patients))
+    return pd.DataFrame(rows, columns=RANK_COLUMNS)
+
+
+def auc_components(arm: Cases) -> tuple[float, Floats]:
+    """AUC within folds, and what each row contributes to its deviation.
+
+    A malignant row's placement V is the share of its fold's benign rows that it beats, ties
+    counting half; a benign row's is the share of malignant rows that beat it (DeLong et al.
+    1988). Its contribution is (V - AUC) times the pairs that it is part of, over all pairs.
+    With one fold these are DeLong's structural components over the number of their class;
+    with several, the linearisation of the pairs-weighted mean of the folds' AUCs.
+
+    Returns
+    -------
+    float, ndarray of shape (n,)
+        Both NaN where no fold has both classes.
+    """
+    right, partners = np.zeros(len(arm.y_true)), np.zeros(len(arm.y_true))
+    for fold in np.unique(arm.fold):
+        in_fold = arm.fold == fold
+        malignant = np.flatnonzero(in_fold & (arm.y_true == 1))
+        benign = np.flatnonzero(in_fold & (arm.y_true == 0))
+        right[malignant] = _beaten(arm.y_prob[malignant], arm.y_prob[benign])
+        right[benign] = _beaten(-arm.y_prob[benign], -arm.y_prob[malignant])
+        partners[malignant], partners[benign] = len(benign), len(malignant)
+    pairs = partners[arm.y_true == 1].sum()
+    if not pairs:
+        return np.nan, np.full(len(right), np.nan)
+    value = float(right[arm.y_true == 1].sum() / pairs)
+    return value, (right - value * partners) / pairs
+
+
+def _beaten(scores: Floats, others: Floats) -> Floats:
+    """How many of ``others`` each score exceeds, ties counting half."""
+    others = np.sort(others)
+    below = np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")
+    return below / 2
+
+
+def clustered_variance(
+    contributions: Floats, y_true: NDArray[np.int64], cluster: NDArray[np.int64]
+) -> float:
+    """Obuchowski's (1997) variance of an AUC or of a difference of two.
+
+    Contributions (see :func:`auc_components`; for a difference, the difference of those) are
+    summed within clusters, for malignant and benign ROIs apart. Each class's sum of squares
+    is scaled by I / (I - 1), I being the clusters that have the class, and the products by
+    that of all clusters. Where no cluster has two ROIs this is DeLong's variance.
+
+    Returns
+    -------
+    float
+        NaN where a class is found in one cluster only.
+    """
+    sums, present = [], []
+    n = int(cluster.max()) + 1
+    for value in (1, 0):
+        members = y_true == value
+        sums.append(np.bincount(cluster[members], contributions[members], n))
+        present.append(len(np.unique(cluster[members])))
+    if min(present) < 2:
+        return np.nan
+    (malignant, benign), (n1, n0) = sums, present
+    variance = (
+        n1 / (n1 - 1) * float(malignant @ malignant)
+        + n0 / (n0 - 1) * float(benign @ benign)
+        + 2 * n / (n - 1) * float(malignant @ benign)
+    )
+    return max(0.0, variance)
+
+
+def _arms(predictions: pd.DataFrame) -> dict[Arm, pd.DataFrame]:
+    twice = predictions.duplicated(["model", "features", *_ROW])
+    if twice.any():
+        row = predictions[twice].iloc[0]
+        raise ValueError(
+            f"predictions of {row['model']}:{row['features']}: roi_id '{row['roi_id']}' stands "
+            f"twice in repeat {row['repeat']} fold {row['fold']}; rows are paired by these, so "
+            "one is allowed"
+        )
+    grouped = predictions.groupby(["model", "features"], sort=False)
+    return {
+        (str(model), str(features)): frame.set_index(_ROW) for (model, features), frame in grouped
+    }
+
+
+def _aligned(frame: pd.DataFrame, rows: pd.Index) -> pd.DataFrame:
+    return frame.reindex(rows).reset_index()
+
+
+def _bootstrapped(
+    a: Mapping[str, Resampled], b: Mapping[str, Resampled], bootstrap: Bootstrap
+) -> Iterator[Comparison]:
+    for metric in METRICS:
+        difference, samples, ends = subtract(a[metric], b[metric], bootstrap)
+        p = bootstrap_p(samples) if np.isfinite(difference) else np.nan
+        yield metric, PATIENT_BOOTSTRAP, difference, ends, p
+
+
+def _auc_tests(a: Cases, b: Cases) -> Iterator[Comparison]:
+    (value_a, parts_a), (value_b, parts_b) = auc_components(a), auc_components(b)
+    for test, cluster in (("Obuchowski", a.patient), ("DeLong", a.roi)):
+        variance = clustered_variance(parts_a - parts_b, a.y_true, cluster)
+        yield "auc", test, value_a - value_b, *normal_test(value_a - value_b, variance, LEVEL)
+
+
+def _mcnemar(a: Cases, b: Cases) -> Iterator[Comparison]:
+    n = len(a.y_true)
+    if a.n_rois < n:
+        return
+    right_a, right_b = (((arm.y_prob >= arm.threshold) == arm.y_true) for arm in (a, b))
+    only_a = int(np.count_nonzero(right_a & ~right_b))
+    only_b = int(np.count_nonzero(right_b & ~right_a))
+    p = mcnemar(only_a, only_b)
+    yield "accuracy", "McNemar", (only_a - only_b) / n, Interval(np.nan, np.nan), p
+
+
+def _over_splits(a: Cases, b: Cases, splits: Sequence[Split]) -> Iterator[Comparison]:
+    if len(splits) < 2:
+        return
+    share = tested_per_trained(splits)
+    values_a, values_b = split_values(a), split_values(b)
+    for metric in METRICS:
+        differences = values_a[metric] - values_b[metric]
+        ends, p = corrected_t(differences, share, LEVEL)
+        yield metric, "Nadeau-Bengio t", float(differences.mean()), ends, p

@@ -1,0 +1,236 @@
+"""The metrics within strata: by size, texture, the readers' disagreement, slice thickness.
+
+A model may owe its overall AUC to size: within a stratum of size, and on malignant and benign
+nodules matched by size, it has to get by with less of it. In a stratum, too, ROIs are compared
+within their fold only, and resamples are of patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.config import Bootstrap
+from benchmark.runtime.workers import Workers, spread
+from benchmark.statistics.cases import Cases, cases
+from benchmark.statistics.comparisons import lift
+from benchmark.statistics.inference import Interval, interval
+from benchmark.statistics.scoring import LEVEL, describe_bootstrap, evaluate, resample
+
+COLUMNS = [
+    "stratum", "level", "model", "features", "metric", "value", "ci_low", "ci_high",
+    "n_rois", "n_malignant", "n_patients", "method",
+]  # fmt: skip
+
+LIFT = "auc_lift"
+"""Name of the row that holds the paired difference in AUC to ``size_only``."""
+
+MIN_PATIENTS = 20
+"""Patients with a malignant and with a benign ROI, of each, below which no interval is given.
+
+With fewer, one patient moves the metric by more than its interval is wide, and resamples without
+a class pile up. Percentile intervals are short already at 100 patients (``results/statistics.md``).
+"""
+
+MATCHED_RATIO = 1.1
+"""Largest ratio of the diameters of a size-matched pair."""
+
+_NONE = Interval(np.nan, np.nan)
+_WITHHELD = f"interval withheld: under {MIN_PATIENTS} patients with a malignant or a benign ROI"
+
+Floats = NDArray[np.float64]
+Level = Callable[[Floats], NDArray[np.bool_]]
+
+STRATA: dict[str, tuple[str, dict[str, Level]]] = {
+    "size": (
+        "equivalent_diameter_mm",
+        {
+            "< 8 mm": lambda d: d < 8,
+            "8-15 mm": lambda d: (d >= 8) & (d <= 15),
+            "> 15 mm": lambda d: d > 15,
+        },
+    ),
+    "texture": (
+        "texture",
+        {
+            "non-solid (1 to 2)": lambda t: t <= 2,
+            "part-solid (2 to 4)": lambda t: (t > 2) & (t < 4),
+            "solid (4 to 5)": lambda t: t >= 4,
+        },
+    ),
+    "readers' disagreement": (
+        "malignancy_range",
+        {
+            "ratings 0 or 1 apart": lambda r: r <= 1,
+            "ratings 2 or more apart": lambda r: r >= 2,
+        },
+    ),
+    "slice thickness": (
+        "slice_thickness_mm",
+        {
+            "<= 1.25 mm": lambda t: t <= 1.25,
+            "1.25 to 2.5 mm": lambda t: (t > 1.25) & (t <= 2.5),
+            "> 2.5 mm": lambda t: t > 2.5,
+        },
+    ),
+}
+"""Stratum -> column of ``rois.csv`` and its levels; a ROI without the value is in none.
+
+Sizes are equivalent diameters, cut at 8 and 15 mm as Lung-RADS does for solid nodules (categories
+4A and 4B), though by volume and not by calipers. Texture is the mean of the readers' ratings,
+1 non-solid to 5 solid.
+"""
+
+MATCHED = "size-matched"
+_MATCHED_LEVEL = f"pairs within {MATCHED_RATIO - 1:.0%} of diameter"
+
+
+def stratify(
+    predictions: pd.DataFrame,
+    rois: pd.DataFrame,
+    bootstrap: Bootstrap,
+    seed: int,
+    workers: Workers | None = None,
+) -> pd.DataFrame:
+    """Every metric of every arm within every stratum, and the lift over size.
+
+    Parameters
+    ----------
+    predictions : DataFrame
+        As in ``predictions.parquet``.
+    rois : DataFrame
+        As in ``rois.csv``.
+    bootstrap : Bootstrap
+    seed : int
+        The run's.
+    workers : Workers, optional
+        They take a level each.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``COLUMNS``. Levels in which no ROI was tested, and metrics that are undefined
+        there, are left out; the interval is NaN where it is withheld (``MIN_PATIENTS``).
+    """
+    levels = [level for level in _levels(predictions, rois) if len(level[2])]
+    parts = list(spread(workers, partial(_level, bootstrap, seed), levels))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+
+
+def match_by_size(diameter_mm: Floats, y_true: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which ROIs belong to disjoint pairs of a malignant and a benign one of nearly one size.
+
+    There are as many pairs as can be; of such choices it is one with the smallest sum of
+    differences in log diameter. No pair's ratio exceeds ``MATCHED_RATIO``. Time and memory (2 bits)
+    grow with the number of malignant times that of benign ROIs.
+
+    Parameters
+    ----------
+    diameter_mm : ndarray, shape (n,)
+        NaN where unknown: in no pair.
+    y_true : ndarray, shape (n,)
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+    """
+    known = np.isfinite(diameter_mm)
+    order = np.argsort(diameter_mm, kind="stable")
+    malignant, benign = (order[known[order] & (y_true[order] == label)] for label in (1, 0))
+    matched = np.zeros(len(y_true), dtype=np.bool_)
+    for row, column in _assign(np.log(diameter_mm[malignant]), np.log(diameter_mm[benign])):
+        matched[malignant[row]] = matched[benign[column]] = True
+    return matched
+
+
+def _assign(one: Floats, other: Floats) -> Iterator[tuple[int, int]]:
+    """Pairs of two ascending lists, as many as can be, then nearest, none farther than allowed.
+
+    By dynamic programming over both lists, as for a longest common subsequence: on a line, two
+    pairs that cross can be exchanged for two that do not and are no farther apart.
+    """
+    limit = np.log(MATCHED_RATIO)
+    # A pair counts for more than all distances together.
+    worth = limit * (1 + min(len(one), len(other)))
+    best = np.zeros(len(other) + 1)  # of the pairs among the first so many
+    paired, higher = [], []
+    for value in one:
+        distance = np.abs(other - value)
+        with_pair = np.where(distance <= limit, best[:-1] + worth - distance, -1)
+        reached = np.maximum(best, np.concatenate([[0], with_pair]))
+        paired.append(np.packbits(reached[1:] > best[1:]))
+        best = np.maximum.accumulate(reached)
+        higher.append(np.packbits(best[1:] > best[:-1]))
+    column = len(other)
+    for row in reversed(range(len(one))):
+        steps = np.flatnonzero(np.unpackbits(higher[row], count=len(other))[:column])
+        column = int(steps[-1]) + 1 if len(steps) else 0
+        if column and np.unpackbits(paired[row], count=len(other))[column - 1]:
+            column -= 1
+            yield row, column
+
+
+def _levels(
+    predictions: pd.DataFrame, rois: pd.DataFrame
+) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    for stratum, (column, levels) in STRATA.items():
+        values = rois[column].to_numpy(np.float64)
+        for level, belongs in levels.items():
+            members = rois["roi_id"][belongs(values)]
+            yield stratum, level, predictions[predictions["roi_id"].isin(members)]
+    yield MATCHED, _MATCHED_LEVEL, _matched(predictions, rois)
+
+
+def _matched(predictions: pd.DataFrame, rois: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ROIs that have a partner of their size among those tested in their fold."""
+    ordered = rois.sort_values("roi_id")  # of equal choices, the order decides
+    keep = pd.Series(False, index=predictions.index)
+    for _, fold in predictions.groupby(["repeat", "fold"], sort=False):
+        tested = ordered[ordered["roi_id"].isin(fold["roi_id"])]
+        paired = match_by_size(
+            tested["equivalent_diameter_mm"].to_numpy(np.float64),
+            tested["y_true"].to_numpy(np.int64),
+        )
+        keep[fold.index] = fold["roi_id"].isin(tested["roi_id"][paired])
+    return predictions[keep]
+
+
+def _level(bootstrap: Bootstrap, seed: int, members: tuple[str, str, pd.DataFrame]) -> pd.DataFrame:
+    stratum, level, frame = members
+    arms = {
+        (str(model), str(features)): cases(own)
+        for (model, features), own in frame.groupby(["model", "features"], sort=False)
+    }
+    resampled = {name: resample(arm, bootstrap, seed) for name, arm in arms.items() if _enough(arm)}
+    auc = {name: each["auc"] for name, each in resampled.items()}
+    lifts = lift(frame, bootstrap, seed, resampled=auc)
+    rows = []
+    for name, arm in arms.items():
+        found: dict[str, tuple[float, Interval]] = {}
+        if name in resampled:
+            method = describe_bootstrap(bootstrap)
+            for metric, each in resampled[name].items():
+                ends = interval(each.samples, each.value, each.jackknife, bootstrap.method, LEVEL)
+                found[metric] = each.value, ends
+        else:
+            method = _WITHHELD
+            for metric, values in evaluate(arm, np.ones((1, arm.n_patients))).items():
+                found[metric] = float(values[0]), _NONE
+        if name in lifts:
+            found[LIFT] = lifts[name] if name in resampled else (lifts[name][0], _NONE)
+        counts = arm.n_rois, len(np.unique(arm.roi[arm.y_true == 1])), arm.n_patients
+        rows += [
+            (stratum, level, *name, metric, value, ends.low, ends.high, *counts, method)
+            for metric, (value, ends) in found.items()
+            if np.isfinite(value)
+        ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _enough(arm: Cases) -> bool:
+    of_each = [len(np.unique(arm.patient[arm.y_true == label])) for label in (0, 1)]
+    return min(of_each) >= MIN_PATIENTS

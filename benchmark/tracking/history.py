@@ -1,0 +1,134 @@
+"""Every run's metrics in one Parquet file, a row a model, so that they can be seen over time.
+
+The history lies beside the run folders that it is about, in their common parent: runs under
+``results/runs`` share ``results/runs/history.parquet``, and a run written elsewhere starts or
+continues the history there. Deleting a run folder takes nothing away from it.
+
+==============================  =====================================================
+column                          meaning
+==============================  =====================================================
+run, started, revision          folder name, UTC start, source revision
+profile, dataset, intensities
+fingerprint, protocol           data, and label rule, split and threshold in words
+python, processor, packages     versions; ``packages`` is a JSON object
+model, features, n_rois, n_patients
+fit_s, fit_ratio                training in seconds, and over the reference computation
+METRIC, METRIC_low, METRIC_high every metric with its 95 % interval
+==============================  =====================================================
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from benchmark.run.folder import RunFolder
+
+NAME = "history.parquet"
+
+
+def beside(run_dir: Path) -> Path:
+    """The history that a run folder belongs to."""
+    return run_dir.resolve().parent / NAME
+
+
+def append(path: Path, run: RunFolder) -> None:
+    """Add a run's rows; a run that is there already (same name and start) is written again.
+
+    Two runs that end at once wait for each other, and the file changes all at once.
+
+    Raises
+    ------
+    ValueError
+        Where the file is no history.
+    """
+    new = rows(run)
+    if new.empty:  # no arm finished
+        return
+    with _locked(path):
+        if path.exists():
+            old = read(path)
+            twice = (old["run"] == run.path.name) & (old["started"] == run.environment["started"])
+            new = pd.concat([old[~twice], new], ignore_index=True)
+        draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        try:
+            new.to_parquet(draft, index=False, compression="zstd")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """A history, in order of the runs' start.
+
+    Raises
+    ------
+    ValueError
+        Where there is none, or the file is no history.
+    """
+    if not path.is_file():
+        raise ValueError(f"history '{path}': no such file; every run appends to the one beside it")
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"history '{path}': not a Parquet file ({error})") from error
+    if missing := {"run", "started", "model", "features"} - set(table.columns):
+        raise ValueError(f"history '{path}': no column {', '.join(sorted(missing))}")
+    return table.sort_values("started", kind="stable", ignore_index=True)
+
+
+def rows(run: RunFolder) -> pd.DataFrame:
+    """One row an arm of a run."""
+    environment = run.environment
+    protocol = environment["protocol"]
+    common = {
+        "run": run.path.name,
+        **{key: environment[key] for key in ("started", "revision")},
+        "profile": run.config["profile"],
+        "dataset": environment["dataset"]["name"],
+        "intensities": environment["dataset"]["intensities"],
+        "fingerprint": environment["dataset"]["fingerprint"],
+        "protocol": "; ".join(protocol[key] for key in ("label", "split", "threshold")),
+        **{key: environment[key] for key in ("python", "processor")},
+        "packages": json.dumps(environment["packages"], sort_keys=True),
+    }
+    reference_s = median(environment["reference_s"])
+    found = []
+    for (model, features), metrics in run.metrics.groupby(["model", "features"], sort=False):
+        timed = run.timings[
+            (run.timings.model == model)
+            & (run.timings.features == features)
+            & (run.timings.stage == "fit")
+        ]
+        # What the cache spared was not timed here.
+        fit_s = float(timed["seconds"].sum()) if not timed["n_cached"].any() else math.nan
+        row: dict[str, Any] = {
+            **common, "model": model, "features": features,
+            "n_rois": int(metrics["n_rois"].iloc[0]),
+            "n_patients": int(metrics["n_patients"].iloc[0]),
+            "fit_s": fit_s, "fit_ratio": fit_s / reference_s,
+        }  # fmt: skip
+        for each in metrics.to_dict("records"):
+            name = each["metric"]
+            row |= {name: each["value"], f"{name}_low": each["ci_low"]}
+            row[f"{name}_high"] = each["ci_high"]
+        found.append(row)
+    return pd.DataFrame(found)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that the system gives back when the process ends, however it ends."""
+    import fcntl
+
+    with path.with_name(f".{path.name}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

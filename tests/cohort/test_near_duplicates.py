@@ -1,0 +1,110 @@
+"""Copies of a scan are found whatever was done to them; look-alikes are not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from benchmark.cohort import near_duplicates
+from benchmark.cohort.near_duplicates import Pair, across, descriptor, find
+from benchmark.cohort.splits import Split
+from benchmark.datasets import manifest
+from benchmark.roi import Roi, RoiRecord
+from tests.helpers import copies
+from tests.helpers.volumes import ball
+
+
+def nodule(seed: int) -> Roi:
+    """A ball in noise of its own, such as a scan has: 0.7 mm pixels, sd 60 HU, correlated."""
+    rng = np.random.default_rng(seed)
+    mask = ball((5, 40, 40), 4)
+    noise = ndimage.gaussian_filter(rng.normal(size=mask.shape), (0, 0.8, 0.8))
+    image = np.where(mask, 30, -850) + 60 * noise / noise.std()
+    record = RoiRecord(f"r{seed:02}", f"p{seed:02}", label=seed % 2)
+    return Roi(record, image.astype(np.float32), mask, (2.0, 0.7, 0.7))
+
+
+def similarity(one: Roi, other: Roi) -> float:
+    return copies.best(descriptor(one), descriptor(other))
+
+
+LOOK_ALIKES = [nodule(seed) for seed in range(30)]
+
+
+# A mask that was drawn anew may be largest in another slice, and then it is missed.
+SURE = [change for change in copies.CHANGES if change is not copies.redrawn]
+
+
+@pytest.mark.parametrize("change", SURE, ids=lambda f: f.__name__)
+def test_a_changed_copy_is_found(change) -> None:
+    rng = np.random.default_rng(0)
+    for roi in LOOK_ALIKES[:5]:
+        assert similarity(roi, change(roi, rng)) >= near_duplicates.THRESHOLD
+
+
+def test_look_alikes_are_not_found() -> None:
+    assert find([r.record.roi_id for r in LOOK_ALIKES], [descriptor(r) for r in LOOK_ALIKES]) == []
+
+
+def test_a_planted_copy_is_the_one_found_in_any_order() -> None:
+    copy = copies.noisy(LOOK_ALIKES[3], np.random.default_rng(1))
+    rois = {r.record.roi_id: r for r in LOOK_ALIKES} | {"copy": copy}
+    (pair,) = find(list(rois), [descriptor(r) for r in rois.values()])
+    assert (pair.roi_a, pair.roi_b) == ("copy", "r03")
+    assert 0.9 < pair.similarity < 1
+    backwards = dict(reversed(rois.items()))
+    (again,) = find(list(backwards), [descriptor(r) for r in backwards.values()])
+    # Matrix products sum in another order: float32 keeps seven digits.
+    assert again == Pair("copy", "r03", pytest.approx(pair.similarity, abs=1e-5))
+
+
+def test_labels_take_no_part() -> None:
+    roi = nodule(0)
+    other = replace(roi, record=RoiRecord("x", "y", label=1))
+    assert np.array_equal(descriptor(roi), descriptor(other))
+
+
+def test_blocks_give_what_one_block_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    thumbnails = np.stack([descriptor(r) for r in LOOK_ALIKES])
+    whole = near_duplicates.similarities(thumbnails)
+    monkeypatch.setattr(near_duplicates, "_BLOCK", 7)
+    upper = np.triu_indices(len(thumbnails))
+    # Products of other shapes sum in another order; float32 keeps seven digits.
+    np.testing.assert_allclose(
+        near_duplicates.similarities(thumbnails)[upper], whole[upper], atol=1e-5
+    )
+
+
+def test_small_and_maskless_rois_have_a_descriptor() -> None:
+    roi = nodule(0)
+    middle = replace(roi, outline=roi.mask & (np.arange(5) == 2)[:, None, None])
+    without = replace(roi, outline=None)
+    assert similarity(without, middle) >= near_duplicates.THRESHOLD
+    tiny = Roi(roi.record, roi.image[:1, :3, :3], np.ones((1, 3, 3), bool), (2.0, 0.7, 0.7))
+    assert np.count_nonzero(descriptor(tiny)) <= 9
+    assert similarity(tiny, tiny) == -1  # it shows too little to tell
+    assert find(["a"], [descriptor(tiny)]) == []
+
+
+def test_pairs_across_a_split() -> None:
+    splits = [
+        Split("kfold", 0, 0, ("a", "b", "c"), ("d", "e")),
+        Split("kfold", 0, 1, ("d", "e"), ("a", "b", "c")),
+    ]
+    pairs = [Pair("a", "b", 0.99), Pair("a", "d", 0.9), Pair("b", "d", 0.9)]
+    assert across(splits, pairs) == (3, pairs[1:])
+
+
+def test_real_nodules_of_different_patients_are_no_duplicates(lidc_crops: Path) -> None:
+    dataset = manifest.open_dataset(lidc_crops)
+    rois = [dataset.read(record) for record in dataset.records[::4]]
+    patient_of = {roi.record.roi_id: roi.record.patient_id for roi in rois}
+    found = find([roi.record.roi_id for roi in rois], [descriptor(roi) for roi in rois])
+    assert [p for p in found if patient_of[p.roi_a] != patient_of[p.roi_b]] == []
+    rng = np.random.default_rng(0)
+    alike = [similarity(roi, copies.cropped(roi, rng)) for roi in rois[::5]]
+    assert np.mean(np.array(alike) >= near_duplicates.THRESHOLD) > 0.95

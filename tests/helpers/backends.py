@@ -1,0 +1,25 @@
+"""Snippets in a process of their own, on a Keras backend."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from benchmark.runtime.paths import ROOT
+
+
+def on_backend(backend: str, code: str) -> Any:
+    """What a snippet prints last, as JSON, in a process of its own on a Keras backend."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])

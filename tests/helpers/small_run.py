@@ -1,0 +1,71 @@
+"""Runs of one split whose predictions a test chooses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmark.cohort.near_duplicates import Pair
+from benchmark.cohort.splits import Split
+from benchmark.config import Bootstrap
+from benchmark.run.folder import RunFolder
+from benchmark.statistics.comparisons import compare
+from benchmark.statistics.scoring import score
+
+BOOTSTRAP = Bootstrap(samples=200)
+
+
+N = 400
+
+
+def run(
+    arms: dict[str, np.ndarray],
+    y_true: np.ndarray,
+    *,
+    threshold: float = 0.5,
+    trained: dict[str, float] | None = None,
+    leaky: bool = False,
+    pairs: tuple[Pair, ...] = (),
+) -> RunFolder:
+    """A run of one split, one ROI a patient, every arm fed by ``f``."""
+    ids = [f"r{i:04}" for i in range(len(y_true))]
+    predictions = pd.concat(
+        pd.DataFrame(
+            {
+                "roi_id": ids, "patient_id": ids, "model": model, "features": "f",
+                "scheme": "holdout", "repeat": 0, "fold": 0, "y_true": y_true,
+                "y_prob": y_prob, "threshold": threshold,
+            }
+        )
+        for model, y_prob in arms.items()
+    )  # fmt: skip
+    training = [
+        {"model": model, "features": "f", "repeat": 0, "fold": 0, "auc": auc, "n_rois": 1}
+        for model, auc in (trained or {}).items()
+    ]
+    return RunFolder(
+        path=Path(),
+        config={},
+        environment={},
+        splits=(Split("holdout", 0, 0, ("other",), tuple(ids)),),
+        predictions=predictions,
+        metrics=score(predictions, BOOTSTRAP, 0),
+        comparisons=compare(predictions, BOOTSTRAP, 0),
+        timings=pd.DataFrame(),
+        training=pd.DataFrame(training, columns=["model", "features", "repeat", "fold", "auc"]),
+        rois=pd.DataFrame(
+            {"roi_id": [*ids, "other"], "patient_id": [*ids, ids[0] if leaky else "p"]}
+        ),
+        strata=pd.DataFrame(),
+        near_duplicates=pairs,
+        failures=(),
+    )
+
+
+def calibrated(n: int, seed: int, spread: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities and labels drawn from them."""
+    rng = np.random.default_rng(seed)
+    p = 1 / (1 + np.exp(-rng.normal(0, spread, n)))
+    return p, (rng.uniform(size=n) < p).astype(np.int64)

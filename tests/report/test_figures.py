@@ -1,0 +1,116 @@
+"""Figures show the numbers that the tables have, and are drawn the same again."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from benchmark.report.figures.canvas import Drawing, plotted_arms
+from benchmark.report.figures.cost import seconds_per
+from benchmark.report.figures.draw import draw
+from benchmark.report.figures.multiverse import multiverse_figure
+from benchmark.report.tables.main import lift_over_size
+from benchmark.run.folder import RunFolder
+from benchmark.run.multiverse import COLUMNS, TRAINED
+
+NAMES = [
+    "forest", "roc", "precision_recall", "calibration", "decision", "confusion", "score_by_size",
+    "cost", "training",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def drawings(reported: RunFolder) -> dict[str, Drawing]:
+    return {drawing.name: drawing for drawing in draw(reported)}
+
+
+def test_what_is_drawn(reported: RunFolder, drawings: dict[str, Drawing]) -> None:
+    assert list(drawings) == NAMES  # no multiverse in this run
+    for name in NAMES:
+        with Image.open(reported.path / "figures" / f"{name}.png") as image:
+            assert image.width == 1440  # 7.2 inches at 200 dots
+        svg = (reported.path / "figures" / f"{name}.svg").read_text()
+        assert "SYNTHETIC INTENSITIES" in svg
+        assert "n = 160 ROIs of 80 patients tested, 80 malignant" in svg
+        assert not re.search(r"<script|href=\"http", svg)
+
+
+def test_the_same_run_gives_the_same_bytes(
+    reported: RunFolder, drawings: dict[str, Drawing]
+) -> None:
+    for name in ("forest", "roc"):
+        written = (reported.path / "figures" / f"{name}.svg").read_bytes()
+        assert drawings[name].svg == written
+
+
+def test_constant_arms_are_named_and_not_drawn(drawings: dict[str, Drawing]) -> None:
+    for drawing in drawings.values():
+        assert "prior" not in drawing.alt
+        assert "one value for all ROIs of a split: prior:diameter." in drawing.caption
+
+
+def test_alternative_texts_tell_the_numbers(
+    reported: RunFolder, drawings: dict[str, Drawing]
+) -> None:
+    auc = reported.metrics[reported.metrics.metric == "auc"].set_index(["model", "features"])
+    shown = auc.value["logistic", "radiomics"]
+    for name in ("roc", "forest"):
+        assert f"logistic:radiomics {shown:.3f} [" in drawings[name].alt
+
+
+def test_the_forest_has_the_intervals(reported: RunFolder, drawings: dict[str, Drawing]) -> None:
+    left, right = drawings["forest"].figure.axes
+    row = reported.metrics[
+        (reported.metrics.metric == "auc") & (reported.metrics.features == "radiomics")
+    ].iloc[0]
+    lift = lift_over_size(reported.comparisons, "logistic", "radiomics")
+    assert lift is not None
+    for axis, ends in ((left, (row.ci_low, row.ci_high)), (right, (lift.low, lift.high))):
+        bars = [s for c in axis.collections if hasattr(c, "get_segments") for s in c.get_segments()]
+        assert any(np.allclose(bar[:, 0], ends) for bar in bars)
+
+
+def test_the_roc_panel_holds_curve_and_decisions(
+    reported: RunFolder, drawings: dict[str, Drawing]
+) -> None:
+    arms = plotted_arms(reported)
+    panel = drawings["roc"].figure.axes[1]
+    curve = max(panel.lines, key=lambda line: len(line.get_xdata()) * (line.get_linestyle() == "-"))
+    area = np.trapezoid(curve.get_ydata(), curve.get_xdata())
+    assert area == pytest.approx(arms[1].metrics["auc"][0], abs=1e-3)
+    cross = next(line for line in panel.lines if line.get_marker() == "x")
+    sensitivity, specificity = (arms[1].metrics[m][0] for m in ("sensitivity", "specificity"))
+    assert cross.get_xydata()[0] == pytest.approx([1 - specificity, sensitivity])
+
+
+def test_seconds_a_roi(reported: RunFolder) -> None:
+    arm = next(arm for arm in plotted_arms(reported) if arm.label == "logistic:radiomics")
+    assert seconds_per(reported.timings, arm, "fit", each="call") == 2
+    assert seconds_per(reported.timings, arm, "predict", each="ROI") == pytest.approx(0.04 / 160)
+    assert seconds_per(reported.timings, arm, "extract", each="ROI") == pytest.approx(9 / 160)
+
+
+def test_multiverse(reported: RunFolder) -> None:
+    arms = plotted_arms(reported)
+    rows = [
+        (universe, TRAINED, rule, 3, "drop", "kfold", "patient", universe == 1, 160, 80, 80,
+         arm.model, arm.features, 0.8 + 0.01 * n + 0.05 * universe, 0.7, 0.9, 0, -0.1, 0.1,
+         float(len(arms) - n))
+        for universe, rule in enumerate(("mean", "median"))
+        for n, arm in enumerate(arms)
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    drawing = multiverse_figure(replace(reported, multiverse=table), arms)
+    assert drawing is not None
+    assert f"Ranked first: {arms[-1].label} in 2" in drawing.alt
+    top, ranks, choices = drawing.figure.axes
+    assert len(top.lines) == len(arms)
+    assert ranks.lines[-1].get_ydata().tolist() == [1, 1]
+    assert [t.get_text() for t in choices.get_yticklabels()] == [
+        "aggregation: mean", "aggregation: median",
+    ]  # fmt: skip

@@ -1,0 +1,96 @@
+"""Each method warning is raised where it is due, with its figure, and only there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmark.cohort.near_duplicates import Pair
+from benchmark.report.wording.method_warnings import cautions
+from benchmark.run.folder import RunFolder
+from tests.helpers.small_run import N, calibrated, run
+
+
+def starting(run_: RunFolder, words: str) -> list[str]:
+    return [caution for caution in cautions(run_) if caution.startswith(words)]
+
+
+def test_nothing_is_said_of_a_clean_run() -> None:
+    p, y_true = calibrated(N, 0)
+    noise = np.random.default_rng(1).normal(0, 3, N)
+    worse = 1 / (1 + np.exp(-(np.log(p / (1 - p)) + noise)))
+    assert [c for c in cautions(run({"size_only": worse, "m": p}, y_true)) if "m:f" in c] == []
+
+
+def test_worse_than_size() -> None:
+    p, y_true = calibrated(N, 0)
+    noise = np.random.default_rng(1).uniform(size=N)
+    (said,) = starting(run({"size_only": p, "m": noise}, y_true), "Worse than size alone")
+    assert "m:f -0." in said
+
+
+def test_no_lift() -> None:
+    p, y_true = calibrated(N, 0)
+    jitter = np.clip(p + np.random.default_rng(1).normal(0, 0.01, N), 0, 1)
+    (said,) = starting(run({"size_only": p, "m": jitter}, y_true), "No lift over size")
+    assert "m:f" in said
+    assert "[-0." in said
+
+
+def test_a_constant_is_not_blamed() -> None:
+    p, y_true = calibrated(N, 0)
+    assert not any("prior" in c for c in cautions(run({"size_only": p, "prior": 0 * p}, y_true)))
+
+
+def test_threshold_chosen_on_the_tested_rois() -> None:
+    p, y_true = calibrated(N, 0)
+    youden = [((p >= t) & (y_true == 1)).sum() / y_true.sum()
+              - ((p >= t) & (y_true == 0)).sum() / (1 - y_true).sum() for t in p]  # fmt: skip
+    best = float(p[int(np.argmax(youden))])
+    (said,) = starting(run({"m": p}, y_true, threshold=best), "m:f: its threshold is the best")
+    assert f"{max(youden):.3f}" in said
+    assert starting(run({"m": p}, y_true, threshold=best + 0.1), "m:f: its threshold") == []
+
+
+def test_few_cases() -> None:
+    p, y_true = calibrated(120, 0)
+    (said,) = starting(run({"m": p}, y_true), "Few cases")
+    assert f"{y_true.sum()} malignant and {(1 - y_true).sum()} benign" in said
+    assert starting(run({"m": calibrated(N, 0)[0]}, calibrated(N, 0)[1]), "Few cases") == []
+
+
+def test_calibration() -> None:
+    p, y_true = calibrated(N, 0)
+    logit = np.log(p / (1 - p))
+    overconfident = 1 / (1 + np.exp(-3 * logit))
+    (said,) = starting(run({"m": overconfident}, y_true), "Calibration is off")
+    assert "m:f slope 0.3" in said
+    assert starting(run({"m": p}, y_true), "Calibration") == []
+
+
+def test_train_test_gap() -> None:
+    p, y_true = calibrated(N, 0)
+    (said,) = starting(run({"m": p}, y_true, trained={"m": 1.0}), "Train-test gap")
+    assert "m:f 1.000 and 0.8" in said
+    assert starting(run({"m": p}, y_true, trained={"m": 0.9}), "Train-test gap") == []
+
+
+def test_leaky() -> None:
+    p, y_true = calibrated(N, 0)
+    (said,) = starting(run({"m": p}, y_true, leaky=True), "Leaky split")
+    assert "1 of 400 tested ROIs" in said
+    assert starting(run({"m": p}, y_true), "Leaky split") == []
+
+
+def test_near_duplicates_across_the_split() -> None:
+    p, y_true = calibrated(N, 0)
+    pairs = (Pair("other", "r0003", 0.97), Pair("r0001", "r0002", 0.99))
+    (said,) = starting(run({"m": p}, y_true, pairs=pairs), "Near-duplicates")
+    assert "of 1 tested ROIs" in said
+    assert "other and r0003, similarity 0.970" in said
+    assert starting(run({"m": p}, y_true, pairs=pairs[1:]), "Near-duplicates") == []
+
+
+def test_no_size_row() -> None:
+    p, y_true = calibrated(N, 0)
+    assert starting(run({"m": p}, y_true), "No size-only row")
+    assert starting(run({"size_only": p}, y_true), "No size-only row") == []

@@ -1,0 +1,64 @@
+"""Plain words claim what the corrected comparisons show, and no more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from benchmark.report.wording.summary import summary
+from benchmark.run.folder import RunFolder
+from tests.helpers.small_run import N, calibrated, run
+
+
+def told(**p_holm: float) -> tuple[str, RunFolder]:
+    """The summary of a run with size_only and two models, after p values are set by hand."""
+    p, y_true = calibrated(N, 0)
+    made = run({"size_only": p * 0.5 + 0.2, "a": p, "b": 1 - p}, y_true)
+    comparisons = made.comparisons.copy()
+    for pair, value in p_holm.items():
+        a, b = pair.split("_vs_")
+        chosen = (comparisons.model_a == a) & (comparisons.model_b == b)
+        comparisons.loc[chosen, "p_holm"] = value
+        comparisons.loc[chosen, ["difference", "ci_low", "ci_high"]] = (0.1, 0.05, 0.15)
+    protocol = {"label": "label: readers", "split": "split: one", "threshold": "threshold: 0.5"}
+    environment = {
+        "dataset": {"name": "made", "intensities": "acquired"}, "protocol": protocol,
+    }  # fmt: skip
+    made = replace(made, comparisons=comparisons, environment=environment)
+    return "\n".join(summary(made)), made
+
+
+@pytest.mark.parametrize(
+    ("p_holm", "claimed"), [(0.049, True), (0.051, False), (float("nan"), False)]
+)
+def test_better_than_size_only_after_correction(p_holm: float, claimed: bool) -> None:
+    text, _ = told(a_vs_size_only=p_holm)
+    line = next(x for x in text.splitlines() if "a:f +0.100 [+0.050, +0.150]" in x)
+    assert line.startswith("Ranks these nodules better" if claimed else "No difference from size")
+
+
+@pytest.mark.parametrize(("p_holm", "claimed"), [(0.01, True), (0.2, False)])
+def test_models_among_themselves(p_holm: float, claimed: bool) -> None:
+    text, _ = told(a_vs_b=p_holm)
+    assert ("a:f ranks better than b:f by +0.100" in text) is claimed
+    assert ("no difference in AUC is shown" in text) is not claimed
+
+
+def test_a_worse_model_is_called_worse() -> None:
+    text, _ = told()
+    line = next(x for x in text.splitlines() if x.startswith("Ranks these nodules worse"))
+    assert "b:f -0." in line
+
+
+def test_what_labels_stand_for_and_no_clinical_use() -> None:
+    text, _ = told()
+    assert "suspicion, not pathology" in text
+    assert "evidence for clinical use" in text.splitlines()[-1]
+
+
+def test_synthetic_intensities_come_first(reported: RunFolder) -> None:
+    assert summary(reported)[0].startswith("SYNTHETIC INTENSITIES")
+    ceiling = [x for x in summary(reported) if x.startswith("logistic:ratings")]
+    assert len(ceiling) == 1
+    assert "no competitor" in ceiling[0]
