@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -14,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from benchmark.cohort.labels import LabelRule
 from benchmark.cohort.splits import SplitRule
 from benchmark.plugins import registry
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.contracts import LABELS, Arm
 from benchmark.runtime.paths import PROFILES
 
 
@@ -59,6 +60,35 @@ class Multiverse:
 
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
+class NamedArm:
+    """An arm with a name of its own, as a table in a profile.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in every table; no other arm of the run has it.
+    model : str
+    features : str
+        One feature set, or several joined by ``+``; empty for the model's own.
+    settings : dict
+        Of the model, in this arm alone.
+    """
+
+    name: str
+    model: str
+    features: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w .,()=+@:-]{1,60}", self.name) or self.name != self.name.strip():
+            raise ValueError(
+                f"arms: name is {self.name!r}; use 1 to 60 letters, digits, spaces and any of "
+                "_ . , ( ) = + @ : -"
+            )
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True)
 class Config:
     """One run's resolved settings; ``config.toml`` in the run folder is this, written out.
 
@@ -69,8 +99,9 @@ class Config:
         Where named, models train on all of ``dataset`` and are tested on all of this one;
         ``splits`` then goes unused.
     seed : int
-    arms : tuple of str
-        ``model`` (with its default feature set) or ``model:features``.
+    arms : tuple of str or NamedArm
+        ``model`` (with its default feature set), ``model:features``, ``model:one+other``, or a
+        table with a name of its own and settings of the model.
     slices : int
         0 takes ROIs as they are; otherwise each gives up to as many single slices, each a case
         of its own (``benchmark.cohort.slices``).
@@ -92,7 +123,7 @@ class Config:
     dataset: str = "phantom"
     test_dataset: str = ""
     seed: int = 0
-    arms: tuple[str, ...] = ()
+    arms: tuple[str | NamedArm, ...] = ()
     slices: int = 0
     threshold: float | Literal["train"] = "train"
     keep_models: bool = True
@@ -149,7 +180,10 @@ def load_config(profile: str, settings: Iterable[str] = ()) -> Config:
         raise ValueError(_first_message(error)) from error
     return replace(
         config,
-        models={name: _model_settings(name, values) for name, values in config.models.items()},
+        models={
+            name: _model_settings(f"models.{name}.", name, values)
+            for name, values in config.models.items()
+        },
     )
 
 
@@ -158,31 +192,31 @@ def select_arms(
 ) -> list[Arm]:
     """The arms to run.
 
-    ``models`` restricts them to those models, and adds a named one that the profile lacks
+    ``models`` restricts them to those models or arms, and adds a model that the profile lacks
     with its default feature set; ``features`` restricts them to those fed by the named sets.
 
     Raises
     ------
     ValueError
-        For an unknown name, and where nothing is left.
+        For an unknown name, for two arms of one name, and where nothing is left.
     """
-    chosen = [_arm(text) for text in config.arms]
+    chosen = _distinct(_arm(entry) for entry in config.arms)
     if models is not None:
         wanted = list(models)
-        known = {arm.model for arm in chosen}
-        chosen = [arm for arm in chosen if arm.model in wanted]
+        known = {name for arm in chosen for name in (arm.model, arm.name)}
+        chosen = [arm for arm in chosen if arm.model in wanted or arm.name in wanted]
         chosen += [_arm(model) for model in wanted if model not in known]
     if features is not None:
         wanted = list(features)
         for name in wanted:
             registry.load("features", name)
-        chosen = [arm for arm in chosen if arm.features in wanted]
+        chosen = [arm for arm in chosen if set(arm.feature_sets) <= set(wanted)]
     if not chosen:
         raise ValueError(
             "no arm is left to run; pair a model with a feature set in the profile or with "
             "--set 'arms=[\"model:features\"]'"
         )
-    return list(dict.fromkeys(chosen))
+    return chosen
 
 
 def as_toml_tree(config: Config) -> dict[str, Any]:
@@ -202,12 +236,30 @@ def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _arm(text: str) -> Arm:
-    model, _, features = text.partition(":")
+def _arm(entry: str | NamedArm) -> Arm:
+    if isinstance(entry, str):
+        model, _, features = entry.partition(":")
+        name, settings = "", {}
+    else:
+        model, features, name = entry.model, entry.features, entry.name
+        settings = _model_settings(f"arms: '{name}', settings.", model, entry.settings)
     module = registry.load("models", model)
-    features = features or module.FEATURES
-    registry.load("features", features)
-    return Arm(model, features)
+    own = module.FEATURES
+    features = features or (own if isinstance(own, str) else "+".join(own))
+    arm = Arm(model, features, name, settings, getattr(module, "SUPERVISION", LABELS))
+    for each in arm.feature_sets:
+        registry.load("features", each)
+    return arm
+
+
+def _distinct(arms: Iterable[Arm]) -> list[Arm]:
+    """The arms, each once; refused where two that differ have one name."""
+    found: dict[str, Arm] = {}
+    for arm in arms:
+        other = found.setdefault(arm.name, arm)
+        if other.as_config() != arm.as_config():
+            raise ValueError(f"arms: '{arm.name}' names two arms; give each a name of its own")
+    return list(found.values())
 
 
 def _set(tree: dict[str, Any], setting: str) -> None:
@@ -250,19 +302,18 @@ def _known_keys() -> list[str]:
     return keys
 
 
-def _model_settings(model: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def _model_settings(prefix: str, model: str, values: Mapping[str, Any]) -> dict[str, Any]:
     build = registry.load("models", model).build
     hints = get_type_hints(build)
     known = [p for p in inspect.signature(build).parameters if p not in ("seed", "jobs")]
     checked = {}
     for key, value in values.items():
         if key not in known:
-            name = f"models.{model}.{key}"
-            raise ValueError(registry.unknown("key", name, [f"models.{model}.{k}" for k in known]))
+            raise ValueError(registry.unknown("key", prefix + key, [prefix + k for k in known]))
         try:
             checked[key] = TypeAdapter(hints[key]).validate_python(value)
         except ValidationError as error:
-            raise ValueError(f"models.{model}.{key}: {_first_message(error)}") from error
+            raise ValueError(f"{prefix}{key}: {_first_message(error)}") from error
     return checked
 
 

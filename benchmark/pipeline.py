@@ -4,30 +4,59 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from benchmark.config import Config
+from benchmark.cohort.near_duplicates import too_many
+from benchmark.columns import (
+    COMPARISON_TABLE,
+    EPOCH_TABLE,
+    METRIC_TABLE,
+    MULTIVERSE_TABLE,
+    NEAR_DUPLICATE_TABLE,
+    PREDICTION_TABLE,
+    RANK_TABLE,
+    ROI_TABLE,
+    SPLIT_METRIC_TABLE,
+    STRATA_TABLE,
+    TIMING_TABLE,
+    TRAINING_TABLE,
+    UNIVERSE_TABLE,
+    StoredTable,
+)
+from benchmark.config import Config, NamedArm
 from benchmark.plugins import registry
 from benchmark.plugins.builder import Builder, extractors, fits_together
 from benchmark.plugins.contracts import Arm
 from benchmark.report.document import write_tables
-from benchmark.roi import RoiDataset
-from benchmark.run import folder, multiverse, stored_models
-from benchmark.run.cache import Memory
+from benchmark.roi import RoiDataset, RoiRecord
+from benchmark.run import multiverse, stored_models
+from benchmark.run.cache import RunCache
 from benchmark.run.extraction import extract
-from benchmark.run.inputs import Material, prepare, read_all
+from benchmark.run.folder import RunFolder, describe_machine, write_run
+from benchmark.run.inputs import Material, learnable_records, prepare, read_all
 from benchmark.run.loop import Bench, fit_and_test
-from benchmark.run.results import Results
+from benchmark.run.results import Extraction, Failure, Fits
 from benchmark.runtime import provenance, reference
 from benchmark.runtime.folders import check_new, new_folder
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.store import Store
 from benchmark.runtime.workers import Workers
 from benchmark.statistics import comparisons, scoring, strata
+
+Tables = list[tuple[StoredTable, pd.DataFrame]]
+
+
+@dataclass(frozen=True)
+class _Explored:
+    """The universes of a run, and what could not be one."""
+
+    every: list[multiverse.Universe]
+    skipped: list[Failure]
 
 
 def execute(
@@ -40,7 +69,7 @@ def execute(
     require_gpu: bool,
     explore: bool,
     progress: Progress,
-) -> folder.RunFolder:
+) -> RunFolder:
     """Run a configuration and write its folder; ``explore`` adds the multiverse.
 
     Everything that can be refused is refused before the first file is written. What ``store``
@@ -59,55 +88,95 @@ def execute(
     material = prepare(config, workers, progress)
     if material.single_slice:
         arms = _planar(arms, material)
-
-    every: list[multiverse.Universe] = []
-    results = Results(failures=material.not_done)
-    if explore:
-        every, skipped = multiverse.universes(material.dataset, config)
-        results.failures += skipped
-    further = multiverse.further_records(every, material.cohort)
-    read = read_all(material.dataset, further, workers, progress)  # which checks them
-    contents = material.contents | {
-        record.roi_id: content.digest for record, content in zip(further, read, strict=True)
-    }
-    memory = None
-    if store is not None:
-        memory = Memory(store, contents, config.models, workers.machines())
+    explored = _Explored(*multiverse.universes(material.dataset, config)) if explore else None
+    further = _further(material, arms, explored)
+    cache = _open_cache(config, material, further, store, workers, progress)
 
     reference_s = reference.measure()
-    features = extract(
-        material.dataset,
-        [*material.cohort.records, *further],
-        arms,
-        extractors(arms),
-        workers=workers,
-        progress=progress,
-        results=results,
-        memory=memory,
-    )
-    bench = Bench(
-        Builder(config.models, workers.jobs), config.seed, config.threshold, workers, progress,
-        memory, stored_models.pack if config.keep_models else None,
-        fits_together if config.fit_together else None,
+    extracted = extract(
+        material.dataset, [*material.cohort.records, *further], arms, extractors(arms),
+        workers=workers, progress=progress, cache=cache,
     )  # fmt: skip
-    fit_and_test(features, material.cohort, material.splits, arms, bench, results)
+    bench = _bench(config, workers, progress, cache)
+    fits = fit_and_test(extracted.tables, material.cohort, material.splits, arms, bench)
     reference_s += reference.measure()
-    _refuse_nothing(results, material.dataset)
-    predictions = folder.prediction_table(results)
-    stored = {"predictions": predictions}
-    tables = _statistics(config, predictions, material, workers)
-    if every:
-        tables["multiverse"], stored["multiverse"], failures = multiverse.explore(
-            every, results, features, arms, bench, config
+    failures = [*_not_done(material, explored), *extracted.failures, *fits.failures]
+    _refuse_nothing(fits, failures, material.dataset)
+
+    tables = _statistics(config, fits.prediction_table, material, workers)
+    if explored is not None:
+        found, predicted, failed = multiverse.explore(
+            explored.every, fits, extracted.tables, arms, bench, config
         )
-        results.failures += failures
+        tables += [(MULTIVERSE_TABLE, found), (UNIVERSE_TABLE, predicted)]
+        failures += failed
     environment = {
         "started": started.isoformat(timespec="seconds"),
         "wall_s": time.perf_counter() - clock,
         "jobs": workers.jobs,
         "workers": workers.describe(),
-        "cache": memory.describe() if memory is not None else None,
+        "cache": cache.describe() if cache is not None else None,
         "reference_s": reference_s,
+        **_describe(config, material),
+    }
+    resolved = replace(config, arms=tuple(map(_as_entry, arms)))
+    with new_folder(out) as draft:
+        tables += _rows(extracted, fits)
+        write_run(draft, resolved, environment, material.splits, failures, extracted.tables, tables)
+        stored_models.write(draft, fits.models)
+        run = RunFolder(draft)
+        write_tables(run, ("md", "tex"))
+    return run.replaced(path=out)
+
+
+def _further(
+    material: Material, arms: Sequence[Arm], explored: _Explored | None
+) -> list[RoiRecord]:
+    """ROIs beside the cohort's of which features are needed, in order of ``roi_id``."""
+    others = learnable_records(material.cohort, arms)[len(material.cohort.records) :]
+    if explored is not None:
+        others = [*others, *multiverse.further_records(explored.every, material.cohort, arms)]
+    return [record for _, record in sorted({r.roi_id: r for r in others}.items())]
+
+
+def _open_cache(
+    config: Config,
+    material: Material,
+    further: Sequence[RoiRecord],
+    store: Store | None,
+    workers: Workers,
+    progress: Progress,
+) -> RunCache | None:
+    """Read the further ROIs, which checks them; what is known of earlier runs."""
+    read = read_all(material.dataset, further, workers, progress)
+    contents = material.contents | {
+        record.roi_id: content.digest for record, content in zip(further, read, strict=True)
+    }
+    return None if store is None else RunCache(store, contents, config.models, workers.machines())
+
+
+def _bench(config: Config, workers: Workers, progress: Progress, cache: RunCache | None) -> Bench:
+    return Bench(
+        build=Builder(config.models, workers.jobs),
+        seed=config.seed,
+        threshold=config.threshold,
+        workers=workers,
+        progress=progress,
+        cache=cache,
+        pack=stored_models.pack if config.keep_models else None,
+        together=fits_together if config.fit_together else None,
+    )
+
+
+def _not_done(material: Material, explored: _Explored | None) -> list[Failure]:
+    """What was left out before the first feature was extracted."""
+    reason = too_many(len(material.cohort.records))
+    skipped = [Failure("skipped", "near-duplicates", reason)] if reason else []
+    return skipped + (explored.skipped if explored is not None else [])
+
+
+def _describe(config: Config, material: Material) -> dict[str, Any]:
+    return {
         **material.environment,
         "protocol": {
             "label": material.cohort.protocol,
@@ -115,54 +184,64 @@ def execute(
             "leaky": config.splits.leaky and not config.test_dataset,
             "threshold": _describe_threshold(config.threshold),
         },
-        **folder.describe_machine(),
+        **describe_machine(),
     }
-    resolved = replace(config, arms=tuple(map(str, arms)))
-    with new_folder(out) as draft:
-        folder.write_run(draft, resolved, environment, material.splits, results, stored, tables)
-        stored_models.write(draft, results.models)
-        write_tables(folder.read_run(draft), ("md", "tex"))
-    return folder.read_run(out)
+
+
+def _as_entry(arm: Arm) -> str | NamedArm:
+    entry = arm.as_config()
+    return entry if isinstance(entry, str) else NamedArm(**entry)
+
+
+def _rows(extracted: Extraction, fits: Fits) -> Tables:
+    """The tables that extraction and fits leave."""
+    rows = [
+        (PREDICTION_TABLE, fits.prediction_table),
+        (TIMING_TABLE, TIMING_TABLE.frame([*extracted.timings, *fits.timings])),
+        (TRAINING_TABLE, TRAINING_TABLE.frame(fits.training)),
+    ]
+    return rows + ([(EPOCH_TABLE, EPOCH_TABLE.frame(fits.epochs))] if fits.epochs else [])
 
 
 def _statistics(
     config: Config, predictions: pd.DataFrame, material: Material, workers: Workers
-) -> dict[str, pd.DataFrame]:
+) -> Tables:
     given = predictions, config.bootstrap, config.seed
     resampled = scoring.resample_arms(*given, workers)
-    tables = {
-        "metrics": scoring.score(*given, resampled),
-        "comparisons": comparisons.compare(*given, material.splits, resampled),
-        "ranks": comparisons.rank_stability(*given),
-        "rois": material.rois,
-        "near_duplicates": material.near_duplicates,
-        "strata": strata.stratify(
-            predictions, material.rois, config.bootstrap, config.seed, workers
-        ),
-    }
+    tables = [
+        (METRIC_TABLE, scoring.score(*given, resampled)),
+        (COMPARISON_TABLE, comparisons.compare(*given, material.splits, resampled)),
+        (RANK_TABLE, comparisons.rank_stability(*given)),
+        (ROI_TABLE, material.rois),
+        (NEAR_DUPLICATE_TABLE, material.near_duplicates),
+        (STRATA_TABLE, strata.stratify(predictions, material.rois, *given[1:], workers)),
+    ]
     if len(material.splits) > 1:
-        tables["split_metrics"] = scoring.score_splits(predictions, material.splits)
+        tables.append((SPLIT_METRIC_TABLE, scoring.score_splits(predictions, material.splits)))
     return tables
 
 
 def _planar(arms: Sequence[Arm], material: Material) -> list[Arm]:
     """The arms with feature sets of one slice in place of those of volumes."""
     replaced: dict[str, str] = {}
-    for arm in arms:
-        planar = getattr(registry.load("features", arm.features), "PLANAR", None)
+    for name in dict.fromkeys(name for arm in arms for name in arm.feature_sets):
+        planar = getattr(registry.load("features", name), "PLANAR", None)
         if planar is not None:
-            replaced[arm.features] = planar
+            replaced[name] = planar
     if replaced:
         material.environment["dataset"]["cohort"] += (
             f". Every ROI is a single slice: {', '.join(replaced.values())} in place of "
             f"{', '.join(replaced)}"
         )
-    return list(dict.fromkeys(Arm(a.model, replaced.get(a.features, a.features)) for a in arms))
+    planar_arms = (
+        arm.fed_by("+".join(replaced.get(name, name) for name in arm.feature_sets)) for arm in arms
+    )
+    return list(dict.fromkeys(planar_arms))
 
 
-def _refuse_nothing(results: Results, dataset: RoiDataset) -> None:
-    skipped = [f for f in results.failures if f.status == "skipped"]
-    if not results.predictions and len(skipped) == len(results.failures):
+def _refuse_nothing(fits: Fits, failures: Sequence[Failure], dataset: RoiDataset) -> None:
+    skipped = [failure for failure in failures if failure.status == "skipped"]
+    if not fits.predictions and len(skipped) == len(failures):
         reasons = "; ".join(f"{f.features or f.stage}: {f.reason}" for f in skipped)
         raise ValueError(
             f"no arm can run on dataset '{dataset.name}' ({reasons}); name arms that can, as in "

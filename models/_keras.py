@@ -44,6 +44,8 @@ class KerasClassifier:
         Share of the training patients, in [0, 1), held out for validation curves and for the
         threshold. At 0 the threshold is chosen on the very images that were fitted, without
         augmentation: it is optimistic, and as good as the network has overfitted little.
+    batch_statistics : {"population", "running"}
+        What batch normalisation predicts with, see ``paper_cnn.build``.
 
     Attributes
     ----------
@@ -71,6 +73,7 @@ class KerasClassifier:
         learning_rate: float,
         class_weights: bool,
         validation_fraction: float,
+        batch_statistics: str = "population",
     ) -> None:
         self.make_network = make_network
         self.seed = seed
@@ -79,6 +82,7 @@ class KerasClassifier:
         self.learning_rate = learning_rate
         self.class_weights = class_weights
         self.validation_fraction = validation_fraction
+        self.batch_statistics = batch_statistics
         self.on_epoch: Callable[[int, int], None] | None = None
         self.history_: list[dict[str, float]] = []
 
@@ -138,7 +142,8 @@ class KerasClassifier:
     ) -> None:
         """Take a trained network over: softmax, statistics to predict with, threshold."""
         network.layers[-1].activation = keras.activations.softmax
-        use_population_statistics(keras, network, X[fitted], self.batch_size)
+        if self.batch_statistics == "population":
+            use_population_statistics(keras, network, X[fitted], self.batch_size)
         self._network, self._shape, self.device_ = network, X.shape[1:], device()
         judged = held_out if held_out.size else fitted
         self.threshold_ = youden_threshold(y[judged], self.predict_proba(X[judged])[:, 1])

@@ -57,6 +57,12 @@ def fit_together(
         found = sorted({getattr(model, name) for model in models})
         if len(found) > 1:
             raise ValueError(f"{name} differs between the models: {found}; it must be the same")
+    if any(model.batch_statistics != "population" for model in models):
+        # A batch that fills up for another model would count in the running means of all.
+        raise ValueError(
+            "batch_statistics is 'running'; models trained together predict with 'population' "
+            "statistics alone"
+        )
     splits = [model.check_and_split(*task) for model, task in zip(models, tasks, strict=True)]
     keras = load_keras()
     if keras.backend.backend() != "jax":

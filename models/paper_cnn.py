@@ -8,7 +8,7 @@ within 36 degrees, zoom within 10 %, flips along both axes, edges repeated outwa
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from models._backend import device, load_keras
 from models._keras import KerasClassifier
@@ -35,6 +35,7 @@ def build(
     class_weights: bool = True,
     validation_fraction: float = 0.0,
     mixed_precision: bool = False,
+    batch_statistics: Literal["population", "running"] = "population",
 ) -> KerasClassifier:
     """The paper's network and training; the defaults are the paper's.
 
@@ -60,6 +61,10 @@ def build(
     mixed_precision : bool
         Convolve and multiply in bfloat16; weights, batch statistics, logits and loss stay
         float32. Meant for GPUs.
+    batch_statistics : {"population", "running"}
+        What batch normalisation predicts with: means over all training batches once training is
+        done (Ioffe & Szegedy 2015, algorithm 2), or the running means that Keras keeps while the
+        weights still move (momentum .99), as the paper's framework would have done.
     """
     load_keras()  # here, so that no import falls into a timed fit
     return KerasClassifier(
@@ -70,6 +75,7 @@ def build(
         learning_rate=learning_rate,
         class_weights=class_weights,
         validation_fraction=validation_fraction,
+        batch_statistics=batch_statistics,
     )
 
 

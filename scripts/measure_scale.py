@@ -31,11 +31,9 @@ from benchmark.config import Bootstrap
 from benchmark.plugins.builder import Builder, extractors
 from benchmark.plugins.contracts import Arm
 from benchmark.roi import Roi, RoiDataset, RoiRecord
-from benchmark.run import folder
 from benchmark.run.extraction import extract
 from benchmark.run.inputs import check_voxels
 from benchmark.run.loop import Bench, fit_and_test
-from benchmark.run.results import Results
 from benchmark.runtime import provenance
 from benchmark.runtime.workers import LocalWorkers
 from benchmark.statistics import comparisons, scoring, strata
@@ -74,7 +72,7 @@ def measure(n: int, jobs: int, seed: int) -> None:
             for i in range(n)
         ), read,
     )  # fmt: skip
-    workers, progress, results = LocalWorkers(jobs), Silent(), Results()
+    workers, progress = LocalWorkers(jobs), Silent()
     cohort = assemble(dataset, LabelRule())
     splits = make_splits(cohort, SplitRule(), seed)
     cells = []
@@ -96,17 +94,16 @@ def measure(n: int, jobs: int, seed: int) -> None:
     rois = roi_table.table(cohort, checked.measured)
     tables = timed(
         lambda: extract(
-            dataset, cohort.records, ARMS, extractors(ARMS),
-            workers=workers, progress=progress, results=results,
+            dataset, cohort.records, ARMS, extractors(ARMS), workers=workers, progress=progress
         )
-    )  # fmt: skip
+    ).tables
     children = psutil.Process().children(recursive=True)
     largest = max((_peak_mb(child.pid) for child in children), default=float("nan"))
     bench = Bench(Builder({}, jobs), seed, "train", workers, progress)
-    timed(lambda: fit_and_test(tables, cohort, splits, ARMS, bench, results))
-    if results.failures:
-        raise SystemExit(str(results.failures[0]))
-    predictions = folder.prediction_table(results)
+    fits = timed(lambda: fit_and_test(tables, cohort, splits, ARMS, bench))
+    if fits.failures:
+        raise SystemExit(str(fits.failures[0]))
+    predictions = fits.prediction_table
 
     def statistics() -> None:
         given = predictions, Bootstrap(), seed

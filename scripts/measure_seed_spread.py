@@ -19,13 +19,12 @@ import numpy as np
 from scipy.stats import chi2, spearmanr
 
 from benchmark.cli import terminal
+from benchmark.columns import by_arm
 from benchmark.config import load_config, select_arms
 from benchmark.plugins.builder import Builder, extractors
-from benchmark.run import folder
 from benchmark.run.extraction import extract
 from benchmark.run.inputs import prepare
 from benchmark.run.loop import Bench, fit_and_test
-from benchmark.run.results import Results
 from benchmark.runtime.cores import available_cores
 from benchmark.runtime.workers import LocalWorkers
 from benchmark.statistics.cases import cases
@@ -48,20 +47,18 @@ def main() -> None:
         material = prepare(config, workers, progress)
         tables = extract(
             material.dataset, material.cohort.records, arms, extractors(arms),
-            workers=workers, progress=progress, results=Results(),
-        )  # fmt: skip
+            workers=workers, progress=progress,
+        ).tables  # fmt: skip
         for seed in range(chosen.seeds):
-            results = Results()
             build = Builder(config.models, workers.jobs)
             bench = Bench(build, seed, config.threshold, workers, progress)
-            fit_and_test(tables, material.cohort, material.splits, arms, bench, results)
-            if results.failures:
-                raise SystemExit(f"seed {seed}: {results.failures[0]}")
-            predictions = folder.prediction_table(results)
-            for (model, features), frame in predictions.groupby(["model", "features"], sort=False):
+            fits = fit_and_test(tables, material.cohort, material.splits, arms, bench)
+            if fits.failures:
+                raise SystemExit(f"seed {seed}: {fits.failures[0]}")
+            for arm, frame in by_arm(fits.prediction_table).items():
                 found = evaluate(cases(frame), np.ones((1, frame["patient_id"].nunique())))
-                values[f"{model}:{features}"].append([float(found[name][0]) for name in METRICS])
-                scores[f"{model}:{features}"].append(frame["y_prob"].to_numpy())
+                values[arm].append([float(found[name][0]) for name in METRICS])
+                scores[arm].append(frame["y_prob"].to_numpy())
 
     n = chosen.seeds
     inflated = math.sqrt((n - 1) / chi2.ppf(0.2, n - 1))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.report.gallery.nodule import WINDOW, draw_slice
+from benchmark.report.tables.table import marked
 from benchmark.roi import RoiDataset, RoiRecord
 
 MAX_ROIS = 100
@@ -43,8 +44,10 @@ def draw(dataset: RoiDataset, records: Sequence[RoiRecord], path: Path) -> None:
         else f"{len(shown)} ROIs"
     )
     figure.suptitle(
-        f"{dataset.name}: {many}, smallest first, {WINDOW}"
-        + (", SYNTHETIC INTENSITIES" if dataset.intensities == "synthetic" else ""),
+        marked(
+            f"{dataset.name}: {many}, smallest first, {WINDOW}",
+            dataset.intensities == "synthetic",
+        ),
         fontsize=9,
         y=1 - 0.15 / figure.get_figheight(),
     )

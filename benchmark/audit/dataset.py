@@ -225,8 +225,6 @@ def tables(findings: dict[str, Any]) -> list[Table]:
         f"Unreadable: {reason}" for reason in list(findings["unreadable"].values())[:_EXAMPLES]
     ]
     title = f"Audit of {findings['dataset']}"
-    if findings["intensities"] == "synthetic":
-        title += " [SYNTHETIC INTENSITIES]"
     return [
         Table(title, ("what", "which", "number"), rows, []),
         Table("Distributions, of readable ROIs", ("measure", "unit", *shares), spread, notes),

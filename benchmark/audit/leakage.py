@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from benchmark.cohort.splits import SplitRule, leaked, make_splits
+from benchmark.columns import LEAKAGE_TABLE, arm_of, by_arm
 from benchmark.config import Bootstrap, load_config, select_arms
 from benchmark.plugins.builder import Builder, extractors
 from benchmark.run.extraction import extract
-from benchmark.run.folder import RunFolder, prediction_table
-from benchmark.run.inputs import prepare
+from benchmark.run.folder import RunFolder
+from benchmark.run.inputs import learnable_records, prepare
 from benchmark.run.loop import Bench, fit_and_test
-from benchmark.run.results import Failure, Results
+from benchmark.run.results import Failure
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import LocalWorkers
 from benchmark.statistics.cases import cases
@@ -29,10 +30,6 @@ from benchmark.statistics.scoring import resample
 
 LEAKY, GROUPED = "leaky", "grouped"
 METRICS = ("auc", "accuracy", "sensitivity", "specificity")
-COLUMNS = [
-    "model", "features", "metric", LEAKY, GROUPED, "inflation", "ci_low", "ci_high", "p",
-    "n_rois", "n_patients",
-]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +39,7 @@ class Leakage:
     Attributes
     ----------
     table : DataFrame
-        Columns ``COLUMNS``.
+        Columns of ``LEAKAGE_TABLE``.
     predictions : DataFrame
         As in ``predictions.parquet``, with a column ``side``: ``leaky`` or ``grouped``.
     rules : dict of str to SplitRule
@@ -96,26 +93,22 @@ def measure(run: RunFolder, jobs: int, progress: Progress) -> Leakage:
     _refuse_another_dataset(run, material.environment["dataset"]["fingerprint"])
 
     cohort, arms = material.cohort, select_arms(config)
-    results = {side: Results() for side in schemes}
     reused = next((side for side, rule in schemes.items() if rule == config.splits), "")
-    shared = Results()
-    tables = extract(
-        material.dataset, cohort.records, arms, extractors(arms),
-        workers=workers, progress=progress, results=shared,
+    extracted = extract(
+        material.dataset, learnable_records(cohort, arms), arms, extractors(arms),
+        workers=workers, progress=progress,
     )  # fmt: skip
     build = Builder(config.models, jobs)
     bench = Bench(build, config.seed, config.threshold, workers, progress)
-    failures, frames = list(shared.failures), {}
+    failures, frames = list(extracted.failures), {}
     for side, rule in schemes.items():
         if side == reused:
             frames[side] = run.predictions.drop(columns="intensities")
             continue
-        fit_and_test(
-            tables, cohort, make_splits(cohort, rule, config.seed), arms, bench, results[side],
-            f"Training, {side}",
-        )  # fmt: skip
-        failures += results[side].failures
-        frames[side] = prediction_table(results[side])
+        splits = make_splits(cohort, rule, config.seed)
+        fits = fit_and_test(extracted.tables, cohort, splits, arms, bench, f"Training, {side}")
+        failures += fits.failures
+        frames[side] = fits.prediction_table
     patient_of = dict(zip(cohort.roi_ids.tolist(), cohort.patients.tolist(), strict=True))
     counts = leaked(make_splits(cohort, schemes[LEAKY], config.seed), patient_of)
     predictions = pd.concat(
@@ -140,14 +133,12 @@ def inflation(
     Returns
     -------
     DataFrame
-        Columns ``COLUMNS``. Intervals are 95 % and resample patients, the same ones on both
-        sides. The splits are taken as they fell: their chance is not in the interval, and
+        Columns of ``LEAKAGE_TABLE``. Intervals are 95 % and resample patients, the same ones on
+        both sides. The splits are taken as they fell: their chance is not in the interval, and
         ``splits.repeats`` is what averages it out.
     """
     rows = []
-    sides = [
-        dict(list(frame.groupby(["model", "features"], sort=False))) for frame in (leaky, grouped)
-    ]
+    sides = [by_arm(frame) for frame in (leaky, grouped)]
     for arm in (arm for arm in sides[0] if arm in sides[1]):
         ids = set(sides[0][arm]["roi_id"]) & set(sides[1][arm]["roi_id"])
         pair = [cases(side[arm][side[arm]["roi_id"].isin(ids)]) for side in sides]
@@ -156,10 +147,10 @@ def inflation(
             difference, samples, ends = subtract(one[metric], other[metric], bootstrap)
             p = bootstrap_p(samples) if np.isfinite(difference) else np.nan
             rows.append((
-                *arm, metric, one[metric].value, other[metric].value, difference,
+                *arm_of(sides[0][arm]), metric, one[metric].value, other[metric].value, difference,
                 ends.low, ends.high, p, pair[0].n_rois, pair[0].n_patients,
             ))  # fmt: skip
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return LEAKAGE_TABLE.frame(rows)
 
 
 def _refuse_another_dataset(run: RunFolder, fingerprint: str) -> None:

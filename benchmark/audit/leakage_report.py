@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmark.audit import leakage
+from benchmark.plugins.contracts import arms_in
 from benchmark.report.tables.table import (
-    SYNTHETIC,
     Table,
     as_markdown,
     decimal,
@@ -25,7 +25,7 @@ from benchmark.runtime.progress import Progress
 def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Table, list[Failure]]:
     """Measure the leakage of a run's protocol, and write what was found.
 
-    ``leakage.csv`` (``leakage.COLUMNS``), ``leakage.parquet`` (the predictions, by side),
+    ``leakage.csv`` (``LEAKAGE_TABLE``), ``leakage.parquet`` (the predictions, by side),
     ``leakage.md`` (the table) and ``leakage.json`` (schemes, counts, failures, versions).
 
     Parameters
@@ -66,9 +66,10 @@ def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Tab
 
 
 def _table(run: RunFolder, found: leakage.Leakage) -> Table:
+    label_of = {arm.name: arm.label for arm in arms_in(found.table)}
     rows: list[tuple[str, ...]] = [
         (
-            str(row["model"]), str(row["features"]), str(row["metric"]),
+            label_of[row["arm"]], str(row["features"]), str(row["metric"]),
             decimal(row[leakage.LEAKY]), decimal(row[leakage.GROUPED]),
             with_interval(row["inflation"], row["ci_low"], row["ci_high"], sign=True),
             p_value(row["p"]), str(row["n_rois"]),
@@ -78,7 +79,6 @@ def _table(run: RunFolder, found: leakage.Leakage) -> Table:
     dataset, leaky = run.environment["dataset"], found.rules[leakage.LEAKY]
     anew = "both were trained anew" if not found.reused else f"{found.reused} is the run's own"
     notes = [
-        SYNTHETIC if run.synthetic else "",
         f"Dataset {dataset['name']}: {dataset['cohort']}. {run.environment['protocol']['label']}.",
         f"Leaky: {leaky.describe().removeprefix('split: ')}; grouped: the same by patient; "
         f"{anew}. Seed {run.config['seed']}.",
@@ -89,10 +89,10 @@ def _table(run: RunFolder, found: leakage.Leakage) -> Table:
         "resamples of patients, uncorrected for the number of lines. The splits are taken as they "
         "fell; splits.repeats averages over their chance.",
     ]
-    suffix = " [SYNTHETIC INTENSITIES]" if run.synthetic else ""
     return Table(
-        f"Leakage audit: {dataset['name']}{suffix}",
+        f"Leakage audit: {dataset['name']}",
         ("model", "features", "metric", "leaky", "grouped", "inflation", "p", "n"),
         rows,
         [note for note in notes if note],
+        synthetic=run.synthetic,
     )

@@ -36,10 +36,11 @@ def drift(
 ) -> int:
     """Compare a run with the baseline: noise, regression, or other data; status 1 on drift."""
     from benchmark.cli.terminal import show_table
-    from benchmark.drift import margins, snapshot
+    from benchmark.drift import margins
     from benchmark.drift.baseline import refresh_baseline
     from benchmark.drift.compare import compare
     from benchmark.drift.report import drift_tables, write_drift
+    from benchmark.run.folder import read_baseline
     from benchmark.runtime.paths import BASELINE
 
     against = baseline or BASELINE
@@ -47,8 +48,8 @@ def drift(
         click.echo(refresh_baseline(run_dir, against, reason))
         return 0
     found = compare(
-        snapshot.read(against),
-        snapshot.read(run_dir),
+        read_baseline(against),
+        read_baseline(run_dir),
         margins.read_margins(margins_path or margins.PATH),
         max_slowdown=max_slowdown,
         strict=strict,

@@ -49,7 +49,7 @@ def show_table(table: Table) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH_IN_FILES)
-    shown = RichTable(title=Text(table.title))
+    shown = RichTable(title=Text(table.heading))
     for index, name in enumerate(table.header):
         shown.add_column(name, justify="left" if index < 2 else "right", overflow="fold")
     for row in table.rows:
@@ -57,7 +57,7 @@ def show_table(table: Table) -> None:
     console.print(shown)
     for warning in table.warnings:
         console.print(Text(f"Method warning: {warning}", style="bold yellow"))
-    for note in table.notes:
+    for note in table.remarks:
         console.print(Text(note))
 
 

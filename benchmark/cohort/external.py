@@ -54,7 +54,8 @@ def join(training: tuple[RoiDataset, Cohort], test: tuple[RoiDataset, Cohort]) -
     """
     (training_set, training_cohort), (test_set, test_cohort) = training, test
     _refuse_shared_patients(training, test)
-    clash = set(training_cohort.roi_ids.tolist()) & set(test_cohort.roi_ids.tolist())
+    ours = {r.roi_id for r in (*training_cohort.records, *training_cohort.left_out)}
+    clash = ours & set(test_cohort.roi_ids.tolist())
     prefix = f"{test_name(training_set, test_set)}/" if clash else ""
     renamed = tuple(replace(r, roi_id=prefix + r.roi_id) for r in test_cohort.records)
     original_id = {r.roi_id: r.roi_id.removeprefix(prefix) for r in renamed}
@@ -66,6 +67,7 @@ def join(training: tuple[RoiDataset, Cohort], test: tuple[RoiDataset, Cohort]) -
         patients=np.concatenate([training_cohort.patients, test_cohort.patients]),
         excluded={},
         protocol=_protocol(training, test),
+        left_out=training_cohort.left_out,  # no patient of the other side is among them
     )
     dataset = RoiDataset(
         name=f"{training_set.name}, tested on {test_name(training_set, test_set)}",

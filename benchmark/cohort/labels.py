@@ -72,6 +72,8 @@ class Cohort:
         Reason -> number of ROIs left out.
     protocol : str
         The label rule in words.
+    left_out : tuple of RoiRecord
+        ROIs with ratings that the rule leaves out, in order of ``roi_id``.
     """
 
     records: tuple[RoiRecord, ...]
@@ -79,6 +81,7 @@ class Cohort:
     patients: NDArray[np.str_]
     excluded: dict[str, int]
     protocol: str
+    left_out: tuple[RoiRecord, ...] = ()
 
     @property
     def roi_ids(self) -> NDArray[np.str_]:
@@ -103,6 +106,7 @@ def assemble(dataset: RoiDataset, rule: LabelRule) -> Cohort:
     """
     excluded: dict[str, int] = {}
     kept: list[tuple[RoiRecord, int]] = []
+    left_out: list[RoiRecord] = []
     n_given = sum(r.label is not None for r in dataset.records)
     for record in sorted(dataset.records, key=lambda r: r.roi_id):
         label: int | None = record.label
@@ -111,6 +115,8 @@ def assemble(dataset: RoiDataset, rule: LabelRule) -> Cohort:
             label, reason = _label(record.malignancy_ratings, rule)
         if label is None:
             excluded[reason] = excluded.get(reason, 0) + 1
+            if record.malignancy_ratings:
+                left_out.append(record)
         else:
             kept.append((record, label))
 
@@ -135,6 +141,7 @@ def assemble(dataset: RoiDataset, rule: LabelRule) -> Cohort:
         patients=np.array([record.patient_id for record, _ in kept]),
         excluded=excluded,
         protocol=protocol,
+        left_out=tuple(left_out),
     )
 
 

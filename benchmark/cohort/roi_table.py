@@ -10,12 +10,8 @@ from statistics import fmean
 import pandas as pd
 
 from benchmark.cohort.labels import Cohort
+from benchmark.columns import ROI_TABLE
 from benchmark.roi import Roi, RoiRecord
-
-COLUMNS = [
-    "roi_id", "patient_id", "y_true", "equivalent_diameter_mm", "slice_thickness_mm",
-    "malignancy_mean", "malignancy_range", "texture",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ def table(cohort: Cohort, measured: Sequence[Measured]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``COLUMNS``; NaN where the dataset does not say. The slice thickness is the
+        Columns of ``ROI_TABLE``; NaN where the dataset does not say. The slice thickness is the
         manifest's ``slice_thickness_mm`` (that of the reconstruction), else the distance
         between slices. ``malignancy_range`` is the highest less the lowest of two or more
         ratings.
@@ -59,7 +55,7 @@ def table(cohort: Cohort, measured: Sequence[Measured]) -> pd.DataFrame:
             cohort.records, cohort.labels.tolist(), measured, strict=True
         )
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return ROI_TABLE.frame(rows)
 
 
 def _malignancy(record: RoiRecord) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmark.drift import margins
 from benchmark.drift.report import side_by_side
-from benchmark.drift.snapshot import FILES, Snapshot, read
+from benchmark.run.folder import BASELINE_FILES, RunFolder, read_baseline
 from benchmark.runtime.folders import new_folder, remove
 
 CHANGES = "CHANGES.md"
@@ -38,7 +38,7 @@ def refresh_baseline(run_dir: Path, folder: Path, reason: str) -> Path:
     """
     if not reason.strip():
         raise ValueError("--refresh needs --reason: why does the baseline change?")
-    run = read(run_dir)
+    run = read_baseline(run_dir)
     failed = sum(failure.status == "failed" for failure in run.failures)
     if failed:
         raise ValueError(
@@ -49,14 +49,14 @@ def refresh_baseline(run_dir: Path, folder: Path, reason: str) -> Path:
             f"{margins.PATH.name} has uncommitted changes; a margin and the baseline never change "
             "together: commit or undo the margins first"
         )
-    former = read(folder) if folder.exists() and any(folder.iterdir()) else None
+    former = read_baseline(folder) if folder.exists() and any(folder.iterdir()) else None
     history = folder / CHANGES
     entries = history.read_text(encoding="utf-8").removeprefix(_TITLE) if history.exists() else ""
+    entry = _entry(former, run, reason)
     if former is not None:
         remove(folder)  # a kill from here on loses nothing: the baseline is committed
     with new_folder(folder) as draft:
         _copy(run, draft)
-        entry = _entry(former, run, reason)
         (draft / CHANGES).write_text(f"{_TITLE}\n{entry}{entries}", encoding="utf-8")
     return history
 
@@ -73,8 +73,8 @@ def uncommitted(path: Path) -> bool:
     return bool(done.stdout.strip())
 
 
-def _copy(run: Snapshot, draft: Path) -> None:
-    for name in FILES:
+def _copy(run: RunFolder, draft: Path) -> None:
+    for name in BASELINE_FILES:
         if name != "environment.json":
             shutil.copyfile(run.path / name, draft / name)
     # The command line may hold paths of one machine; config.toml repeats the run.
@@ -84,7 +84,7 @@ def _copy(run: Snapshot, draft: Path) -> None:
         shutil.copytree(run.path / "features", draft / "features")
 
 
-def _entry(former: Snapshot | None, run: Snapshot, reason: str) -> str:
+def _entry(former: RunFolder | None, run: RunFolder, reason: str) -> str:
     today = datetime.now(UTC).date().isoformat()
     revision = run.environment["revision"] or "unknown"
     dataset = run.environment["dataset"]

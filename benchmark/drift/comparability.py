@@ -23,7 +23,7 @@ import pandas as pd
 
 from benchmark.cohort.splits import Split
 from benchmark.drift import shift
-from benchmark.drift.snapshot import Snapshot
+from benchmark.run.folder import RunFolder
 
 SAME, DRIFT, NOT_COMPARABLE, UNKNOWN = "same", "drift", "not comparable", "unknown"
 _GIVEN = "as given by the dataset"
@@ -48,13 +48,13 @@ class Finding:
 
 
 def check(
-    baseline: Snapshot, run: Snapshot, moved: pd.DataFrame, tolerance: float
+    baseline: RunFolder, run: RunFolder, moved: pd.DataFrame, tolerance: float
 ) -> list[Finding]:
     """Every check, in the order in which they explain each other.
 
     Parameters
     ----------
-    baseline, run : Snapshot
+    baseline, run : RunFolder
     moved : DataFrame
         As :func:`benchmark.drift.shift.table` gives.
     tolerance : float
@@ -74,22 +74,22 @@ def check(
     ]
 
 
-def same_images(baseline: Snapshot, run: Snapshot) -> bool:
+def same_images(baseline: RunFolder, run: RunFolder) -> bool:
     """Whether both runs read the same ROIs, patients, labels and voxels."""
     return _fingerprint(baseline) == _fingerprint(run)
 
 
-def changed_sets(moved: pd.DataFrame) -> list[str]:
+def changed_sets(moved: pd.DataFrame) -> set[str]:
     """Feature sets with a changed value."""
     changed = moved[(moved["n_changed"] > 0) & (moved["features"] != shift.CHARACTERISTICS)]
-    return list(dict.fromkeys(changed["features"]))
+    return set(changed["features"])
 
 
-def _fingerprint(side: Snapshot) -> str:
+def _fingerprint(side: RunFolder) -> str:
     return str(side.environment["dataset"]["fingerprint"])
 
 
-def _dataset(baseline: Snapshot, run: Snapshot, *, explained: bool) -> Finding:
+def _dataset(baseline: RunFolder, run: RunFolder, *, explained: bool) -> Finding:
     old, new = _fingerprint(baseline), _fingerprint(run)
     if old == new:
         return Finding("dataset", SAME, f"{run.name}, fingerprint {new[:12]}")
@@ -104,7 +104,7 @@ def _dataset(baseline: Snapshot, run: Snapshot, *, explained: bool) -> Finding:
     return Finding("dataset", NOT_COMPARABLE, f"{changed}: {why}")
 
 
-def _rois(baseline: Snapshot, run: Snapshot) -> Finding:
+def _rois(baseline: RunFolder, run: RunFolder) -> Finding:
     old, new = set(baseline.rois["roi_id"]), set(run.rois["roi_id"])
     dropped, added = sorted(old - new), sorted(new - old)
     if not dropped and not added:
@@ -117,7 +117,7 @@ def _rois(baseline: Snapshot, run: Snapshot) -> Finding:
     return Finding("rois", NOT_COMPARABLE, "; ".join(parts))
 
 
-def _of_shared(baseline: Snapshot, run: Snapshot) -> Iterator[Finding]:
+def _of_shared(baseline: RunFolder, run: RunFolder) -> Iterator[Finding]:
     old, new = (side.rois.set_index("roi_id") for side in (baseline, run))
     shared = old.index.intersection(new.index)
     patients = shared[(old.loc[shared, "patient_id"] != new.loc[shared, "patient_id"]).to_numpy()]
@@ -139,7 +139,7 @@ def _of_shared(baseline: Snapshot, run: Snapshot) -> Iterator[Finding]:
         yield Finding("labels", SAME, f"{int(new['y_true'].sum())} of {len(new)} malignant")
 
 
-def _label_rule(baseline: Snapshot, run: Snapshot) -> Finding:
+def _label_rule(baseline: RunFolder, run: RunFolder) -> Finding:
     protocols = [side.environment["protocol"]["label"] for side in (baseline, run)]
     given = [_GIVEN in protocol for protocol in protocols]
     rules = [side.config["label"] for side in (baseline, run)]
@@ -148,7 +148,7 @@ def _label_rule(baseline: Snapshot, run: Snapshot) -> Finding:
     return Finding("label rule", NOT_COMPARABLE, f"{protocols[1]}; the baseline's {protocols[0]}")
 
 
-def _threshold(baseline: Snapshot, run: Snapshot) -> Finding:
+def _threshold(baseline: RunFolder, run: RunFolder) -> Finding:
     old, new = (side.config["threshold"] for side in (baseline, run))
     if old == new:
         return Finding("threshold", SAME, str(run.environment["protocol"]["threshold"]))
@@ -159,7 +159,7 @@ Place = tuple[str, int, int]
 Sides = tuple[frozenset[str], frozenset[str]]
 
 
-def _splits(baseline: Snapshot, run: Snapshot, *, redrawn: bool) -> Finding:
+def _splits(baseline: RunFolder, run: RunFolder, *, redrawn: bool) -> Finding:
     """Compared on ROIs that both have: a dropped ROI alone moves no fold."""
     shared = set(baseline.rois["roi_id"]) & set(run.rois["roi_id"])
     old, new = (_sides(side.splits, shared) for side in (baseline, run))
@@ -206,7 +206,9 @@ def _moved_folds(old: dict[Place, Sides], new: dict[Place, Sides]) -> Iterator[s
             )
 
 
-def _features(baseline: Snapshot, run: Snapshot, moved: pd.DataFrame, tolerance: float) -> Finding:
+def _features(
+    baseline: RunFolder, run: RunFolder, moved: pd.DataFrame, tolerance: float
+) -> Finding:
     parts = []
     for name in sorted(baseline.features.keys() & run.features.keys()):
         old, new = (list(side.features[name].columns) for side in (baseline, run))
@@ -254,7 +256,7 @@ def _distribution(moved: pd.DataFrame) -> Finding:
     )  # fmt: skip
 
 
-def _label_balance(baseline: Snapshot, run: Snapshot) -> Finding:
+def _label_balance(baseline: RunFolder, run: RunFolder) -> Finding:
     old, new, p = shift.label_balance(baseline, run)
     shares = f"{new[0]} of {new[1]} malignant, the baseline's {old[0]} of {old[1]}"
     status = DRIFT if p <= shift.LEVEL else SAME

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from benchmark.columns import by_arm
 from benchmark.drift import comparability, shift, timing
 from benchmark.drift.comparability import DRIFT, NOT_COMPARABLE, Finding
 from benchmark.drift.margins import Margins
-from benchmark.drift.snapshot import Snapshot
-from benchmark.drift.verdicts import MISSING, NEW, REGRESSION, Arm, Verdict, judge_arms
+from benchmark.drift.verdicts import MISSING, NEW, REGRESSION, Verdict, judge_arms
+from benchmark.plugins.contracts import Arm, arms_in
+from benchmark.run.folder import RunFolder
 
 _ROW = ["roi_id", "repeat", "fold"]
 
@@ -26,7 +28,7 @@ class Drift:
 
     Attributes
     ----------
-    baseline, run : Snapshot
+    baseline, run : RunFolder
     findings : list of Finding
         Data and protocol.
     verdicts : list of Verdict
@@ -38,8 +40,8 @@ class Drift:
     strict : bool
     """
 
-    baseline: Snapshot
-    run: Snapshot
+    baseline: RunFolder
+    run: RunFolder
     findings: list[Finding]
     verdicts: list[Verdict]
     shift: pd.DataFrame
@@ -75,8 +77,8 @@ class Drift:
 
 
 def compare(
-    baseline: Snapshot,
-    run: Snapshot,
+    baseline: RunFolder,
+    run: RunFolder,
     margins: Margins,
     *,
     max_slowdown: float | None = None,
@@ -86,7 +88,7 @@ def compare(
 
     Parameters
     ----------
-    baseline, run : Snapshot
+    baseline, run : RunFolder
     margins : Margins
     max_slowdown : float or None
         Time relative to the reference computation, run over baseline, from which on an arm is
@@ -110,47 +112,49 @@ def compare(
 
 
 def _verdicts(
-    baseline: Snapshot,
-    run: Snapshot,
+    baseline: RunFolder,
+    run: RunFolder,
     margins: Margins,
     blocked: Sequence[str],
-    changed_sets: Sequence[str],
+    changed_sets: set[str],
 ) -> list[Verdict]:
     old, new = _arms(baseline), _arms(run)
     whole: list[Verdict] = []
     pairs = {}
     for arm in dict.fromkeys([*old, *new]):
         if arm not in new:
-            whole.append(Verdict(*arm, "", MISSING, True, reason=_failed(run, arm)))
+            whole.append(Verdict(arm, "", MISSING, True, reason=_failed(run, arm)))
         elif arm not in old:
-            whole.append(Verdict(*arm, "", NEW, False, reason="not in the baseline"))
+            whole.append(Verdict(arm, "", NEW, False, reason="not in the baseline"))
         elif blocked:
             reason = f"other {', '.join(blocked)}"
-            whole.append(Verdict(*arm, "", NOT_COMPARABLE, True, reason=reason))
+            whole.append(Verdict(arm, "", NOT_COMPARABLE, True, reason=reason))
         elif why := _other_rows(old[arm], new[arm], run, arm):
-            whole.append(Verdict(*arm, "", NOT_COMPARABLE, True, reason=why))
+            whole.append(Verdict(arm, "", NOT_COMPARABLE, True, reason=why))
         else:
             pairs[arm] = old[arm].reset_index(), new[arm].loc[old[arm].index].reset_index()
     judged = [
-        _fed_otherwise(verdict) if verdict.features in changed_sets else verdict
+        _fed_otherwise(verdict) if changed_sets & set(verdict.arm.feature_sets) else verdict
         for verdict in judge_arms(pairs, margins)
     ]
     return [*judged, *whole]
 
 
 def _fed_otherwise(verdict: Verdict) -> Verdict:
-    cause = f"its inputs changed ({verdict.features}), not the model alone"
+    cause = f"its inputs changed ({verdict.arm.features}), not the model alone"
     return replace(verdict, reason="; ".join(filter(None, [verdict.reason, cause])))
 
 
-def _arms(side: Snapshot) -> dict[Arm, pd.DataFrame]:
-    grouped = side.predictions.groupby(["model", "features"], sort=False)
+def _arms(side: RunFolder) -> dict[Arm, pd.DataFrame]:
+    rows = by_arm(side.predictions)
+    # Arms of the two sides are paired by name, model and features, whatever they learn from.
     return {
-        (str(model), str(features)): frame.set_index(_ROW) for (model, features), frame in grouped
+        Arm(arm.model, arm.features, arm.name): rows[arm.name].set_index(_ROW)
+        for arm in arms_in(side.predictions)
     }
 
 
-def _other_rows(old: pd.DataFrame, new: pd.DataFrame, run: Snapshot, arm: Arm) -> str:
+def _other_rows(old: pd.DataFrame, new: pd.DataFrame, run: RunFolder, arm: Arm) -> str:
     gone = old.index.difference(new.index)
     come = new.index.difference(old.index)
     if not len(gone) and not len(come):
@@ -164,20 +168,21 @@ def _other_rows(old: pd.DataFrame, new: pd.DataFrame, run: Snapshot, arm: Arm) -
     return f"{what}, first roi_id '{first[0]}'{_failure(run, arm, str(first[0]))}"
 
 
-def _failed(run: Snapshot, arm: Arm) -> str:
+def _failed(run: RunFolder, arm: Arm) -> str:
     return f"the run has no predictions of it{_failure(run, arm)}"
 
 
-def _failure(run: Snapshot, arm: Arm, roi_id: str = "") -> str:
+def _failure(run: RunFolder, arm: Arm, roi_id: str = "") -> str:
     """What failures.json says of an arm, or of a ROI of its features."""
     for failure in run.failures:
-        of_arm = failure.features == arm[1] and failure.model in ("", arm[0])
+        of_features = failure.features in (arm.features, *arm.feature_sets)
+        of_arm = of_features and failure.model in ("", arm.model) and failure.arm in ("", arm.name)
         if of_arm and failure.roi_id in ("", roi_id):
             return f" ({failure.status} {failure.stage}: {failure.reason})"
     return ""
 
 
-def version_changes(baseline: Snapshot, run: Snapshot) -> dict[str, tuple[str, str]]:
+def version_changes(baseline: RunFolder, run: RunFolder) -> dict[str, tuple[str, str]]:
     """Packages, interpreter, processor and cores that differ: the baseline's and the run's."""
     old, new = (_flat(side) for side in (baseline, run))
     names = dict.fromkeys([*old, *new])
@@ -188,7 +193,7 @@ def version_changes(baseline: Snapshot, run: Snapshot) -> dict[str, tuple[str, s
     }
 
 
-def _flat(side: Snapshot) -> dict[str, str]:
+def _flat(side: RunFolder) -> dict[str, str]:
     environment = side.environment
     whole = {name: str(environment[name]) for name in ("python", "processor", "cores")}
     return {**environment["packages"], **whole}

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from benchmark.columns import by_arm
 from benchmark.drift import comparability, verdicts
 from benchmark.drift.compare import Drift, version_changes
-from benchmark.drift.snapshot import Snapshot
+from benchmark.drift.timing import Timing
 from benchmark.drift.verdicts import Verdict
+from benchmark.plugins.contracts import Arm
 from benchmark.report.tables.main import HEADLINE
-from benchmark.report.tables.table import SYNTHETIC, Table, as_markdown, with_interval
+from benchmark.report.tables.table import Table, as_markdown, with_interval
+from benchmark.run.folder import RunFolder
 
 Rows = list[tuple[str, ...]]
 
@@ -56,25 +59,24 @@ def summary(found: Drift) -> list[str]:
         if each.slower
     ]
     if found.open:
-        names = ", ".join(f"{v.model}:{v.features} {v.metric}" for v in found.open)
+        names = ", ".join(f"{v.arm} {v.metric}" for v in found.open)
         lines.append(
             f"open: {len(found.open)} gated differences are called noise, though the cases are "
             f"too few to exclude a loss beyond the margin ({names})"
         )
     lines.append(_versions(found))
-    if found.run.environment["dataset"]["intensities"] == "synthetic":
-        lines.insert(0, SYNTHETIC)
     return lines
 
 
 def drift_tables(found: Drift) -> list[Table]:
     """Data and protocol, models, times; the summary stands under the second."""
-    return [_data_table(found), _model_table(found), _timing_table(found)]
+    tables = _data_table(found), _model_table(found), _timing_table(found)
+    return [replace(table, synthetic=found.run.synthetic) for table in tables]
 
 
 def _data_table(found: Drift) -> Table:
     rows: Rows = [(each.check, each.message, each.status) for each in found.findings]
-    return Table(f"Data and protocol{_suffix(found)}", ("check", "what", "status"), rows, [])
+    return Table("Data and protocol", ("check", "what", "status"), rows, [])
 
 
 def _model_table(found: Drift) -> Table:
@@ -84,15 +86,15 @@ def _model_table(found: Drift) -> Table:
         changed = ", ".join(found.versions) if moved else ""
         rows.append(
             (
-                verdict.model, verdict.features, verdict.metric or "-", _number(verdict.baseline),
-                _number(verdict.run),
+                verdict.arm.label, verdict.arm.features, verdict.metric or "-",
+                _number(verdict.baseline), _number(verdict.run),
                 with_interval(verdict.gain, verdict.low, verdict.high, sign=True),
                 _number(verdict.margin), _word(verdict),
                 "; ".join(filter(None, [verdict.reason, changed])),
             )
         )  # fmt: skip
     return Table(
-        f"Models{_suffix(found)}",
+        "Models",
         ("model", "features", "metric", "baseline", "run", "gain", "margin", "verdict",
          "reason; changed versions"),
         rows,
@@ -110,18 +112,17 @@ def _shown(judged: Iterable[Verdict]) -> Iterator[Verdict]:
     """Gated verdicts, and arms as a whole; an arm that is the same takes one row."""
     unchanged = set()
     for verdict in judged:
-        arm = (verdict.model, verdict.features)
         if verdict.verdict == verdicts.SAME:
-            if arm not in unchanged:
-                unchanged.add(arm)
-                yield Verdict(*arm, "all", verdicts.SAME, True)
+            if verdict.arm not in unchanged:
+                unchanged.add(verdict.arm)
+                yield Verdict(verdict.arm, "all", verdicts.SAME, True)
         elif verdict.gated or not verdict.metric:
             yield verdict
 
 
 def _ungated(judged: Iterable[Verdict]) -> str:
     moved = [
-        f"{v.model}:{v.features} {v.metric} {v.verdict} {v.gain:+.3f}"
+        f"{v.arm} {v.metric} {v.verdict} {v.gain:+.3f}"
         for v in judged
         if v.metric and not v.gated and v.verdict in (verdicts.REGRESSION, verdicts.IMPROVEMENT)
     ]
@@ -132,7 +133,7 @@ def _ungated(judged: Iterable[Verdict]) -> str:
 def _timing_table(found: Drift) -> Table:
     rows: Rows = [
         (
-            each.model or "-", each.features, each.stage, _ratio(each.baseline), _ratio(each.run),
+            _label(each), each.features, each.stage, _ratio(each.baseline), _ratio(each.run),
             _ratio(each.slowdown), each.device, "slower" if each.slower else "",
         )
         for each in found.timings
@@ -150,8 +151,9 @@ def _markdown(found: Drift) -> str:
     """A pull request comment: the summary first, tables below, times folded away."""
     data, models, times = drift_tables(found)
     lines = [f"# Drift against the baseline: {_headline(found)}", ""]
-    lines += [f"- {line}" for line in summary(found)]
-    shown = Table(models.title, models.header, models.rows, models.notes[len(summary(found)) :])
+    told = len(summary(found))
+    lines += [f"- {line}" for line in models.remarks[: told + found.run.synthetic]]
+    shown = replace(models, notes=models.notes[told:])
     lines += ["", as_markdown(shown, 2), as_markdown(data, 2)]
     shifted = found.shift[found.shift["p_holm"] <= 0.05].to_dict("records")
     if shifted:
@@ -177,12 +179,17 @@ def _json(found: Drift) -> str:
         "baseline": _identity(found.baseline),
         "run": _identity(found.run),
         "findings": [asdict(each) for each in found.findings],
-        "verdicts": [_plain(asdict(each)) for each in found.verdicts],
+        "verdicts": [_plain(_verdict_row(each)) for each in found.verdicts],
         "versions": {n: {"baseline": o, "run": r} for n, (o, r) in found.versions.items()},
         "timings": [_plain(asdict(each)) for each in found.timings],
         "shift": [_plain(row) for row in found.shift.to_dict("records")],
     }
     return json.dumps(content, indent=1) + "\n"
+
+
+def _verdict_row(verdict: Verdict) -> dict[str, Any]:
+    row = {name: value for name, value in vars(verdict).items() if name != "arm"}
+    return {**verdict.arm.columns, **row}
 
 
 def _junit(found: Drift) -> str:
@@ -199,7 +206,7 @@ def _junit(found: Drift) -> str:
     for verdict in found.verdicts:
         if verdict.metric and not verdict.gated:
             continue
-        arm = f"drift.{verdict.model}.{verdict.features}"
+        arm = f"drift.{verdict.arm.label}.{verdict.arm.features}"
         case = ET.SubElement(suite, "testcase", classname=arm, name=verdict.metric or "arm")
         message = _describe(verdict)
         if verdict.verdict in _BAD or (found.strict and not verdict.conclusive):
@@ -222,18 +229,15 @@ def _junit(found: Drift) -> str:
 FORMATS: dict[str, Callable[[Drift], str]] = {"json": _json, "md": _markdown, "xml": _junit}
 
 
-def side_by_side(former: Snapshot | None, run: Snapshot) -> str:
+def side_by_side(former: RunFolder | None, run: RunFolder) -> str:
     """The headline metrics of the former and the new baseline in one Markdown table."""
     old, new = (_headline_metrics(side) for side in (former, run))
     rows = []
-    for model, features in dict.fromkeys([*old, *new]):
+    for arm in dict.fromkeys([*old, *new]):
         cells = []
         for metric in HEADLINE:
-            cells += [
-                _number(side.get((model, features), {}).get(metric, math.nan))
-                for side in (old, new)
-            ]
-        rows.append((model, features, *cells))
+            cells += [_number(side.get(arm, {}).get(metric, math.nan)) for side in (old, new)]
+        rows.append((arm.label, arm.features, *cells))
     header = [f"{metric} {side}" for metric in HEADLINE for side in ("old", "new")]
     text = as_markdown(Table("Old and new", ("model", "features", *header), rows, []), 3)
     if former is None:
@@ -242,19 +246,23 @@ def side_by_side(former: Snapshot | None, run: Snapshot) -> str:
     return f"{text}\nVersions: {_changes(changed) or 'unchanged'}.\n"
 
 
-def _headline_metrics(side: Snapshot | None) -> dict[tuple[str, str], dict[str, float]]:
-    found: dict[tuple[str, str], dict[str, float]] = {}
-    if side is not None:
-        for row in side.metrics.to_dict("records"):
-            found.setdefault((row["model"], row["features"]), {})[row["metric"]] = row["value"]
-    return found
+def _headline_metrics(side: RunFolder | None) -> dict[Arm, dict[str, float]]:
+    if side is None:
+        return {}
+    rows = by_arm(side.metrics)
+    return {
+        Arm(arm.model, arm.features, arm.name): dict(
+            zip(rows[arm.name].metric, rows[arm.name].value, strict=True)
+        )
+        for arm in side.arms
+    }
 
 
 def _headline(found: Drift) -> str:
     return {0: "no drift", 1: "drift", 3: "not comparable"}[found.status]
 
 
-def _identity(side: Snapshot) -> dict[str, Any]:
+def _identity(side: RunFolder) -> dict[str, Any]:
     dataset = side.environment["dataset"]
     return {
         "folder": side.path.name,
@@ -283,7 +291,7 @@ def _changes(versions: dict[str, tuple[str, str]]) -> str:
 
 
 def _describe(verdict: Verdict) -> str:
-    arm = f"{verdict.model}:{verdict.features}"
+    arm = verdict.arm
     if not verdict.metric:
         return f"{arm} ({verdict.reason})"
     figures = (
@@ -298,8 +306,12 @@ def _word(verdict: Verdict) -> str:
     return verdict.verdict if verdict.conclusive else f"{verdict.verdict} (open)"
 
 
-def _arm(each: Any) -> str:
-    return f"{each.model}:{each.features}" if each.model else str(each.features)
+def _arm(each: Timing) -> str:
+    return each.arm or each.features
+
+
+def _label(each: Timing) -> str:
+    return Arm(each.model, each.features, each.arm).label if each.arm else "-"
 
 
 def _number(value: float) -> str:
@@ -308,8 +320,3 @@ def _number(value: float) -> str:
 
 def _ratio(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3g}"
-
-
-def _suffix(found: Drift) -> str:
-    synthetic = found.run.environment["dataset"]["intensities"] == "synthetic"
-    return " [SYNTHETIC INTENSITIES]" if synthetic else ""

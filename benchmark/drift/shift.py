@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact, ks_2samp
 
-from benchmark.drift.snapshot import Snapshot
+from benchmark.run.folder import RunFolder
 from benchmark.statistics.inference import holm
 
 LEVEL = 0.05
@@ -32,12 +32,12 @@ CHARACTERISTICS = "rois.csv"
 _OF_ROIS = ["equivalent_diameter_mm", "slice_thickness_mm", "malignancy_mean", "texture"]
 
 
-def table(baseline: Snapshot, run: Snapshot, tolerance: float) -> pd.DataFrame:
+def table(baseline: RunFolder, run: RunFolder, tolerance: float) -> pd.DataFrame:
     """Every feature that both have, compared.
 
     Parameters
     ----------
-    baseline, run : Snapshot
+    baseline, run : RunFolder
     tolerance : float
         A value has changed when it moved by more than this many standard deviations of its
         feature over the baseline's ROIs (of its mean's size, where it does not vary).
@@ -75,7 +75,7 @@ def table(baseline: Snapshot, run: Snapshot, tolerance: float) -> pd.DataFrame:
 
 
 def label_balance(
-    baseline: Snapshot, run: Snapshot
+    baseline: RunFolder, run: RunFolder
 ) -> tuple[tuple[int, int], tuple[int, int], float]:
     """Malignant ROIs and ROIs of each side, and Fisher's exact p on one ROI a patient."""
     counts, table = [], []
@@ -87,7 +87,7 @@ def label_balance(
     return counts[0], counts[1], float(fisher_exact(np.array(table)).pvalue)
 
 
-def _sets(side: Snapshot) -> Mapping[str, pd.DataFrame]:
+def _sets(side: RunFolder) -> Mapping[str, pd.DataFrame]:
     return {**side.features, CHARACTERISTICS: side.rois.set_index("roi_id")[_OF_ROIS]}
 
 

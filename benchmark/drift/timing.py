@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from benchmark.drift.snapshot import Snapshot
+from benchmark.run.folder import RunFolder
 
 SHORTEST_S = 0.1
 """Calls that took less in the baseline are shown and never gated: their time is mostly noise."""
@@ -19,11 +19,11 @@ SHORTEST_S = 0.1
 
 @dataclass(frozen=True)
 class Timing:
-    """One stage of one arm, or the extraction of a feature set (``model`` empty).
+    """One stage of one arm, or the extraction of a feature set (``arm`` and ``model`` empty).
 
     Attributes
     ----------
-    model, features, stage : str
+    arm, model, features, stage : str
     baseline, run : float
         Seconds in all over the reference's seconds; NaN where a run measured none.
     slowdown : float
@@ -34,6 +34,7 @@ class Timing:
         Those of both sides.
     """
 
+    arm: str
     model: str
     features: str
     stage: str
@@ -44,7 +45,7 @@ class Timing:
     device: str
 
 
-def compare(baseline: Snapshot, run: Snapshot, max_slowdown: float | None) -> list[Timing]:
+def compare(baseline: RunFolder, run: RunFolder, max_slowdown: float | None) -> list[Timing]:
     """Stages that both runs timed themselves; ``max_slowdown`` None gates none."""
     old, new = _totals(baseline), _totals(run)
     references = [_reference_s(side) for side in (baseline, run)]
@@ -56,24 +57,31 @@ def compare(baseline: Snapshot, run: Snapshot, max_slowdown: float | None) -> li
         gated = max_slowdown is not None and was_s >= SHORTEST_S and was_on == now_on
         device = now_on if was_on == now_on else f"{was_on} -> {now_on}"
         timings.append(
-            Timing(*key, was, now, slowdown, gated and slowdown > (max_slowdown or 0), device)
+            Timing(
+                *key,
+                baseline=was,
+                run=now,
+                slowdown=slowdown,
+                slower=gated and slowdown > (max_slowdown or 0),
+                device=device,
+            )
         )
     order = {key: number for number, key in enumerate(old)}
-    return sorted(timings, key=lambda t: order[t.model, t.features, t.stage])
+    return sorted(timings, key=lambda t: order[t.arm, t.model, t.features, t.stage])
 
 
-def _totals(side: Snapshot) -> Mapping[tuple[str, str, str], tuple[float, str]]:
+def _totals(side: RunFolder) -> Mapping[tuple[str, str, str, str], tuple[float, str]]:
     measured = side.timings[side.timings["n_cached"] == 0]
-    grouped = measured.groupby(["model", "features", "stage"], sort=False)
+    grouped = measured.groupby(["arm", "model", "features", "stage"], sort=False)
     return {
-        (str(model), str(features), str(stage)): (
+        (str(arm), str(model), str(features), str(stage)): (
             float(rows["seconds"].sum()),
             "+".join(sorted(set(rows["device"]))),
         )
-        for (model, features, stage), rows in grouped
+        for (arm, model, features, stage), rows in grouped
     }
 
 
-def _reference_s(side: Snapshot) -> float:
+def _reference_s(side: RunFolder) -> float:
     measured = side.environment.get("reference_s", [])
     return median(measured) if measured else math.nan

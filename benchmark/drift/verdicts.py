@@ -47,6 +47,7 @@ from scipy.stats import norm
 
 from benchmark.config import Bootstrap
 from benchmark.drift.margins import Margins
+from benchmark.plugins.contracts import Arm
 from benchmark.statistics.cases import Floats, cases
 from benchmark.statistics.inference import interval
 from benchmark.statistics.metrics import METRICS, goodness
@@ -61,8 +62,6 @@ NOT_COMPARABLE = "not comparable"
 
 _SEED = 0
 
-Arm = tuple[str, str]
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -70,8 +69,9 @@ class Verdict:
 
     Attributes
     ----------
-    model, features, metric : str
-        ``metric`` is empty where the arm as a whole is missing, new or not comparable.
+    arm : Arm
+    metric : str
+        Empty where the arm as a whole is missing, new or not comparable.
     verdict : str
     gated : bool
         Whether it decides the exit status.
@@ -85,8 +85,7 @@ class Verdict:
     reason : str
     """
 
-    model: str
-    features: str
+    arm: Arm
     metric: str
     verdict: str
     gated: bool
@@ -123,7 +122,7 @@ def judge_arms(
 
     Parameters
     ----------
-    pairs : dict of (model, features) to (DataFrame, DataFrame)
+    pairs : dict of Arm to (DataFrame, DataFrame)
         Rows of ``predictions.parquet``, the baseline's and the run's, in one order.
     margins : Margins
     metrics : sequence of str
@@ -142,15 +141,25 @@ def judge_arms(
             was, now = before[metric], after[metric]
             gains = goodness(metric, now.samples) - goodness(metric, was.samples)
             value = goodness(metric, np.array([was.value, now.value]))
-            gain, margin = float(value[1] - value[0]), margins.of(arm[0], metric).margin
+            gain, margin = float(value[1] - value[0]), margins.of(arm.model, metric).margin
             low, high = _bounds(gains, gain, margins.error(metric, len(changed)))
             verdict, conclusive = judge(gain, low, high, margin)
             verdicts.append(
                 Verdict(
-                    *arm, metric, verdict, metric in margins.gated, was.value, now.value, gain,
-                    low, high, margin, conclusive, _explain(verdict, conclusive),
+                    arm=arm,
+                    metric=metric,
+                    verdict=verdict,
+                    gated=metric in margins.gated,
+                    baseline=was.value,
+                    run=now.value,
+                    gain=gain,
+                    low=low,
+                    high=high,
+                    margin=margin,
+                    conclusive=conclusive,
+                    reason=_explain(verdict, conclusive),
                 )
-            )  # fmt: skip
+            )
     return verdicts
 
 
@@ -180,8 +189,13 @@ def _unchanged(
     before, after = (resample(cases(side), once, _SEED, metrics) for side in (old, new))
     return [
         Verdict(
-            *arm, metric, SAME, metric in margins.gated, before[metric].value, after[metric].value,
-            margin=margins.of(arm[0], metric).margin,
+            arm=arm,
+            metric=metric,
+            verdict=SAME,
+            gated=metric in margins.gated,
+            baseline=before[metric].value,
+            run=after[metric].value,
+            margin=margins.of(arm.model, metric).margin,
         )
         for metric in metrics
-    ]  # fmt: skip
+    ]

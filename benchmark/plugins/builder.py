@@ -12,7 +12,8 @@ from benchmark.plugins.contracts import Arm, Extract, FitTogether, Model
 
 def extractors(arms: Sequence[Arm]) -> dict[str, Extract]:
     """``extract`` of every feature set that the arms are fed."""
-    return {arm.features: registry.load("features", arm.features).extract for arm in arms}
+    names = dict.fromkeys(name for arm in arms for name in arm.feature_sets)
+    return {name: registry.load("features", name).extract for name in names}
 
 
 def fits_together(arm: Arm) -> FitTogether | None:
@@ -28,7 +29,7 @@ class Builder:
     Attributes
     ----------
     settings : mapping of str to dict
-        Of models, by name.
+        Of models by name, in every arm of them.
     jobs : int
         Processes or threads that a model may use.
     """
@@ -37,6 +38,6 @@ class Builder:
     jobs: int
 
     def __call__(self, arm: Arm, seed: int) -> Model:
-        settings = self.settings.get(arm.model, {})
+        settings = arm.settings_beside(self.settings)
         model: Model = registry.load("models", arm.model).build(seed, jobs=self.jobs, **settings)
         return model

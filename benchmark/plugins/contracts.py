@@ -2,31 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.roi import Roi
 
+if TYPE_CHECKING:  # at run time it would make commands without tables wait for pandas
+    import pandas as pd
 
-@dataclass(frozen=True, order=True)
+LABELS, RATINGS, LEFT_OUT_TOO = "labels", "ratings", "ratings+left_out"
+SUPERVISIONS = (LABELS, RATINGS, LEFT_OUT_TOO)
+"""What a model may learn from.
+
+``labels``: the labels of training ROIs. ``ratings``: beside those, what readers said of them.
+``ratings+left_out``: also the ROIs of training patients that the label rule leaves out, unless
+a ROI of the same patient is tested.
+"""
+
+NO_LABEL = -1
+"""Label of a training ROI that the label rule leaves out."""
+
+
+@dataclass(frozen=True)
 class Arm:
-    """A model with the feature set that it is fed."""
+    """A model with the features that it is fed and the settings that are its own.
+
+    Attributes
+    ----------
+    model : str
+    features : str
+        One feature set, or several joined by ``+``.
+    name : str
+        What the arm is known by; ``model:features`` unless it is given another.
+    settings : mapping of str to object
+        Settings of the model in this arm alone, beside those of the configuration.
+    supervision : {"labels", "ratings", "ratings+left_out"}
+        What the model learns from, as its module declares it.
+    """
 
     model: str
     features: str
+    name: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    supervision: str = LABELS
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", f"{self.model}:{self.features}")
 
     def __str__(self) -> str:
-        return f"{self.model}:{self.features}"
+        return self.name
+
+    @property
+    def feature_sets(self) -> tuple[str, ...]:
+        """Names of the feature sets, in the order in which they were named."""
+        return tuple(self.features.split("+"))
+
+    def settings_beside(self, of_models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """All settings of the arm's model: those that every arm of it has, and its own."""
+        return {**of_models.get(self.model, {}), **self.settings}
+
+    @property
+    def named(self) -> bool:
+        """Whether the arm has a name of its own."""
+        return self.name != f"{self.model}:{self.features}"
+
+    @property
+    def label(self) -> str:
+        """What stands in a table's column for the model: its name, or the arm's own."""
+        return self.name if self.named else self.model
+
+    def fed_by(self, features: str) -> Arm:
+        """The arm on other features; a name of its own stays."""
+        return replace(self, features=features, name=self.name if self.named else "")
+
+    def as_config(self) -> str | dict[str, Any]:
+        """The arm as an entry of ``arms`` in a profile."""
+        if not self.named and not self.settings:
+            return self.name
+        return {
+            "name": self.name, "model": self.model, "features": self.features,
+            "settings": dict(self.settings),
+        }  # fmt: skip
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The arm in a row of a stored table."""
+        return {"arm": self.name, "model": self.model, "features": self.features}
+
+
+def arms_in(table: pd.DataFrame) -> list[Arm]:
+    """The arms of a stored table, in the order in which they first appear."""
+    rows = table[table["arm"] != ""].drop_duplicates("arm").to_dict("records")
+    return [
+        Arm(
+            str(row["model"]), str(row["features"]), str(row["arm"]),
+            supervision=str(row.get("supervision", LABELS)),
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 Value = dict[str, float] | NDArray[np.float32]
-
+"""Features of one ROI: numbers by name, or an image."""
 
 Extract = Callable[[Roi], Value]
+"""Computes the features of one ROI; picklable."""
+
+Inputs = NDArray[Any] | Mapping[str, NDArray[Any]]
+"""What a model is fed: shape (n, p) or (n, rows, columns, channels), of several feature sets a
+mapping of their names to such arrays."""
+
+
+def take(inputs: Inputs, rows: NDArray[np.intp]) -> Inputs:
+    """Some rows of what a model is fed."""
+    if isinstance(inputs, Mapping):
+        return {name: values[rows] for name, values in inputs.items()}
+    return np.asarray(inputs[rows])
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What readers said of the training ROIs, in the order of the rows.
+
+    Attributes
+    ----------
+    ratings : tuple of tuple of int
+        Malignancy, 1 to 5, one a reader.
+    attributes : tuple of mapping of str to str
+        The dataset's further columns, readers' ratings of other characteristics among them.
+    """
+
+    ratings: tuple[tuple[int, ...], ...]
+    attributes: tuple[Mapping[str, str], ...]
 
 
 class Model(Protocol):
@@ -40,10 +152,24 @@ class Model(Protocol):
 
     threshold_: float
 
-    def fit(self, X: NDArray[Any], y: NDArray[np.int64], groups: NDArray[np.str_]) -> None:
-        """Fit on arrays of shape (n, p) or (n, rows, columns, channels); groups: patients."""
+    def fit(self, X: Any, y: NDArray[np.int64], groups: NDArray[np.str_]) -> None:
+        """Fit on ``Inputs`` and labels, shape (n,); groups are patients, shape (n,)."""
 
-    def predict_proba(self, X: NDArray[Any]) -> NDArray[np.float64]:
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probabilities of benign and malignant, shape (n, 2)."""
+
+
+class LearnsFromReadings(Protocol):
+    """A model whose module declares another supervision than labels."""
+
+    threshold_: float
+
+    def fit(
+        self, X: Any, y: NDArray[np.int64], groups: NDArray[np.str_], *, readings: Readings
+    ) -> None:
+        """Fit as other models do, and on what readers said; ``y`` may hold ``NO_LABEL``."""
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of benign and malignant, shape (n, 2)."""
 
 
@@ -55,15 +181,13 @@ class ReportsEpochs(Protocol):
     history_: list[dict[str, float]]
 
 
-Build = Callable[[Arm, int], Model]
-"""Builds the model of an arm from a seed; picklable."""
-
+Build = Callable[[Arm, int], Any]
+"""Builds the model of an arm, a ``Model`` or ``LearnsFromReadings``, from a seed; picklable."""
 
 FitTogether = Callable[
-    [Sequence[Model], Sequence[tuple[NDArray[Any], NDArray[np.int64], NDArray[np.str_]]]], None
+    [Sequence[Any], Sequence[tuple[Inputs, NDArray[np.int64], NDArray[np.str_]]]], None
 ]
 """Fits models, each to its (X, y, groups), as their ``fit`` would one by one."""
-
 
 Pack = Callable[[Model], bytes]
 """Makes a file of a fitted model."""

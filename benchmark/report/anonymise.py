@@ -23,15 +23,16 @@ from typing import Any
 import pandas as pd
 import tomli_w
 
+from benchmark.columns import IDS
 from benchmark.report.gallery.build import Gallery
-from benchmark.run.folder import ID_COLUMNS, RunFolder, read_run
+from benchmark.run.folder import RunFolder, read_run
 from benchmark.runtime.folders import new_folder, remove
 
 FOLDER = "anonymised"
 """Inside the run folder."""
 
 _TABLES = (".csv", ".parquet")
-_PLACES = ("universe", "models", "model", "features", "repeat", "fold")
+_PLACES = ("universe", "models", "arm", "repeat", "fold")
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Key:
         """A table with new ids and in their order, and every other text searched for old ones."""
         table = table.copy()
         for column in table.columns:
-            if column in ID_COLUMNS:
+            if column in IDS:
                 new = self.patients if column == "patient_id" else self.rois
                 table[column] = [new[old] for old in table[column]]
             elif pd.api.types.is_string_dtype(table[column]):
@@ -176,7 +177,7 @@ def _tables(folder: Path) -> dict[str, pd.DataFrame]:
         else:
             continue
         if "intensities" in table:
-            tables[path.name] = table.astype({n: str for n in ID_COLUMNS if n in table})
+            tables[path.name] = table.astype({n: str for n in IDS if n in table})
     return tables
 
 

@@ -13,16 +13,13 @@ from benchmark.report.tables.main import main_table
 from benchmark.report.tables.multiverse import multiverse_tables
 from benchmark.report.tables.pairwise import pairwise_table
 from benchmark.report.tables.strata import strata_tables
-from benchmark.report.tables.table import SYNTHETIC, Table, as_csv, as_markdown
+from benchmark.report.tables.table import Table, as_csv, as_markdown
 from benchmark.report.wording.checklists import checklist_tables
 from benchmark.report.wording.facts import facts
 from benchmark.report.wording.method_warnings import cautions
 from benchmark.report.wording.model_cards import model_cards
 from benchmark.run.folder import RunFolder
 from benchmark.runtime.folders import write_text
-
-SUFFIX = " [SYNTHETIC INTENSITIES]"
-"""Of every title of a run whose voxels are simulated."""
 
 
 @dataclass(frozen=True)
@@ -141,17 +138,8 @@ def _write_tables(run: RunFolder, documents: Documents, formats: Sequence[str]) 
 
 
 def _marked(run: RunFolder, tables: Sequence[Table]) -> list[Table]:
-    """The tables, those of synthetic intensities with the mark in title and notes."""
-    if not run.synthetic:
-        return list(tables)
-    return [
-        replace(
-            table,
-            title=table.title.removesuffix(SUFFIX) + SUFFIX,
-            notes=[SYNTHETIC, *(note for note in table.notes if note != SYNTHETIC)],
-        )
-        for table in tables
-    ]
+    """The tables, which say so where the run's intensities are synthetic."""
+    return [replace(table, synthetic=run.synthetic) for table in tables]
 
 
 def _markdown(tables: Sequence[Table]) -> str:

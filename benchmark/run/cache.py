@@ -41,7 +41,7 @@ class Counts:
 
 
 @dataclass
-class Memory:
+class RunCache:
     """Recalls and keeps the work of runs in a store.
 
     Attributes
@@ -157,11 +157,18 @@ class Memory:
         model = task.arm.model
         about = _key(
             "fit", model, provenance.digest(path_of("models", model)), provenance.surroundings(),
-            self.machines, provenance.digest(_FITTING), self.settings.get(model, {}), task.seed,
-            task.y.tolist(), task.groups.tolist(),
+            self.machines, provenance.digest(_FITTING),
+            task.arm.settings_beside(self.settings), task.seed,
+            task.y.tolist(), task.groups.tolist(), _readings(task),
         )  # fmt: skip
         rows = (table.digests[row] for side in (task.train, task.test) for row in side)
         return hashlib.sha256(b"".join([about, len(task.train).to_bytes(8), *rows])).digest()
+
+
+def _readings(task: Task) -> list[Any] | None:
+    if task.readings is None:
+        return None
+    return [task.readings.ratings, [dict(each) for each in task.readings.attributes]]
 
 
 def _key(*parts: Any) -> bytes:
@@ -203,7 +210,7 @@ def _pack_fit(tested: Tested) -> bytes:
     about = {
         "threshold": tested.threshold, "training_auc": tested.training_auc,
         "fit_s": tested.fit_s, "predict_s": tested.predict_s, "device": tested.device,
-        "history": tested.history,
+        "epochs": tested.epochs,
     }  # fmt: skip
     return _pack(about, tested.probabilities, tested.packed)
 

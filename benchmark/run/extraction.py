@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.plugins.contracts import Arm, Extract, Value
 from benchmark.roi import Roi, RoiDataset, RoiRecord, UnavailableError
-from benchmark.run.results import Failure, FeatureTable, Results, describe_error
+from benchmark.run.results import Extraction, Failure, FeatureTable, describe_error
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import Workers
 
@@ -33,7 +33,7 @@ class Extracted:
     cached: bool = False
 
 
-class Memory(Protocol):
+class FeatureCache(Protocol):
     """What earlier runs extracted."""
 
     def recall_features(self, name: str, records: Sequence[RoiRecord]) -> dict[str, Extracted]:
@@ -53,27 +53,23 @@ def extract(
     *,
     workers: Workers,
     progress: Progress,
-    results: Results,
-    memory: Memory | None = None,
-) -> dict[str, FeatureTable]:
-    """The feature sets that the arms are fed, each extracted once a ROI.
+    cache: FeatureCache | None = None,
+) -> Extraction:
+    """Extract the feature sets that the arms are fed, each once a ROI.
 
     Returns
     -------
-    dict of str to FeatureTable
-        Without the sets that gave nothing; ``results`` takes the reasons and the timings.
+    Extraction
+        Tables of those sets that gave something; failures say why others did not.
     """
-    tables: dict[str, FeatureTable] = {}
-    for name in dict.fromkeys(arm.features for arm in arms):
-        task, extracted = f"Extracting {name}", []
-        for outcome in _extract_all(dataset, records, name, extractors[name], workers, memory):
+    found = Extraction({}, [], [])
+    for name in dict.fromkeys(name for arm in arms for name in arm.feature_sets):
+        what, extracted = f"Extracting {name}", []
+        for outcome in _extract_all(dataset, records, name, extractors[name], workers, cache):
             extracted.append(outcome)
-            progress.update(task, len(extracted), len(records))
-        table = _collect(name, extracted, results)
-        if table is not None:
-            tables[name] = table
-    results.features |= tables
-    return tables
+            progress.update(what, len(extracted), len(records))
+        _collect(name, extracted, found)
+    return found
 
 
 _CHUNK = 8  # ROIs handed to a worker at a time: few enough for smooth progress
@@ -86,16 +82,16 @@ def _extract_all(
     name: str,
     extract: Extract,
     workers: Workers,
-    memory: Memory | None,
+    cache: FeatureCache | None,
 ) -> Iterator[Extracted]:
-    known = memory.recall_features(name, records) if memory else {}
+    known = cache.recall_features(name, records) if cache else {}
     yield from known.values()
     missing = [record for record in records if record.roi_id not in known]
     chunks = [missing[start : start + _CHUNK] for start in range(0, len(missing), _CHUNK)]
     work = partial(_extract_chunk, dataset.read, extract)
     for chunk, extracted in zip(chunks, workers.map(work, chunks), strict=True):
-        if memory:
-            memory.keep_features(name, chunk, extracted)
+        if cache:
+            cache.keep_features(name, chunk, extracted)
         yield from extracted
 
 
@@ -121,37 +117,39 @@ def _extract_one(roi: Roi, extract: Extract) -> Extracted:
     return Extracted(roi_id, seconds, value)
 
 
-def _collect(name: str, extracted: list[Extracted], results: Results) -> FeatureTable | None:
+def _collect(name: str, extracted: list[Extracted], found: Extraction) -> None:
+    """Put one feature set's table, or why there is none, with what was found so far."""
     extracted.sort(key=lambda each: each.roi_id)
     unavailable = [each for each in extracted if each.unavailable]
     if unavailable:
-        results.failures.append(
+        found.failures.append(
             Failure("skipped", "extract", unavailable[0].unavailable, features=name)
         )
-        return None
+        return
     for each in extracted:
         if each.error:
-            results.failures.append(
+            found.failures.append(
                 Failure("failed", "extract", each.error, features=name, roi_id=each.roi_id)
             )
     good = [each for each in extracted if each.value is not None]
-    results.timings.append(
+    found.timings.append(
         {
-            "model": "", "features": name, "stage": "extract", "repeat": -1, "fold": -1,
+            "arm": "", "model": "", "features": name, "stage": "extract", "repeat": -1, "fold": -1,
             "seconds": sum(each.seconds for each in good), "n_rois": len(good),
             "n_cached": sum(each.cached for each in good), "device": "cpu",
         }
     )  # fmt: skip
     if not good:
-        return None
+        return
     try:
         values = _stack(name, good)
     except ValueError as error:
-        results.failures.append(Failure("failed", "extract", str(error), features=name))
-        return None
+        found.failures.append(Failure("failed", "extract", str(error), features=name))
+        return
     first = good[0].value
     columns = () if isinstance(first, np.ndarray) else tuple(cast("dict[str, float]", first))
-    return FeatureTable({each.roi_id: row for row, each in enumerate(good)}, values, columns)
+    rows = {each.roi_id: row for row, each in enumerate(good)}
+    found.tables[name] = FeatureTable(rows, values, columns)
 
 
 def _stack(name: str, extracted: Sequence[Extracted]) -> NDArray[Any]:

@@ -16,7 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.cohort.splits import Split
-from benchmark.plugins.contracts import Arm, Build, FitTogether, Model, Pack, ReportsEpochs
+from benchmark.plugins.contracts import (
+    NO_LABEL,
+    Arm,
+    Build,
+    FitTogether,
+    Inputs,
+    Pack,
+    Readings,
+    ReportsEpochs,
+    take,
+)
 from benchmark.run.results import Failure, describe_error
 
 
@@ -33,7 +43,9 @@ class Task:
     train, test : ndarray of int
         Rows of the feature table.
     y, groups : ndarray, shape (n_train,)
-        Labels and patients of the training rows.
+        Labels and patients of the training rows; ``NO_LABEL`` where the label rule has none.
+    readings : Readings or None
+        Of the training rows, for a model that learns from them.
     places : ndarray of int, shape (n_test,)
         Of the test rows in the cohort.
     kept : bool
@@ -49,6 +61,7 @@ class Task:
     groups: NDArray[np.str_]
     places: NDArray[np.intp]
     kept: bool
+    readings: Readings | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +78,7 @@ class Tested:
         On the rows that were fitted.
     fit_s, predict_s : float
     device : str
-    history : list of dict
+    epochs : list of dict
         Of models that train in epochs.
     packed : bytes
         The fitted model where it was wanted, else empty.
@@ -79,13 +92,13 @@ class Tested:
     fit_s: float
     predict_s: float
     device: str
-    history: list[dict[str, float]]
+    epochs: list[dict[str, float]]
     packed: bytes
     cached: bool = False
 
 
 def fit_alone(
-    values: NDArray[Any],
+    values: Inputs,
     build: Build,
     pack: Pack | None,
     task: Task,
@@ -100,7 +113,7 @@ def fit_alone(
 
 
 def fit_together(
-    values: NDArray[Any],
+    values: Inputs,
     build: Build,
     pack: Pack | None,
     together: FitTogether,
@@ -112,7 +125,7 @@ def fit_together(
     """
     try:
         models = [build(task.arm, task.seed) for task in tasks]
-        data = [(values[task.train], task.y, task.groups) for task in tasks]
+        data = [(take(values, task.train), task.y, task.groups) for task in tasks]
         start = time.perf_counter()
         together(models, data)
         share_s = (time.perf_counter() - start) / len(tasks)
@@ -129,7 +142,7 @@ def fit_together(
 
 
 def _test(
-    values: NDArray[Any], pack: Pack | None, task: Task, model: Model, fit_s: float
+    values: Inputs, pack: Pack | None, task: Task, model: Any, fit_s: float
 ) -> Tested | Failure:
     """Predict the test rows.
 
@@ -137,8 +150,10 @@ def _test(
     """
     stage = "predict"
     try:
-        probabilities, predict_s = _predict(model, values[task.test])
-        training_auc = _auc(task.y, model.predict_proba(values[task.train])[:, 1])
+        probabilities, predict_s = _predict(model, take(values, task.test), len(task.test))
+        fitted = task.train[task.y != NO_LABEL]
+        scores = model.predict_proba(take(values, fitted))[:, 1]
+        training_auc = _auc(task.y[task.y != NO_LABEL], scores)
         threshold = float(model.threshold_)
         stage = "keep"
         packed = pack(model) if pack is not None and task.kept else b""
@@ -151,7 +166,7 @@ def _test(
         fit_s=fit_s,
         predict_s=predict_s,
         device=str(getattr(model, "device_", "cpu")),
-        history=model.history_ if isinstance(model, ReportsEpochs) else [],
+        epochs=model.history_ if isinstance(model, ReportsEpochs) else [],
         packed=packed,
     )
 
@@ -159,34 +174,35 @@ def _test(
 def _failed(task: Task, stage: str, error: Exception) -> Failure:
     return Failure(
         "failed", stage, describe_error(error), task.arm.model, task.arm.features,
-        repeat=task.split.repeat, fold=task.split.fold,
+        repeat=task.split.repeat, fold=task.split.fold, arm=task.arm.name,
     )  # fmt: skip
 
 
 def _fit(
-    values: NDArray[Any],
+    values: Inputs,
     build: Build,
     task: Task,
     on_epoch: Callable[[int, int], None] | None,
-) -> tuple[Model, float]:
-    X = values[task.train]
+) -> tuple[Any, float]:
+    X = take(values, task.train)
+    told = {} if task.readings is None else {"readings": task.readings}
     model = build(task.arm, task.seed)
     if isinstance(model, ReportsEpochs):
         model.on_epoch = on_epoch
     start = time.perf_counter()
-    model.fit(X, task.y, task.groups)
+    model.fit(X, task.y, task.groups, **told)
     return model, time.perf_counter() - start
 
 
-def _predict(model: Model, X: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
+def _predict(model: Any, X: Inputs, n: int) -> tuple[NDArray[np.float64], float]:
     start = time.perf_counter()
     probabilities = model.predict_proba(X)
     seconds = time.perf_counter() - start
-    if probabilities.shape != (len(X), 2) or not np.isfinite(probabilities).all():
+    if probabilities.shape != (n, 2) or not np.isfinite(probabilities).all():
         raise ValueError(
             f"predict_proba gave shape {probabilities.shape} with "
             f"{int((~np.isfinite(probabilities)).sum())} values that are not finite; "
-            f"({len(X)}, 2) finite ones are needed"
+            f"({n}, 2) finite ones are needed"
         )
     return np.asarray(probabilities[:, 1], np.float64), seconds
 

@@ -1,32 +1,18 @@
-"""The run folder: everything a table or a figure is made from, nothing rounded.
+"""The run folder on disk: everything a table or a figure is made from, nothing rounded.
 
 =====================  ==============================================================
 config.toml            resolved configuration; ``--profile`` accepts it
 environment.json       dataset, protocol, package versions, hardware, command line
 splits.json            training and test ROI ids of each repeat and fold
 failures.json          what failed or was skipped, and why
-predictions.parquet    one row a (ROI, split, arm); see ``PREDICTION_COLUMNS``
 features/NAME.parquet  one row a ROI: what the models were fed; see :func:`feature_frame`
-metrics.csv            one row a (arm, metric); ``benchmark.statistics.scoring.COLUMNS``
-comparisons.csv        one row a (pair of arms, metric, test); ``comparisons.COLUMNS``
-ranks.csv              how often each arm takes each rank by AUC over resamples of patients
-split_metrics.csv      where there are several splits: means over them, corrected for overlap
-timings.csv            one row a timed call, or one that the cache spared; ``TIMING_COLUMNS``
-history.csv            one row a training epoch, for models that have epochs
-training.csv           AUC of each fit on the ROIs that it was fitted on, for the train-test gap
-rois.csv               one row a ROI: size, slice thickness, ratings; ``benchmark.cohort.roi_table``
-near_duplicates.csv    pairs of ROIs that are made of the same pixels
-strata.csv             the metrics within strata; ``benchmark.statistics.strata.COLUMNS``
-multiverse.csv         with ``--multiverse``: one row a (universe, arm); ``multiverse.COLUMNS``
-multiverse.parquet     the predictions that it is made from
 models/                fitted models of repeat 0 (``benchmark.run.stored_models``)
 gallery.md, .json      with ``report``: single nodules explained (``benchmark.report.gallery``)
 figures/               with ``report``: their pictures, mean |SHAP|, the check of the heat maps
-explanations.csv       with ``report``: mean |SHAP| of each feature of each classical arm
 =====================  ==============================================================
 
-Each table ends with a column ``intensities``: ``acquired``, or ``synthetic`` where voxel
-values come from a simulation.
+The tables beside these (``predictions.parquet``, ``metrics.csv`` and others) are declared, with
+their columns, in ``benchmark.columns``.
 """
 
 from __future__ import annotations
@@ -36,10 +22,12 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -47,89 +35,203 @@ import tomli_w
 
 from benchmark.cohort.near_duplicates import Pair
 from benchmark.cohort.splits import Split, read_splits, write_splits
+from benchmark.columns import (
+    COMPARISON_TABLE,
+    EPOCH_TABLE,
+    INTENSITIES,
+    METRIC_TABLE,
+    MULTIVERSE_TABLE,
+    NEAR_DUPLICATE_TABLE,
+    PREDICTION_TABLE,
+    ROI_TABLE,
+    STRATA_TABLE,
+    TIMING_TABLE,
+    TRAINING_TABLE,
+    StoredTable,
+)
 from benchmark.config import Config, as_toml_tree, flat_settings
-from benchmark.plugins.contracts import Arm
-from benchmark.run.results import Failure, FeatureTable, Results
+from benchmark.plugins.contracts import Arm, arms_in
+from benchmark.run.results import Failure, FeatureTable
 from benchmark.runtime import provenance
 from benchmark.runtime.paths import ROOT
 
-PREDICTION_COLUMNS = [
-    "roi_id", "patient_id", "model", "features", "scheme", "repeat", "fold",
-    "y_true", "y_prob", "threshold", "intensities",
-]  # fmt: skip
-ID_COLUMNS = ("roi_id", "patient_id", "roi_a", "roi_b")
-"""Of any stored table."""
+T = TypeVar("T")
 
-TIMING_COLUMNS = [
-    "model", "features", "stage", "repeat", "fold", "seconds", "n_rois", "n_cached", "device",
-    "intensities",
-]  # fmt: skip
-TRAINING_COLUMNS = ["model", "features", "repeat", "fold", "auc", "n_rois", "intensities"]
-MULTIVERSE = "multiverse.csv"
+_FURTHER_FILES = (
+    COMPARISON_TABLE.file, TRAINING_TABLE.file, STRATA_TABLE.file, NEAR_DUPLICATE_TABLE.file,
+)  # fmt: skip
+
+BASELINE_FILES = (
+    "config.toml", "environment.json", "splits.json", "failures.json", PREDICTION_TABLE.file,
+    METRIC_TABLE.file, TIMING_TABLE.file, ROI_TABLE.file,
+)  # fmt: skip
+"""With ``features/``, what a baseline holds: a smaller run folder."""
 
 
-@dataclass(frozen=True)
 class RunFolder:
-    """A finished run, read back."""
+    """A finished run, or a baseline, on disk; what is asked for is read once.
 
-    path: Path
-    config: Mapping[str, Any]
-    environment: Mapping[str, Any]
-    splits: tuple[Split, ...]
-    predictions: pd.DataFrame
-    metrics: pd.DataFrame
-    comparisons: pd.DataFrame
-    timings: pd.DataFrame
-    training: pd.DataFrame
-    rois: pd.DataFrame
-    strata: pd.DataFrame
-    near_duplicates: tuple[Pair, ...]
-    failures: tuple[Failure, ...]
-    multiverse: pd.DataFrame | None = None
-    history: pd.DataFrame | None = None
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def replaced(self, **known: Any) -> RunFolder:
+        """A copy, with what was read so far, in which some attributes are something else."""
+        unknown = sorted(name for name in known if name != "path" and not hasattr(type(self), name))
+        if unknown:
+            raise TypeError(f"a run folder has no {unknown[0]}")
+        copy = RunFolder(self.path)
+        vars(copy).update({**vars(self), **known})
+        return copy
+
+    @property
+    def name(self) -> str:
+        """The dataset's."""
+        return str(self.environment["dataset"]["name"])
 
     @property
     def synthetic(self) -> bool:
         """Whether voxel values come from a simulation."""
         return bool(self.environment["dataset"]["intensities"] == "synthetic")
 
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """Those that finished, in the order of the tables."""
+        return tuple(arms_in(self.metrics))
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """The resolved configuration, as a tree."""
+        return tomllib.loads(self._text("config.toml"))
+
+    @cached_property
+    def environment(self) -> Mapping[str, Any]:
+        """Dataset, protocol, package versions, hardware, command line."""
+        told: Mapping[str, Any] = json.loads(self._text("environment.json"))
+        return told
+
+    @cached_property
+    def splits(self) -> tuple[Split, ...]:
+        """Training and test ROI ids of each repeat and fold."""
+        return tuple(self._read(lambda: read_splits(self.path / "splits.json")))
+
+    @cached_property
+    def failures(self) -> tuple[Failure, ...]:
+        """What failed or was skipped."""
+        return tuple(Failure(**failure) for failure in json.loads(self._text("failures.json")))
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """``PREDICTION_TABLE``."""
+        return self._table(PREDICTION_TABLE)
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """``METRIC_TABLE``."""
+        return self._table(METRIC_TABLE)
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """``COMPARISON_TABLE``."""
+        return self._table(COMPARISON_TABLE)
+
+    @cached_property
+    def timings(self) -> pd.DataFrame:
+        """``TIMING_TABLE``."""
+        return self._table(TIMING_TABLE)
+
+    @cached_property
+    def training(self) -> pd.DataFrame:
+        """``TRAINING_TABLE``."""
+        return self._table(TRAINING_TABLE)
+
+    @cached_property
+    def rois(self) -> pd.DataFrame:
+        """``ROI_TABLE``."""
+        return self._table(ROI_TABLE)
+
+    @cached_property
+    def strata(self) -> pd.DataFrame:
+        """``STRATA_TABLE``."""
+        return self._table(STRATA_TABLE)
+
+    @cached_property
+    def near_duplicates(self) -> tuple[Pair, ...]:
+        """Pairs of ROIs of the same pixels."""
+        rows = self._table(NEAR_DUPLICATE_TABLE).to_dict("records")
+        return tuple(Pair(row["roi_a"], row["roi_b"], row["similarity"]) for row in rows)
+
+    @cached_property
+    def multiverse(self) -> pd.DataFrame | None:
+        """``MULTIVERSE_TABLE``; None where the run explored none."""
+        return self._table_if_there(MULTIVERSE_TABLE)
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame | None:
+        """``EPOCH_TABLE``; None where no model trains in epochs."""
+        return self._table_if_there(EPOCH_TABLE)
+
+    @cached_property
+    def features(self) -> dict[str, pd.DataFrame]:
+        """What the models were fed, by feature set, indexed by ROI id; see ``feature_frame``."""
+        files = sorted((self.path / "features").glob("*.parquet"))
+        return {
+            file.stem: pd.read_parquet(file).drop(columns=INTENSITIES).set_index("roi_id")
+            for file in files
+        }
+
+    def _table(self, table: StoredTable) -> pd.DataFrame:
+        return self._read(lambda: table.read(self.path))
+
+    def _table_if_there(self, table: StoredTable) -> pd.DataFrame | None:
+        return table.read(self.path) if (self.path / table.file).is_file() else None
+
+    def _text(self, name: str) -> str:
+        return self._read(lambda: (self.path / name).read_text(encoding="utf-8"))
+
+    def _read(self, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except FileNotFoundError as error:
+            missing = Path(str(error.filename)).name
+            raise ValueError(f"'{self.path}' is not a run folder: no {missing} in it") from error
+
 
 def read_run(path: Path) -> RunFolder:
-    """Read a run folder.
+    """Open a run folder.
 
     Raises
     ------
     ValueError
-        Where it is none.
+        Where it is none, naming the first file that is missing.
     """
-    import tomllib
+    return _opened(path, "is not a run folder", (*BASELINE_FILES, *_FURTHER_FILES))
 
-    try:
-        failures = json.loads((path / "failures.json").read_text())
-        return RunFolder(
-            path=path,
-            config=tomllib.loads((path / "config.toml").read_text()),
-            environment=json.loads((path / "environment.json").read_text()),
-            splits=tuple(read_splits(path / "splits.json")),
-            predictions=pd.read_parquet(path / "predictions.parquet"),
-            metrics=read_csv(path / "metrics.csv"),
-            comparisons=read_csv(path / "comparisons.csv"),
-            timings=read_timings(path / "timings.csv"),
-            training=read_csv(path / "training.csv"),
-            rois=read_csv(path / "rois.csv"),
-            strata=read_csv(path / "strata.csv"),
-            near_duplicates=_read_pairs(path / "near_duplicates.csv"),
-            failures=tuple(Failure(**failure) for failure in failures),
-            multiverse=_read_if_there(path / MULTIVERSE),
-            history=_read_if_there(path / "history.csv"),
-        )
-    except FileNotFoundError as error:
-        missing = Path(str(error.filename)).name
-        raise ValueError(f"'{path}' is not a run folder: no {missing} in it") from error
+
+def read_baseline(path: Path) -> RunFolder:
+    """Open a baseline, or a run folder that stands in for one.
+
+    Raises
+    ------
+    ValueError
+        Where it is neither, naming the first file that is missing.
+    """
+    return _opened(path, "is neither a run folder nor a baseline", BASELINE_FILES)
+
+
+def _opened(path: Path, what: str, files: Sequence[str]) -> RunFolder:
+    for name in files:
+        if not (path / name).is_file():
+            raise ValueError(f"'{path}' {what}: no {name} in it")
+    return RunFolder(path)
 
 
 def complete(path: Path, config: Config, arms: Sequence[Arm], *, multiverse: bool) -> RunFolder:
-    """Read a run folder that is to have been made with a configuration, of these arms.
+    """Open a run folder that is to have been made with a configuration, of these arms.
 
     Raises
     ------
@@ -138,44 +240,27 @@ def complete(path: Path, config: Config, arms: Sequence[Arm], *, multiverse: boo
         the multiverse. Feature sets are not compared: single slices have others.
     """
     run = read_run(path)
-    had_models = {arm.partition(":")[0] for arm in run.config["arms"]}
-    lacking = [arm.model for arm in arms if arm.model not in had_models]
+    had = {_without_features(arm) for arm in run.config["arms"]}
+    lacking = [str(arm) for arm in arms if _without_features(arm.as_config()) not in had]
     if multiverse and run.multiverse is None:
         lacking.append("multiverse")
     if lacking:
         raise ValueError(f"'{path}' is a complete run without {lacking[0]}; name another folder")
-    asked, had = (flat_settings(tree) for tree in (as_toml_tree(config), run.config))
-    for key in asked.keys() | had.keys():
-        if key != "arms" and asked.get(key) != had.get(key):
+    asked, known = (flat_settings(tree) for tree in (as_toml_tree(config), run.config))
+    for key in asked.keys() | known.keys():
+        if key != "arms" and asked.get(key) != known.get(key):
             raise ValueError(
-                f"'{path}' is a complete run with {key} = {had.get(key)!r}, not "
+                f"'{path}' is a complete run with {key} = {known.get(key)!r}, not "
                 f"{asked.get(key)!r}; name another folder"
             )
     return run
 
 
-def _read_pairs(path: Path) -> tuple[Pair, ...]:
-    table = read_csv(path)
-    rows = zip(table.roi_a, table.roi_b, table.similarity, strict=True)
-    return tuple(Pair(a, b, float(similarity)) for a, b, similarity in rows)
-
-
-def read_csv(path: Path) -> pd.DataFrame:
-    """A stored table; ids, and an arm's empty name (extraction, say), stay text."""
-    ids = dict.fromkeys(ID_COLUMNS, str)
-    # Only what is empty is missing: an id may be "NA".
-    table = pd.read_csv(path, dtype=ids, keep_default_na=False, na_values=[""])
-    return table.fillna(dict.fromkeys(table.columns.intersection(["model", "features"]), ""))
-
-
-def read_timings(path: Path) -> pd.DataFrame:
-    """The stored times; runs from before there was a cache measured all of theirs."""
-    table = read_csv(path)
-    return table if "n_cached" in table else table.assign(n_cached=0)
-
-
-def _read_if_there(path: Path) -> pd.DataFrame | None:
-    return read_csv(path) if path.is_file() else None
+def _without_features(arm: str | Mapping[str, Any]) -> str:
+    """An arm of a configuration as text, but for its feature sets."""
+    if isinstance(arm, str):
+        return arm.partition(":")[0]
+    return json.dumps({k: v for k, v in arm.items() if k != "features"}, sort_keys=True)
 
 
 def write_run(
@@ -183,48 +268,39 @@ def write_run(
     config: Config,
     environment: Mapping[str, Any],
     splits: Sequence[Split],
-    results: Results,
-    predictions: Mapping[str, pd.DataFrame],
-    tables: Mapping[str, pd.DataFrame],
+    failures: Sequence[Failure],
+    features: Mapping[str, FeatureTable],
+    tables: Sequence[tuple[StoredTable, pd.DataFrame]],
 ) -> None:
-    """Write all of a run's files into the folder ``path``.
-
-    ``predictions`` are Parquet files by name, ``tables`` CSV files.
-    """
+    """Write all of a run's files into the folder ``path``."""
     intensities = environment["dataset"]["intensities"]
-    (path / "config.toml").write_text(tomli_w.dumps(as_toml_tree(config)))
-    (path / "environment.json").write_text(json.dumps(environment, indent=1) + "\n")
+    (path / "config.toml").write_text(tomli_w.dumps(as_toml_tree(config)), encoding="utf-8")
+    _write_json(path / "environment.json", environment)
     write_splits(path / "splits.json", splits)
-    failures = [asdict(failure) for failure in results.failures]
-    (path / "failures.json").write_text(json.dumps(failures, indent=1) + "\n")
-    for name, rows in predictions.items():
-        rows.assign(intensities=intensities).to_parquet(
-            path / f"{name}.parquet", index=False, compression="zstd"
-        )
+    _write_json(path / "failures.json", [asdict(failure) for failure in failures])
     (path / "features").mkdir()
-    for name, values in results.features.items():
-        feature_frame(values).assign(intensities=intensities).to_parquet(
+    for name, values in features.items():
+        feature_frame(values).assign(**{INTENSITIES: intensities}).to_parquet(
             path / "features" / f"{name}.parquet", index=False, compression="zstd"
         )
-    timings = pd.DataFrame(results.timings, columns=TIMING_COLUMNS[:-1])
-    history = {"history": pd.DataFrame(results.history)} if results.history else {}
-    training = pd.DataFrame(results.training, columns=TRAINING_COLUMNS[:-1])
-    tables = {**tables, "timings": timings, "training": training, **history}
-    for name, table in tables.items():
-        table.assign(intensities=intensities).to_csv(path / f"{name}.csv", index=False)
+    for table, rows in tables:
+        table.write(rows, path, intensities)
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def feature_frame(table: FeatureTable) -> pd.DataFrame:
-    """A feature set as stored, float64, ``roi_id`` first.
+    """One feature set as stored, float64, ``roi_id`` first.
 
     Images are too large to store. Four numbers of each tell whether they are the same: mean,
     standard deviation, and the mean of value times position along rows and columns (from -1 to
     1), which a flip or an exchange of axes changes.
     """
-    if table.columns:
-        values, columns = table.values, list(table.columns)
-    else:
-        images = table.values.astype(np.float64)
+    values, columns = np.asarray(table.values), list(table.columns)
+    if not columns:
+        images = values.astype(np.float64)
         inner = tuple(range(1, images.ndim))
         down, across = (np.linspace(-1, 1, side) for side in images.shape[1:3])
         moments = [
@@ -237,23 +313,6 @@ def feature_frame(table: FeatureTable) -> pd.DataFrame:
     frame = pd.DataFrame(values, columns=columns)
     frame.insert(0, "roi_id", list(table.rows))
     return frame
-
-
-def read_features(path: Path) -> dict[str, pd.DataFrame]:
-    """The feature sets of a run folder by name; empty for runs that stored none."""
-    files = sorted((path / "features").glob("*.parquet"))
-    return {
-        file.stem: pd.read_parquet(file).drop(columns="intensities").set_index("roi_id")
-        for file in files
-    }
-
-
-def prediction_table(results: Results) -> pd.DataFrame:
-    """The predictions of a run, typed, columns ``PREDICTION_COLUMNS`` less the last."""
-    table = pd.DataFrame(results.predictions, columns=PREDICTION_COLUMNS[:-1])
-    whole = dict.fromkeys(("repeat", "fold", "y_true"), "int64")
-    real = dict.fromkeys(("y_prob", "threshold"), "float64")
-    return table.astype({**whole, **real})
 
 
 def describe_machine() -> dict[str, Any]:

@@ -17,8 +17,8 @@ from benchmark.cohort.splits import Split, check_splits, make_splits
 from benchmark.config import Config
 from benchmark.datasets import manifest
 from benchmark.plugins import registry
+from benchmark.plugins.contracts import LEFT_OUT_TOO, Arm
 from benchmark.roi import Roi, RoiDataset, RoiRecord
-from benchmark.run.results import Failure
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import Workers
 
@@ -55,12 +55,6 @@ class Material:
     protocol: str
     environment: dict[str, dict[str, Any]]
     contents: dict[str, str]
-
-    @property
-    def not_done(self) -> list[Failure]:
-        """What was left out of the preparation."""
-        reason = near_duplicates.too_many(len(self.cohort.records))
-        return [Failure("skipped", "near-duplicates", reason)] if reason else []
 
 
 def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
@@ -122,6 +116,16 @@ def prepare(config: Config, workers: Workers, progress: Progress) -> Material:
         checked.single_slice, protocol, environment,
         dict(zip(cohort.roi_ids.tolist(), checked.digests, strict=True)),
     )  # fmt: skip
+
+
+def learnable_records(cohort: Cohort, arms: Sequence[Arm]) -> list[RoiRecord]:
+    """ROIs whose features the arms need: the cohort's, and those that some arm learns from too.
+
+    A model that learns from ROIs that the label rule leaves out is given those of training
+    patients, split by split; see ``benchmark.run.loop``.
+    """
+    wanted = any(arm.supervision == LEFT_OUT_TOO for arm in arms)
+    return [*cohort.records, *(cohort.left_out if wanted else ())]
 
 
 def _external(

@@ -12,15 +12,25 @@ import numpy as np
 
 from benchmark.cohort.labels import Cohort
 from benchmark.cohort.splits import Split
-from benchmark.plugins.contracts import Arm, Build, FitTogether, Pack
+from benchmark.plugins.contracts import (
+    LABELS,
+    LEFT_OUT_TOO,
+    NO_LABEL,
+    Arm,
+    Build,
+    FitTogether,
+    Pack,
+    Readings,
+)
+from benchmark.roi import RoiRecord
 from benchmark.run.fitting import Task, Tested, fit_alone, fit_together
-from benchmark.run.results import Failure, FeatureTable, Results
+from benchmark.run.results import Failure, FeatureTable, Fits, joined
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.seeds import derive_seed
 from benchmark.runtime.workers import Workers
 
 
-class Memory(Protocol):
+class FitCache(Protocol):
     """What earlier runs fitted and tested."""
 
     def recall_fits(
@@ -52,9 +62,9 @@ class Bench:
     workers : Workers
         Remote ones fit and test; local ones serve inside a model, and fits take turns.
     progress : Progress
-    memory : Memory, optional
+    cache : FitCache, optional
     pack : callable, optional
-        Packs the models of repeat 0, which ``Results`` then keeps.
+        Packs the models of repeat 0, which ``Fits`` then keeps.
     together : callable, optional
         What fits an arm's models all at once, in this process; None for an arm that cannot.
     """
@@ -64,7 +74,7 @@ class Bench:
     threshold: float | str
     workers: Workers
     progress: Progress
-    memory: Memory | None = None
+    cache: FitCache | None = None
     pack: Pack | None = None
     together: Callable[[Arm], FitTogether | None] | None = None
 
@@ -75,42 +85,78 @@ def fit_and_test(
     splits: Sequence[Split],
     arms: Sequence[Arm],
     bench: Bench,
-    results: Results,
-    task: str = "Training",
-) -> None:
-    """Fit and test every arm whose features there are on every split; fill ``results``.
+    what: str = "Training",
+) -> Fits:
+    """Fit and test every arm whose features there are on every split.
 
-    Whatever fails is recorded and the rest goes on. ``task`` names the work for the progress.
+    Whatever fails is recorded and the rest goes on. ``what`` names the work for the progress.
     """
-    runnable = [arm for arm in arms if arm.features in tables]
-    place_of = {roi_id: place for place, roi_id in enumerate(cohort.roi_ids.tolist())}
-    tasks = [
-        _task(arm, split, tables[arm.features], cohort, place_of, bench)
-        for arm in runnable
-        for split in splits
-    ]
-    outcomes = _outcomes(tables, tasks, bench, task)
+    found = Fits()
+    runnable = [arm for arm in arms if all(name in tables for name in arm.feature_sets)]
+    fed = {arm.features: _fed(arm, tables) for arm in runnable}
+    people = _People(cohort)
+    tasks = []
+    for arm in runnable:
+        if why := people.cannot_teach(arm):
+            found.failures.append(
+                Failure("skipped", "fit", why, arm.model, arm.features, arm=arm.name)
+            )
+            continue
+        tasks += [_task(arm, split, fed[arm.features], people, bench) for split in splits]
+    outcomes = _outcomes(fed, tasks, bench, what)
     for number, (each, outcome) in enumerate(zip(tasks, outcomes, strict=True), start=1):
         if isinstance(outcome, Failure):
-            results.failures.append(outcome)
+            found.failures.append(outcome)
         else:
-            _record(each, outcome, cohort, bench.threshold, results)
-        bench.progress.update(task, number, len(tasks))
+            _record(each, outcome, cohort, bench.threshold, found)
+        bench.progress.update(what, number, len(tasks))
+    return found
 
 
 def fit_seed(arm: Arm, split: Split, seed: int) -> int:
-    """The seed of an arm's model on a split, from the run's."""
+    """The seed of an arm's model on a split, from the run's.
+
+    Two settings of one model on the same features share it, so that nothing else differs.
+    """
     return derive_seed(seed, arm.model, arm.features, split.scheme, split.repeat, split.fold)
 
 
-def _task(
-    arm: Arm,
-    split: Split,
-    table: FeatureTable,
-    cohort: Cohort,
-    place_of: Mapping[str, int],
-    bench: Bench,
-) -> Task:
+def _fed(arm: Arm, tables: Mapping[str, FeatureTable]) -> FeatureTable:
+    names = arm.feature_sets
+    return tables[names[0]] if len(names) == 1 else joined({name: tables[name] for name in names})
+
+
+class _People:
+    """Who is in a cohort, and what may be learnt from whom."""
+
+    def __init__(self, cohort: Cohort) -> None:
+        self.cohort = cohort
+        self.place_of = {roi_id: place for place, roi_id in enumerate(cohort.roi_ids.tolist())}
+
+    def cannot_teach(self, arm: Arm) -> str:
+        """Why the arm cannot learn here; empty where it can."""
+        if arm.supervision == LABELS:
+            return ""
+        silent = [r.roi_id for r in self.cohort.records if not r.malignancy_ratings]
+        if not silent:
+            return ""
+        return (
+            f"{arm.model} learns from readers' ratings, and roi_id '{silent[0]}' has none "
+            f"({len(silent)} of {len(self.cohort.records)} have none)"
+        )
+
+    def left_out(self, split: Split) -> list[RoiRecord]:
+        """ROIs that the label rule leaves out, of patients who are trained on and not tested."""
+        patients = self.cohort.patients
+        trained, tested = (
+            {str(patients[self.place_of[roi_id]]) for roi_id in ids}
+            for ids in (split.train, split.test)
+        )
+        return [r for r in self.cohort.left_out if r.patient_id in trained - tested]
+
+
+def _task(arm: Arm, split: Split, table: FeatureTable, people: _People, bench: Bench) -> Task:
+    cohort, place_of = people.cohort, people.place_of
     (train, trained), (test, tested) = (
         (
             np.array([table.rows[i] for i in ids if i in table.rows], dtype=np.intp),
@@ -118,22 +164,33 @@ def _task(
         )
         for ids in (split.train, split.test)
     )
+    y, groups, readings = cohort.labels[trained], cohort.patients[trained], None
+    if arm.supervision != LABELS:
+        records = [cohort.records[place] for place in trained.tolist()]
+        if arm.supervision == LEFT_OUT_TOO:
+            more = [r for r in people.left_out(split) if r.roi_id in table.rows]
+            records += more
+            train = np.append(train, [table.rows[r.roi_id] for r in more]).astype(np.intp)
+            y = np.append(y, [NO_LABEL] * len(more)).astype(np.int64)
+            groups = np.append(groups, [r.patient_id for r in more])
+        readings = Readings(
+            tuple(record.malignancy_ratings for record in records),
+            tuple(record.attributes for record in records),
+        )
     return Task(
-        arm, split, fit_seed(arm, split, bench.seed), train, test,
-        y=cohort.labels[trained],
-        groups=cohort.patients[trained],
-        places=tested,
-        kept=bench.pack is not None and split.repeat == 0,
+        arm=arm, split=split, seed=fit_seed(arm, split, bench.seed), train=train, test=test,
+        y=y, groups=groups, places=tested,
+        kept=bench.pack is not None and split.repeat == 0, readings=readings,
     )  # fmt: skip
 
 
 def _outcomes(
-    tables: Mapping[str, FeatureTable], tasks: Sequence[Task], bench: Bench, name: str
+    fed: Mapping[str, FeatureTable], tasks: Sequence[Task], bench: Bench, what: str
 ) -> Iterator[Tested | Failure]:
     """In the order of the tasks; arms whose features are alike follow each other."""
     done = 0
     for features, group in groupby(tasks, key=lambda task: task.arm.features):
-        table, some = tables[features], list(group)
+        table, some = fed[features], list(group)
         settled = _recalled_or_together(some, table, bench)
         missing = [task for task in some if id(task) not in settled]
         work = partial(fit_alone, table.values, bench.build, bench.pack)
@@ -146,12 +203,12 @@ def _outcomes(
             else:
 
                 def on_epoch(epoch: int, epochs: int, started: int = done) -> None:
-                    bench.progress.update(name, started + epoch / epochs, len(tasks))
+                    bench.progress.update(what, started + epoch / epochs, len(tasks))
 
-                bench.progress.update(name, done, len(tasks))
+                bench.progress.update(what, done, len(tasks))
                 outcome = work(each, on_epoch)
-            if id(each) not in settled and bench.memory:
-                bench.memory.keep_fits([each], [outcome], table)
+            if id(each) not in settled and bench.cache:
+                bench.cache.keep_fits([each], [outcome], table)
             done += 1
             yield outcome
 
@@ -170,7 +227,7 @@ def _recalled_or_together(
         if len(own) > 1 and bench.together and not bench.workers.remote:
             found = _together(bench.together(arm), own, table, bench)
         if found is None:
-            found = bench.memory.recall_fits(own, table) if bench.memory else [None] * len(own)
+            found = bench.cache.recall_fits(own, table) if bench.cache else [None] * len(own)
         pairs = zip(own, found, strict=True)
         settled |= {id(task): outcome for task, outcome in pairs if outcome is not None}
     return settled
@@ -182,42 +239,44 @@ def _together(
     """Recalled or fitted as one program; None where they cannot be."""
     if fit is None:
         return None
-    known = bench.memory.recall_fits(tasks, table, together=True) if bench.memory else [None]
+    known = bench.cache.recall_fits(tasks, table, together=True) if bench.cache else [None]
     if None not in known:
         return known
     fitted = fit_together(table.values, bench.build, bench.pack, fit, tasks)
-    if fitted is not None and bench.memory:
-        bench.memory.keep_fits(tasks, fitted, table, together=True)
+    if fitted is not None and bench.cache:
+        bench.cache.keep_fits(tasks, fitted, table, together=True)
     return fitted
 
 
 def _record(
-    task: Task, tested: Tested, cohort: Cohort, threshold: float | str, results: Results
+    task: Task, tested: Tested, cohort: Cohort, threshold: float | str, found: Fits
 ) -> None:
-    where = {"model": task.arm.model, "features": task.arm.features}
+    where = task.arm.columns
     place = {"repeat": task.split.repeat, "fold": task.split.fold}
     cut = tested.threshold if threshold == "train" else float(threshold)
     for index, probability in zip(task.places.tolist(), tested.probabilities.tolist(), strict=True):
-        results.predictions.append(
+        found.predictions.append(
             {
                 "roi_id": cohort.records[index].roi_id,
                 "patient_id": cohort.records[index].patient_id,
-                **where, "scheme": task.split.scheme, **place,
+                **where, "supervision": task.arm.supervision,
+                "scheme": task.split.scheme, **place,
                 "y_true": int(cohort.labels[index]),
                 "y_prob": probability,
                 "threshold": cut,
             }
         )  # fmt: skip
     n_train, n_test = len(task.train), len(task.test)
-    results.training.append({**where, **place, "auc": tested.training_auc, "n_rois": n_train})
+    n_labelled = int((task.y != NO_LABEL).sum())
+    found.training.append({**where, **place, "auc": tested.training_auc, "n_rois": n_labelled})
     calls = (("fit", tested.fit_s, n_train), ("predict", tested.predict_s, n_test))
     for stage, seconds, n in calls:
-        results.timings.append(
+        found.timings.append(
             {
                 **where, "stage": stage, **place, "seconds": seconds, "n_rois": n,
                 "n_cached": n if tested.cached else 0, "device": tested.device,
             }
         )  # fmt: skip
-    results.history += [{**where, **place, **epoch} for epoch in tested.history]
+    found.epochs.extend({**where, **place, **epoch} for epoch in tested.epochs)
     if task.kept:
-        results.models[task.arm, task.split.fold] = tested.packed
+        found.models[task.arm, task.split.fold] = tested.packed

@@ -21,12 +21,13 @@ import pandas as pd
 
 from benchmark.cohort.labels import Cohort, LabelRule, assemble
 from benchmark.cohort.splits import Split, SplitRule, check_splits, make_splits
+from benchmark.columns import MULTIVERSE_TABLE, UNIVERSE_TABLE, arm_of, by_arm
 from benchmark.config import Config
 from benchmark.plugins.contracts import Arm
 from benchmark.roi import RoiDataset, RoiRecord
-from benchmark.run.folder import prediction_table
+from benchmark.run.inputs import learnable_records
 from benchmark.run.loop import Bench, fit_and_test
-from benchmark.run.results import Failure, FeatureTable, Results
+from benchmark.run.results import Failure, FeatureTable, Fits
 from benchmark.runtime.seeds import derive_seed
 from benchmark.statistics.cases import cases
 from benchmark.statistics.comparisons import lift
@@ -35,18 +36,6 @@ from benchmark.statistics.scoring import LEVEL, resample
 
 TRAINED, RESCORED = "trained", "re-scored"
 """Whether a row's models were trained in its universe, or are the run's own."""
-
-COLUMNS = [
-    "universe", "models", "aggregation", "min_readers", "indeterminate", "scheme", "group", "own",
-    "n_rois", "n_malignant", "n_patients", "model", "features",
-    "auc", "ci_low", "ci_high", "lift", "lift_low", "lift_high", "rank",
-]  # fmt: skip
-"""Of ``multiverse.csv``, less the last, ``intensities``.
-
-``models`` is ``TRAINED`` or ``RESCORED``; ``own`` marks the run's own protocol; counts are of what
-the arm was tested on; ``lift`` is the AUC less that of ``size_only``; rank 1 has the highest AUC,
-arms that tie share the mean of their ranks.
-"""
 
 _NONE = (np.nan, Interval(np.nan, np.nan))
 
@@ -110,16 +99,21 @@ def universes(dataset: RoiDataset, config: Config) -> tuple[list[Universe], list
     return found, skipped
 
 
-def further_records(every: Sequence[Universe], cohort: Cohort) -> list[RoiRecord]:
-    """ROIs that some universe uses and ``cohort`` lacks, in order of ``roi_id``."""
-    used = {r.roi_id: r for universe in every for r in universe.cohort.records}
+def further_records(
+    every: Sequence[Universe], cohort: Cohort, arms: Sequence[Arm] = ()
+) -> list[RoiRecord]:
+    """ROIs that some universe uses and ``cohort`` lacks, in order of ``roi_id``.
+
+    With ``arms``, those too that they learn from there.
+    """
+    used = {r.roi_id: r for universe in every for r in learnable_records(universe.cohort, arms)}
     known = {record.roi_id for record in cohort.records}
     return [used[roi_id] for roi_id in sorted(used.keys() - known)]
 
 
 def explore(
     every: Sequence[Universe],
-    run: Results,
+    run: Fits,
     tables: Mapping[str, FeatureTable],
     arms: Sequence[Arm],
     bench: Bench,
@@ -131,7 +125,7 @@ def explore(
     ----------
     every : sequence of Universe
         The run's own among them.
-    run : Results
+    run : Fits
         Of the run, which is the own universe's.
     tables : mapping of str to FeatureTable
         Of the ROIs of all universes.
@@ -141,14 +135,14 @@ def explore(
     Returns
     -------
     DataFrame
-        Columns ``COLUMNS``, one row a (universe, arm).
+        Columns of ``MULTIVERSE_TABLE``, one row a (universe, arm).
     DataFrame
         Predictions of all universes: as in ``predictions.parquet``, after ``universe`` and
         ``models``.
     list of Failure
     """
     bench = replace(bench, pack=None)
-    done: dict[tuple[Any, ...], Results] = {u.content: run for u in every if u.own}
+    done: dict[tuple[Any, ...], Fits] = {u.content: run for u in every if u.own}
     rows: list[tuple[Any, ...]] = []
     stored, failures = [], []
 
@@ -159,13 +153,12 @@ def explore(
 
     for number, universe in enumerate(every):
         if universe.content not in done:
-            done[universe.content] = results = Results()
-            fit_and_test(
-                tables, universe.cohort, universe.splits, arms, bench, results,
+            done[universe.content] = fits = fit_and_test(
+                tables, universe.cohort, universe.splits, arms, bench,
                 f"Universe {number + 1} of {len(every)}",
             )  # fmt: skip
-            failures += results.failures
-        keep(number, universe, TRAINED, prediction_table(done[universe.content]))
+            failures += fits.failures
+        keep(number, universe, TRAINED, done[universe.content].prediction_table)
 
     own = next(u for u in every if u.own)
     others = [(n, u) for n, u in enumerate(every) if u.rule == own.rule and not u.own]
@@ -177,10 +170,8 @@ def explore(
             tested = wide[wide["roi_id"].isin(labels.index)]
             relabelled = tested.assign(y_true=labels.loc[tested["roi_id"]].to_numpy())
             keep(number, universe, RESCORED, relabelled)
-    columns = ["universe", "models"]
-    predictions = pd.concat(stored, ignore_index=True)
-    ordered = predictions[columns + [c for c in predictions.columns if c not in columns]]
-    return pd.DataFrame(rows, columns=COLUMNS), ordered, failures
+    predictions = pd.concat(stored, ignore_index=True)[UNIVERSE_TABLE.columns]
+    return MULTIVERSE_TABLE.frame(rows), predictions, failures
 
 
 def _factors(label: LabelRule | None, rule: SplitRule) -> dict[str, str]:
@@ -204,21 +195,21 @@ def _split_rules(config: Config) -> list[SplitRule]:
 
 
 def _score(predictions: pd.DataFrame, config: Config) -> Iterator[tuple[Any, ...]]:
-    """The columns of ``COLUMNS`` from ``n_rois`` on, an arm at a time."""
+    """The columns of ``MULTIVERSE_TABLE`` from ``n_rois`` on, an arm at a time."""
     lifts = lift(predictions, config.bootstrap, config.seed)
     scored = {}
-    for (model, features), frame in predictions.groupby(["model", "features"], sort=False):
+    for name, frame in by_arm(predictions).items():
         arm = cases(frame)
         found = resample(arm, config.bootstrap, config.seed, ["auc"])["auc"]
         ends = interval(found.samples, found.value, found.jackknife, config.bootstrap.method, LEVEL)
         n_malignant = len(np.unique(arm.roi[arm.y_true == 1]))
         counts = arm.n_rois, n_malignant, arm.n_patients
-        scored[str(model), str(features)] = counts, found.value, ends
+        scored[name] = (*counts, *arm_of(frame)), found.value, ends
     ranks = pd.Series({arm: -auc for arm, (_, auc, _) in scored.items()}).rank()
-    for name, (counts, auc, ends) in scored.items():
+    for name, (about, auc, ends) in scored.items():
         difference, around = lifts.get(name, _NONE)
         yield (
-            *counts, *name, auc, ends.low, ends.high,
+            *about, auc, ends.low, ends.high,
             difference, around.low, around.high, ranks[name],
         )  # fmt: skip
 
@@ -239,11 +230,9 @@ def _predict_all(
         labels=np.concatenate([own.cohort.labels, np.zeros(len(further), np.int64)]),
         patients=np.concatenate([own.cohort.patients, [r.patient_id for r in further]]),
     )
-    results = Results()
-    fit_and_test(
-        tables, cohort, _widened(own, further, bench.seed), arms, bench, results, "Re-scoring"
-    )
-    return prediction_table(results), results.failures
+    widened = _widened(own, further, bench.seed)
+    fits = fit_and_test(tables, cohort, widened, arms, bench, "Re-scoring")
+    return fits.prediction_table, fits.failures
 
 
 def _widened(own: Universe, further: Sequence[RoiRecord], seed: int) -> list[Split]:

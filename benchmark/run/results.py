@@ -1,24 +1,28 @@
-"""What the loop leaves: rows of the run folder's tables, and what did not run."""
+"""Results of a run in memory: failures, feature tables, and rows of the stored tables."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.plugins.contracts import Arm
+from benchmark.columns import PREDICTION_TABLE
+from benchmark.plugins.contracts import Arm, Inputs
 
 
 @dataclass(frozen=True)
 class Failure:
     """Something that did not run, and why.
 
-    ``status`` is ``failed``, or ``skipped`` where the dataset lacks what a feature set needs.
-    Fields that do not apply are empty or -1.
+    ``status`` is ``failed``, or ``skipped`` where the dataset lacks what an arm or a feature set
+    needs. Fields that do not apply are empty or -1; ``arm`` is empty in runs of before arms had
+    names.
     """
 
     status: str
@@ -29,48 +33,87 @@ class Failure:
     roi_id: str = ""
     repeat: int = -1
     fold: int = -1
+    arm: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """One feature set of a cohort.
+    """One feature set of a cohort, or several side by side.
 
     Attributes
     ----------
     rows : dict of str to int
         ROI id -> row of ``values``; ROIs that failed are absent.
     values : ndarray, shape (n, p) float64 or (n, rows, columns, channels) float32
+        Of several feature sets, a mapping of their names to such arrays.
     columns : tuple of str
-        Names of the columns; empty for images.
+        Names of the columns; empty for images and for several feature sets.
     """
 
     rows: dict[str, int]
-    values: NDArray[Any]
+    values: Inputs
     columns: tuple[str, ...] = ()
 
     @cached_property
     def digests(self) -> list[bytes]:
         """SHA-256 of each row's shape, type and bytes."""
-        about = repr((self.values.dtype.str, self.values.shape[1:])).encode()
-        rows = np.ascontiguousarray(self.values)
-        return [hashlib.sha256(about + row.tobytes()).digest() for row in rows]
+        if isinstance(self.values, Mapping):
+            parts = [_digests(f"{name}\0".encode(), part) for name, part in self.values.items()]
+            return [hashlib.sha256(b"".join(row)).digest() for row in zip(*parts, strict=True)]
+        return _digests(b"", self.values)
 
 
-@dataclass
-class Results:
-    """Rows of the run folder's tables, whose columns ``benchmark.run.folder`` states.
+def _digests(name: bytes, values: NDArray[Any]) -> list[bytes]:
+    about = name + repr((values.dtype.str, values.shape[1:])).encode()
+    rows = np.ascontiguousarray(values)
+    return [hashlib.sha256(about + row.tobytes()).digest() for row in rows]
 
-    ``features`` are the tables that the models were fed, by name of the feature set; ``models``
-    the packed models that were kept, by arm and fold of repeat 0.
+
+def joined(tables: Mapping[str, FeatureTable]) -> FeatureTable:
+    """Several feature sets side by side, of the ROIs that all of them have."""
+    ids = [i for i in next(iter(tables.values())).rows if all(i in t.rows for t in tables.values())]
+    values = {}
+    for name, table in tables.items():
+        whole = table.values
+        if isinstance(whole, Mapping):
+            raise TypeError(f"'{name}' is several feature sets already")
+        values[name] = whole[[table.rows[roi_id] for roi_id in ids]]
+    return FeatureTable({roi_id: row for row, roi_id in enumerate(ids)}, values)
+
+
+@dataclass(frozen=True, eq=False)
+class Extraction:
+    """Feature sets of a cohort by name, what their extraction took, and what failed."""
+
+    tables: dict[str, FeatureTable]
+    timings: list[dict[str, Any]]
+    failures: list[Failure]
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """Rows of the stored tables that fitting and testing arms gave, and what failed.
+
+    Attributes
+    ----------
+    predictions, timings, epochs, training : list of dict
+        Of the tables in ``benchmark.columns``.
+    failures : list of Failure
+    models : dict of (Arm, int) to bytes
+        The packed models that were kept, by arm and fold of repeat 0.
     """
 
     predictions: list[dict[str, Any]] = field(default_factory=list)
     timings: list[dict[str, Any]] = field(default_factory=list)
-    history: list[dict[str, Any]] = field(default_factory=list)
+    epochs: list[dict[str, Any]] = field(default_factory=list)
     training: list[dict[str, Any]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    features: dict[str, FeatureTable] = field(default_factory=dict)
     models: dict[tuple[Arm, int], bytes] = field(default_factory=dict)
+
+    @cached_property
+    def prediction_table(self) -> pd.DataFrame:
+        """The predictions, typed."""
+        return PREDICTION_TABLE.frame(self.predictions)
 
 
 def describe_error(error: Exception) -> str:

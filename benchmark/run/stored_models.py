@@ -10,6 +10,8 @@ stranger's run folder with ``--no-gallery``.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -67,4 +69,8 @@ def load(run_folder: Path, arm: Arm, fold: int) -> Model | None:
 
 
 def _file_name(arm: Arm, fold: int) -> str:
-    return f"{arm.model}-{arm.features}-fold{fold}.joblib"
+    name = arm.name.replace(":", "-", 1)
+    plain = re.sub(r"[^\w.,@+-]", "_", name)
+    if plain != name:  # two names may become the same
+        plain += f"-{hashlib.sha256(arm.name.encode()).hexdigest()[:8]}"
+    return f"{plain}-fold{fold}.joblib"

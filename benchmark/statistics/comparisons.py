@@ -33,6 +33,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.cohort.splits import Split
+from benchmark.columns import COMPARISON_TABLE, RANK_TABLE, arm_of, by_arm
 from benchmark.config import Bootstrap
 from benchmark.statistics.cases import Cases, Floats, cases
 from benchmark.statistics.inference import (
@@ -56,16 +57,8 @@ from benchmark.statistics.scoring import (
 
 BASELINE = "size_only"
 PATIENT_BOOTSTRAP = "patient bootstrap"
-COLUMNS = [
-    "model_a", "features_a", "model_b", "features_b", "metric", "test",
-    "difference", "ci_low", "ci_high", "p", "p_holm", "n_rois", "n_patients",
-]  # fmt: skip
-RANK_COLUMNS = [
-    "model", "features", "metric", "rank", "probability", "n_rois", "n_patients",
-]  # fmt: skip
 _ROW = ["roi_id", "repeat", "fold"]
 
-Arm = tuple[str, str]
 Comparison = tuple[str, str, float, Interval, float]
 """Metric, test, difference, its interval, p."""
 
@@ -75,7 +68,7 @@ def compare(
     bootstrap: Bootstrap,
     seed: int,
     splits: Sequence[Split] = (),
-    resampled: Mapping[Arm, Mapping[str, Resampled]] | None = None,
+    resampled: Mapping[str, Mapping[str, Resampled]] | None = None,
 ) -> pd.DataFrame:
     """Every pair of arms, by every metric and test.
 
@@ -95,8 +88,8 @@ def compare(
     Returns
     -------
     DataFrame
-        Columns ``COLUMNS``. ``n_rois`` and ``n_patients`` count what both arms have; pairs
-        with nothing in common are left out. Intervals are 95 %; McNemar's test has none.
+        Columns of ``COMPARISON_TABLE``. ``n_rois`` and ``n_patients`` count what both arms have;
+        pairs with nothing in common are left out. Intervals are 95 %; McNemar's test has none.
 
     Raises
     ------
@@ -104,7 +97,7 @@ def compare(
         Where an arm has a ROI twice in one repeat and fold.
     """
     arms = _arms(predictions)
-    ordered = sorted(arms, key=lambda arm: arm[0] == BASELINE)
+    ordered = sorted(arms, key=lambda arm: _is_baseline(arms[arm]))
     whole = resampled or resample_arms(predictions, bootstrap, seed)
     rows = []
     for a, b in combinations(ordered, 2):
@@ -125,10 +118,21 @@ def compare(
             *_over_splits(*pair, splits),
         ]
         rows += [
-            (*a, *b, metric, test, difference, ends.low, ends.high, p, np.nan, *n)
+            (
+                *arm_of(arms[a]),
+                *arm_of(arms[b]),
+                metric,
+                test,
+                difference,
+                ends.low,
+                ends.high,
+                p,
+                np.nan,
+                *n,
+            )
             for metric, test, difference, ends, p in found
         ]
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    table = COMPARISON_TABLE.frame(rows)
     for members in table.groupby(["metric", "test"]).indices.values():
         table.loc[members, "p_holm"] = holm(table["p"].to_numpy(np.float64)[members])
     return table
@@ -150,8 +154,8 @@ def lift(
     bootstrap: Bootstrap,
     seed: int,
     metric: str = "auc",
-    resampled: Mapping[Arm, Resampled] | None = None,
-) -> dict[Arm, tuple[float, Interval]]:
+    resampled: Mapping[str, Resampled] | None = None,
+) -> dict[str, tuple[float, Interval]]:
     """Every arm's metric less that of ``size_only``, on the rows that both have.
 
     The value and interval that :func:`compare` gives for those pairs, without the rest.
@@ -161,21 +165,21 @@ def lift(
     predictions, bootstrap, seed
         As for :func:`compare`.
     metric : str
-    resampled : mapping of (model, features) to Resampled, optional
-        The metric of arms on all of their rows, where it is at hand.
+    resampled : mapping of str to Resampled, optional
+        The metric of arms, by name, on all of their rows, where it is at hand.
 
     Returns
     -------
-    dict of (model, features) to (float, Interval)
-        Without ``size_only`` itself and arms that share no row with it; empty where it is
-        missing.
+    dict of str to (float, Interval)
+        By the arm's name. Without ``size_only`` itself and arms that share no row with it; empty
+        where it is missing.
     """
     arms, whole = _arms(predictions), dict(resampled or {})
-    baseline = next((arm for arm in arms if arm[0] == BASELINE), None)
+    baseline = next((arm for arm, frame in arms.items() if _is_baseline(frame)), None)
     if baseline is None:
         return {}
 
-    def on(common: pd.Index, arm: Arm) -> Resampled:
+    def on(common: pd.Index, arm: str) -> Resampled:
         if len(common) < len(arms[arm]):
             shared = cases(_aligned(arms[arm], common))
             return resample(shared, bootstrap, seed, [metric])[metric]
@@ -206,12 +210,12 @@ def rank_stability(
     Returns
     -------
     DataFrame
-        Columns ``RANK_COLUMNS``; rank 1 is best. Empty where the arms share no row.
+        Columns of ``RANK_TABLE``; rank 1 is best. Empty where the arms share no row.
     """
     arms = _arms(predictions)
     indices = [frame.index for frame in arms.values()]
     if not indices or not len(common := reduce(pd.Index.intersection, indices)):
-        return pd.DataFrame(columns=RANK_COLUMNS)
+        return RANK_TABLE.frame()
     shared = {arm: cases(_aligned(frame, common)) for arm, frame in arms.items()}
     values = np.stack([
         goodness(metric, resample(each, bootstrap, seed, [metric])[metric].samples)
@@ -219,13 +223,14 @@ def rank_stability(
     ])  # fmt: skip
     values = values[:, np.isfinite(values).all(axis=0)]
     rows = []
-    for (model, features), each, own in zip(shared, shared.values(), values, strict=True):
+    for arm, each, own in zip(shared, shared.values(), values, strict=True):
         better, tied = (values > own).sum(axis=0), (values == own).sum(axis=0)
         for rank in range(1, len(arms) + 1):
             taken = (better < rank) & (rank <= better + tied)
             probability = float(np.mean(taken / tied)) if len(own) else np.nan
-            rows.append((model, features, metric, rank, probability, each.n_rois, each.n_patients))
-    return pd.DataFrame(rows, columns=RANK_COLUMNS)
+            counts = each.n_rois, each.n_patients
+            rows.append((*arm_of(arms[arm]), metric, rank, probability, *counts))
+    return RANK_TABLE.frame(rows)
 
 
 def auc_components(arm: Cases) -> tuple[float, Floats]:
@@ -296,19 +301,20 @@ def clustered_variance(
     return max(0.0, variance)
 
 
-def _arms(predictions: pd.DataFrame) -> dict[Arm, pd.DataFrame]:
-    twice = predictions.duplicated(["model", "features", *_ROW])
+def _is_baseline(rows: pd.DataFrame) -> bool:
+    return bool(rows["model"].iloc[0] == BASELINE)
+
+
+def _arms(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    twice = predictions.duplicated(["arm", *_ROW])
     if twice.any():
         row = predictions[twice].iloc[0]
         raise ValueError(
-            f"predictions of {row['model']}:{row['features']}: roi_id '{row['roi_id']}' stands "
+            f"predictions of {row['arm']}: roi_id '{row['roi_id']}' stands "
             f"twice in repeat {row['repeat']} fold {row['fold']}; rows are paired by these, so "
             "one is allowed"
         )
-    grouped = predictions.groupby(["model", "features"], sort=False)
-    return {
-        (str(model), str(features)): frame.set_index(_ROW) for (model, features), frame in grouped
-    }
+    return {arm: rows.set_index(_ROW) for arm, rows in by_arm(predictions).items()}
 
 
 def _aligned(frame: pd.DataFrame, rows: pd.Index) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from joblib import cpu_count
 from threadpoolctl import threadpool_limits
 
 from benchmark.cohort.splits import Split
+from benchmark.columns import METRIC_TABLE, SPLIT_METRIC_TABLE, arm_of, by_arm
 from benchmark.config import Bootstrap
 from benchmark.runtime.seeds import derive_seed
 from benchmark.runtime.workers import Workers, spread
@@ -28,12 +29,6 @@ from benchmark.statistics.inference import (
 from benchmark.statistics.metrics import METRICS, PROPORTIONS
 
 LEVEL = 0.95
-COLUMNS = [
-    "model", "features", "metric", "value", "ci_low", "ci_high", "n_rois", "n_patients", "method",
-]  # fmt: skip
-SPLIT_COLUMNS = [
-    "model", "features", "metric", "value", "ci_low", "ci_high", "n_splits", "method",
-]  # fmt: skip
 _WILSON = "Wilson, one ROI a patient"
 _CORRECTED = "mean over splits, Nadeau-Bengio corrected t"
 
@@ -108,13 +103,12 @@ def resample(
 
 def resample_arms(
     predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int, workers: Workers | None = None
-) -> dict[tuple[str, str], dict[str, Resampled]]:
-    """Every metric of every arm, by (model, features), on the data and under resamples.
+) -> dict[str, dict[str, Resampled]]:
+    """Every metric of every arm, by the arm's name, on the data and under resamples.
 
     Arms stand in the order in which they first appear; each is a task for the workers.
     """
-    groups = predictions.groupby(["model", "features"], sort=False)
-    frames = {(str(model), str(features)): frame for (model, features), frame in groups}
+    frames = by_arm(predictions)
     resampled = spread(workers, partial(_resample_arm, bootstrap, seed), frames.values())
     return dict(zip(frames, resampled, strict=True))
 
@@ -127,7 +121,7 @@ def score(
     predictions: pd.DataFrame,
     bootstrap: Bootstrap,
     seed: int,
-    resampled: Mapping[tuple[str, str], Mapping[str, Resampled]] | None = None,
+    resampled: Mapping[str, Mapping[str, Resampled]] | None = None,
 ) -> pd.DataFrame:
     """Every metric of every arm, with a 95 % interval.
 
@@ -148,26 +142,26 @@ def score(
     Returns
     -------
     DataFrame
-        Columns ``COLUMNS``; arms in the order in which they first appear. The interval
+        Columns of ``METRIC_TABLE``; arms in the order in which they first appear. The interval
         is NaN where too many resamples leave the metric undefined.
     """
     resampled = resampled or resample_arms(predictions, bootstrap, seed)
     method = describe_bootstrap(bootstrap)
     rows = []
-    for (model, features), frame in predictions.groupby(["model", "features"], sort=False):
-        arm = cases(frame)
+    for arm_name, frame in by_arm(predictions).items():
+        arm, learnt_from = cases(frame), frame["supervision"].iloc[0]
         exact = _wilson_intervals(arm)
-        for name, found in resampled[str(model), str(features)].items():
+        for name, found in resampled[arm_name].items():
             ends = exact.get(name) or interval(
                 found.samples, found.value, found.jackknife, bootstrap.method, LEVEL
             )
             rows.append(
                 (
-                    model, features, name, found.value, ends.low, ends.high,
+                    *arm_of(frame), learnt_from, name, found.value, ends.low, ends.high,
                     arm.n_rois, arm.n_patients, _WILSON if name in exact else method,
                 )
             )  # fmt: skip
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return METRIC_TABLE.frame(rows)
 
 
 def describe_bootstrap(bootstrap: Bootstrap) -> str:
@@ -203,17 +197,17 @@ def score_splits(predictions: pd.DataFrame, splits: Sequence[Split]) -> pd.DataF
     Returns
     -------
     DataFrame
-        Columns ``SPLIT_COLUMNS``; the interval is NaN where a metric is undefined in a split,
-        and with one split.
+        Columns of ``SPLIT_METRIC_TABLE``; the interval is NaN where a metric is undefined in a
+        split, and with one split.
     """
     share = tested_per_trained(splits)
     rows = []
-    for (model, features), frame in predictions.groupby(["model", "features"], sort=False):
+    for frame in by_arm(predictions).values():
         for name, values in split_values(cases(frame)).items():
             ends, _ = corrected_t(values, share, LEVEL)
             mean = float(values.mean())
-            rows.append((model, features, name, mean, ends.low, ends.high, len(values), _CORRECTED))
-    return pd.DataFrame(rows, columns=SPLIT_COLUMNS)
+            rows.append((*arm_of(frame), name, mean, ends.low, ends.high, len(values), _CORRECTED))
+    return SPLIT_METRIC_TABLE.frame(rows)
 
 
 def split_values(arm: Cases) -> dict[str, Floats]:

@@ -14,17 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark.columns import STRATA_TABLE, arm_of, by_arm
 from benchmark.config import Bootstrap
 from benchmark.runtime.workers import Workers, spread
 from benchmark.statistics.cases import Cases, cases
 from benchmark.statistics.comparisons import lift
 from benchmark.statistics.inference import Interval, interval
 from benchmark.statistics.scoring import LEVEL, describe_bootstrap, evaluate, resample
-
-COLUMNS = [
-    "stratum", "level", "model", "features", "metric", "value", "ci_low", "ci_high",
-    "n_rois", "n_malignant", "n_patients", "method",
-]  # fmt: skip
 
 LIFT = "auc_lift"
 """Name of the row that holds the paired difference in AUC to ``size_only``."""
@@ -113,12 +109,12 @@ def stratify(
     Returns
     -------
     DataFrame
-        Columns ``COLUMNS``. Levels in which no ROI was tested, and metrics that are undefined
-        there, are left out; the interval is NaN where it is withheld (``MIN_PATIENTS``).
+        Columns of ``STRATA_TABLE``. Levels in which no ROI was tested, and metrics that are
+        undefined there, are left out; the interval is NaN where it is withheld (``MIN_PATIENTS``).
     """
     levels = [level for level in _levels(predictions, rois) if len(level[2])]
     parts = list(spread(workers, partial(_level, bootstrap, seed), levels))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+    return pd.concat(parts, ignore_index=True) if parts else STRATA_TABLE.frame()
 
 
 def match_by_size(diameter_mm: Floats, y_true: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -201,10 +197,8 @@ def _matched(predictions: pd.DataFrame, rois: pd.DataFrame) -> pd.DataFrame:
 
 def _level(bootstrap: Bootstrap, seed: int, members: tuple[str, str, pd.DataFrame]) -> pd.DataFrame:
     stratum, level, frame = members
-    arms = {
-        (str(model), str(features)): cases(own)
-        for (model, features), own in frame.groupby(["model", "features"], sort=False)
-    }
+    members_of = by_arm(frame)
+    arms = {name: cases(rows) for name, rows in members_of.items()}
     resampled = {name: resample(arm, bootstrap, seed) for name, arm in arms.items() if _enough(arm)}
     auc = {name: each["auc"] for name, each in resampled.items()}
     lifts = lift(frame, bootstrap, seed, resampled=auc)
@@ -224,11 +218,21 @@ def _level(bootstrap: Bootstrap, seed: int, members: tuple[str, str, pd.DataFram
             found[LIFT] = lifts[name] if name in resampled else (lifts[name][0], _NONE)
         counts = arm.n_rois, len(np.unique(arm.roi[arm.y_true == 1])), arm.n_patients
         rows += [
-            (stratum, level, *name, metric, value, ends.low, ends.high, *counts, method)
+            (
+                stratum,
+                level,
+                *arm_of(members_of[name]),
+                metric,
+                value,
+                ends.low,
+                ends.high,
+                *counts,
+                method,
+            )
             for metric, (value, ends) in found.items()
             if np.isfinite(value)
         ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return STRATA_TABLE.frame(rows)
 
 
 def _enough(arm: Cases) -> bool:

@@ -11,7 +11,8 @@ run, started, revision          folder name, UTC start, source revision
 profile, dataset, intensities
 fingerprint, protocol           data, and label rule, split and threshold in words
 python, processor, packages     versions; ``packages`` is a JSON object
-model, features, n_rois, n_patients
+arm, model, features
+n_rois, n_patients              counts of what was tested
 fit_s, fit_ratio                training in seconds, and over the reference computation
 METRIC, METRIC_low, METRIC_high every metric with its 95 % interval
 ==============================  =====================================================
@@ -30,6 +31,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.columns import by_arm
 from benchmark.run.folder import RunFolder
 
 NAME = "history.parquet"
@@ -82,6 +84,9 @@ def read(path: Path) -> pd.DataFrame:
         raise ValueError(f"history '{path}': not a Parquet file ({error})") from error
     if missing := {"run", "started", "model", "features"} - set(table.columns):
         raise ValueError(f"history '{path}': no column {', '.join(sorted(missing))}")
+    if "arm" not in table:  # a history begun before arms had names
+        table["arm"] = pd.NA
+    table["arm"] = table["arm"].fillna(table["model"] + ":" + table["features"])
     return table.sort_values("started", kind="stable", ignore_index=True)
 
 
@@ -102,16 +107,14 @@ def rows(run: RunFolder) -> pd.DataFrame:
     }
     reference_s = median(environment["reference_s"])
     found = []
-    for (model, features), metrics in run.metrics.groupby(["model", "features"], sort=False):
-        timed = run.timings[
-            (run.timings.model == model)
-            & (run.timings.features == features)
-            & (run.timings.stage == "fit")
-        ]
+    metrics_of = by_arm(run.metrics)
+    for arm in run.arms:
+        metrics = metrics_of[arm.name]
+        timed = run.timings[(run.timings.arm == arm.name) & (run.timings.stage == "fit")]
         # What the cache spared was not timed here.
         fit_s = float(timed["seconds"].sum()) if not timed["n_cached"].any() else math.nan
         row: dict[str, Any] = {
-            **common, "model": model, "features": features,
+            **common, **arm.columns,
             "n_rois": int(metrics["n_rois"].iloc[0]),
             "n_patients": int(metrics["n_patients"].iloc[0]),
             "fit_s": fit_s, "fit_ratio": fit_s / reference_s,

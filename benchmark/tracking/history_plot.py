@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.report.tables.main import HEADLINE
+from benchmark.report.tables.table import marked
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 """Of Okabe and Ito's palette: told apart with any kind of colour vision, and in grey."""
@@ -76,15 +77,15 @@ def _figure(series: pd.DataFrame, path: Path) -> None:
 
     runs = series.drop_duplicates(["run", "started"]).reset_index(drop=True)
     place = {key: i for i, key in enumerate(zip(runs["run"], runs["started"], strict=True))}
-    arms = list(dict.fromkeys(zip(series["model"], series["features"], strict=True)))
+    arms = list(dict.fromkeys(series["arm"]))
     changes = version_changes(runs)
     width, height = _PANEL_INCHES
     footer = 0.35 + 0.16 * len(changes)
     figure = Figure((width * len(HEADLINE), height * len(arms) + footer + 0.6))
     FigureCanvasSVG(figure)
     panels = figure.subplots(len(arms), len(HEADLINE), sharex=True, squeeze=False)
-    for index, (row, (model, features)) in enumerate(zip(panels, arms, strict=True)):
-        own = series[(series["model"] == model) & (series["features"] == features)]
+    for index, (row, arm) in enumerate(zip(panels, arms, strict=True)):
+        own = series[series["arm"] == arm]
         at = [place[key] for key in zip(own["run"], own["started"], strict=True)]
         for axes, metric in zip(row, HEADLINE, strict=True):
             value = own[metric]
@@ -102,7 +103,7 @@ def _figure(series: pd.DataFrame, path: Path) -> None:
                         color=ORANGE, ha="center", fontsize=8,
                     )  # fmt: skip
             axes.tick_params(labelsize=7)
-        row[0].set_ylabel(f"{model}\n{features}", fontsize=8)
+        row[0].set_ylabel(arm.replace(":", "\n", 1), fontsize=8)
     for axes, metric in zip(panels[0], HEADLINE, strict=True):
         axes.set_title(metric, fontsize=9, pad=14)
     for axes in panels[-1]:
@@ -119,9 +120,9 @@ def _figure(series: pd.DataFrame, path: Path) -> None:
 
 
 def _title(series: pd.DataFrame) -> str:
-    synthetic = " [SYNTHETIC INTENSITIES]" if "synthetic" in set(series["intensities"]) else ""
+    dataset = marked(str(series["dataset"].iloc[0]), "synthetic" in set(series["intensities"]))
     fingerprint = series["fingerprint"].iloc[0][:12]
-    return f"{series['dataset'].iloc[0]}{synthetic}, fingerprint {fingerprint}: 95 % intervals"
+    return f"{dataset}, fingerprint {fingerprint}: 95 % intervals"
 
 
 def _word(name: str) -> str:

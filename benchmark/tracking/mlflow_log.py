@@ -8,7 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from benchmark.columns import by_arm
 from benchmark.config import flat_settings
+from benchmark.plugins.contracts import Arm
 from benchmark.run.folder import RunFolder
 
 SINKS = ("mlflow",)
@@ -54,10 +56,8 @@ def log_run(run: RunFolder) -> str:
     try:
         client = MlflowClient(uri)
         experiment = _experiment(client, beside / ARTIFACTS, local=uri.startswith("sqlite:"))
-        for model, features in dict.fromkeys(
-            zip(run.metrics.model, run.metrics.features, strict=True)
-        ):
-            _log_arm(client, experiment, run, str(model), str(features))
+        for arm in run.arms:
+            _log_arm(client, experiment, run, arm)
     except MlflowException as error:
         raise ValueError(f"mlflow at '{uri}': {error}") from error
     return uri
@@ -72,24 +72,22 @@ def _experiment(client: Any, artifacts: Path, *, local: bool) -> str:
     return str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
 
-def _log_arm(client: Any, experiment: str, run: RunFolder, model: str, features: str) -> None:
+def _log_arm(client: Any, experiment: str, run: RunFolder, arm: Arm) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
     environment = run.environment
-    logged = client.create_run(experiment, run_name=f"{run.path.name} {model}:{features}")
+    logged = client.create_run(experiment, run_name=f"{run.path.name} {arm}")
     run_id = logged.info.run_id
     values: dict[str, float] = {}
-    arm = run.metrics[(run.metrics.model == model) & (run.metrics.features == features)]
-    for row in arm.to_dict("records"):
+    for row in by_arm(run.metrics)[arm.name].to_dict("records"):
         name = row["metric"]
         values |= {name: row["value"], f"{name}_low": row["ci_low"], f"{name}_high": row["ci_high"]}
-    timed = run.timings[(run.timings.model == model) & (run.timings.features == features)]
+    timed = run.timings[run.timings.arm == arm.name]
     for stage, rows in timed[timed.n_cached == 0].groupby("stage"):
         values[f"{stage}_s"] = float(rows["seconds"].sum())
     now = int(logged.info.start_time)
     tags = {
-        "model": model,
-        "features": features,
+        **arm.columns,
         "run": run.path.name,
         "dataset": environment["dataset"]["name"],
         "intensities": environment["dataset"]["intensities"],

@@ -12,6 +12,7 @@ import pytest
 from benchmark.audit import leakage
 from benchmark.cohort import slices
 from benchmark.cohort.splits import Split, SplitRule, leaked
+from benchmark.columns import PREDICTION_TABLE
 from benchmark.config import Bootstrap
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.runtime.workers import LocalWorkers
@@ -29,7 +30,7 @@ class Silent:
 
 def side(y: np.ndarray, p: np.ndarray, fold: np.ndarray) -> pd.DataFrame:
     n = len(y)
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "roi_id": [f"r{i:03}" for i in range(n)],
             "patient_id": [f"p{i // 3:03}" for i in range(n)],
@@ -37,6 +38,7 @@ def side(y: np.ndarray, p: np.ndarray, fold: np.ndarray) -> pd.DataFrame:
             "y_true": y, "y_prob": p, "threshold": 0.5,
         }
     )  # fmt: skip
+    return PREDICTION_TABLE.completed(frame)
 
 
 def test_inflation_is_the_paired_difference_on_the_same_patients() -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
+from benchmark.columns import METRIC_TABLE, PREDICTION_TABLE, TIMING_TABLE
 from benchmark.run import folder
 from benchmark.runtime.paths import ROOT
 from benchmark.statistics import scoring
@@ -39,9 +40,9 @@ def test_a_run_from_a_manifest(
         "features",
     }  # fmt: skip
     run = folder.read_run(out)
-    assert list(run.predictions.columns) == folder.PREDICTION_COLUMNS
-    assert list(run.timings.columns) == folder.TIMING_COLUMNS
-    assert list(run.metrics.columns) == [*scoring.COLUMNS, "intensities"]
+    assert list(run.predictions.columns) == [*PREDICTION_TABLE.columns, "intensities"]
+    assert list(run.timings.columns) == [*TIMING_TABLE.columns, "intensities"]
+    assert list(run.metrics.columns) == [*METRIC_TABLE.columns, "intensities"]
     assert set(run.predictions.intensities) == {"acquired"}
     assert run.environment["packages"]["scikit-learn"]
     auc = run.metrics[run.metrics.metric == "auc"].set_index("model").value
@@ -112,10 +113,10 @@ def test_reports_are_made_again(
     (out / "report.md").unlink()
     assert invoke("report", out, "--format", "md,csv", "--no-gallery") == 0
     assert (out / "report.md").read_text() == before
-    assert (out / "report.csv").read_text().startswith("model,features,n,accuracy")
+    assert (out / "report.csv").read_text().startswith("model,features,supervision,n,accuracy")
     capsys.readouterr()
     assert "unknown format 'doc'" in refused(capsys, "report", out, "--format", "doc")
-    assert "is not a run folder: no failures.json" in refused(capsys, "report", tmp_path)
+    assert "is not a run folder: no config.toml" in refused(capsys, "report", tmp_path)
 
 
 def test_failures_are_listed_and_change_the_exit_status(

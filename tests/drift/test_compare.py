@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 
 from benchmark import pipeline
 from benchmark.drift import baseline, margins, verdicts
+from benchmark.plugins.contracts import Arm
+from benchmark.run.folder import read_baseline
 from benchmark.runtime.paths import BASELINE, ROOT
 from benchmark.statistics.cases import Floats
 from features import _pyradiomics
@@ -450,8 +452,8 @@ def test_exchanging_the_sides_turns_gains_round() -> None:
     old, new = sides(120, 1.0, 0)
     rules = margins.read_margins()
     metrics = ["auc", "brier", "calibration_slope"]
-    forth = verdicts.judge_arms({("m", "f"): (old, new)}, rules, metrics, 400)
-    back = verdicts.judge_arms({("m", "f"): (new, old)}, rules, metrics, 400)
+    forth = verdicts.judge_arms({Arm("m", "f"): (old, new)}, rules, metrics, 400)
+    back = verdicts.judge_arms({Arm("m", "f"): (new, old)}, rules, metrics, 400)
     for one, other in zip(forth, back, strict=True):
         assert other.gain == -one.gain
         # Quantiles of the mirrored resamples: interpolation leaves the last bits.
@@ -463,11 +465,11 @@ def test_more_changed_arms_share_one_error() -> None:
     """Bounds widen with the number of arms that changed; unchanged ones cost nothing."""
     rules = margins.read_margins()
     pair = sides(120, 1.0, 0)
-    alone = verdicts.judge_arms({("m", "f"): pair}, rules, ["auc"])[0]
+    alone = verdicts.judge_arms({Arm("m", "f"): pair}, rules, ["auc"])[0]
     beside_same = verdicts.judge_arms(
-        {("m", "f"): pair, ("s", "f"): (pair[0],) * 2}, rules, ["auc"]
+        {Arm("m", "f"): pair, Arm("s", "f"): (pair[0],) * 2}, rules, ["auc"]
     )
-    crowd = verdicts.judge_arms({(f"m{i}", "f"): pair for i in range(8)}, rules, ["auc"])[0]
+    crowd = verdicts.judge_arms({Arm(f"m{i}", "f"): pair for i in range(8)}, rules, ["auc"])[0]
     assert beside_same[0] == alone
     assert beside_same[1].verdict == "same"
     assert crowd.low < alone.low < alone.high < crowd.high
@@ -486,7 +488,7 @@ def test_another_machines_last_bits_are_the_same_and_a_changed_decision_is_not()
         ((old, far), False),
         ((called, calling), len(old) % 2 == 0),
     ):
-        found = verdicts.judge_arms({("m", "f"): pair}, rules, ["auc", "sensitivity"], 200)
+        found = verdicts.judge_arms({Arm("m", "f"): pair}, rules, ["auc", "sensitivity"], 200)
         assert ({v.verdict for v in found} == {"same"}) is same
 
 
@@ -526,9 +528,8 @@ def test_strict_fails_what_is_open(base: Path, copy: Path) -> None:
 
 def test_the_committed_baseline_is_a_run_of_the_quick_profile() -> None:
     from benchmark.config import load_config, select_arms
-    from benchmark.drift import snapshot
 
-    committed = snapshot.read(BASELINE)
+    committed = read_baseline(BASELINE)
     profile = load_config("quick")
     expected = replace(profile, arms=tuple(map(str, select_arms(profile))))
     assert load_config(str(BASELINE / "config.toml")) == expected

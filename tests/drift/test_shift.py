@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from benchmark.drift import shift
-from benchmark.drift.snapshot import Snapshot
+from benchmark.run.folder import RunFolder
 
 
-def snapshot(values: np.ndarray, per_patient: int = 1, prefix: str = "r") -> Snapshot:
+def side(values: np.ndarray, per_patient: int = 1, prefix: str = "r") -> RunFolder:
     """A side with feature set ``f`` of shape (n, p); labels alternate between patients."""
     n = len(values)
     ids = [f"{prefix}{i:05}" for i in range(n)]
@@ -27,8 +27,7 @@ def snapshot(values: np.ndarray, per_patient: int = 1, prefix: str = "r") -> Sna
     )  # fmt: skip
     frame = pd.DataFrame(values, columns=[f"x{j}" for j in range(values.shape[1])], index=ids)
     frame.index.name = "roi_id"
-    empty = pd.DataFrame()
-    return Snapshot(Path(), {}, {}, (), (), empty, empty, empty, rois, {"f": frame})
+    return RunFolder(Path()).replaced(rois=rois, features={"f": frame})
 
 
 def of_set(table: pd.DataFrame) -> pd.DataFrame:
@@ -40,7 +39,7 @@ def test_changes_are_counted_roi_by_roi_in_standard_deviations() -> None:
     other = values.copy()
     other[:4, 1] += 2 * values[:, 1].std(ddof=1)
     other[:, 2] += 1e-12
-    table = of_set(shift.table(snapshot(values), snapshot(other), 1e-9))
+    table = of_set(shift.table(side(values), side(other), 1e-9))
     assert table["n_changed"].tolist() == [0, 4, 0]
     assert table["n_shared"].tolist() == [60] * 3
     assert table["largest_change"][1] == pytest.approx(2)
@@ -50,7 +49,7 @@ def test_a_value_known_on_one_side_only_has_changed() -> None:
     values = np.ones((10, 2))
     other = values.copy()
     values[0, 0] = other[0, 0] = other[1, 1] = np.nan
-    table = of_set(shift.table(snapshot(values), snapshot(other), 1e-9))
+    table = of_set(shift.table(side(values), side(other), 1e-9))
     assert table["n_changed"].tolist() == [0, 1]
     assert table["largest_change"][1] == np.inf
 
@@ -59,7 +58,7 @@ def test_another_scanner_shifts_what_it_moves() -> None:
     rng = np.random.default_rng(0)
     old, new = rng.normal(size=(150, 20)), rng.normal(size=(150, 20))
     new[:, 7] += 1
-    table = of_set(shift.table(snapshot(old), snapshot(new, prefix="q"), 1e-9))
+    table = of_set(shift.table(side(old), side(new, prefix="q"), 1e-9))
     shifted = table[table["p_holm"] <= shift.LEVEL]
     assert shifted["feature"].tolist() == ["x7"]
     assert table["n_shared"].tolist() == [0] * 20
@@ -75,7 +74,7 @@ def test_false_alarms_over_all_features_together_are_within_the_level(per_patien
         old, new = (
             np.repeat(rng.normal(size=(40, 20)), per_patient, axis=0) for _ in range(2)
         )  # fmt: skip
-        table = shift.table(snapshot(old, per_patient), snapshot(new, per_patient, "q"), 1e-9)
+        table = shift.table(side(old, per_patient), side(new, per_patient, "q"), 1e-9)
         alarms += bool((table["p_holm"] <= shift.LEVEL).any())
     # 5 % of 200 is 10; 17 and more would come once in a hundred times at exactly 5 %. Without
     # one ROI a patient, nearly every run of the second case is an alarm.
@@ -83,9 +82,9 @@ def test_false_alarms_over_all_features_together_are_within_the_level(per_patien
 
 
 def test_label_balance() -> None:
-    even = snapshot(np.zeros((200, 1)))
+    even = side(np.zeros((200, 1)))
     assert shift.label_balance(even, even) == ((100, 200), (100, 200), 1.0)
-    rare = snapshot(np.zeros((200, 1)), prefix="q")
+    rare = side(np.zeros((200, 1)), prefix="q")
     rare.rois["y_true"] = (np.arange(200) < 40).astype(int)
     assert shift.label_balance(even, rare)[1] == (40, 200)
     assert shift.label_balance(even, rare)[2] < 1e-6

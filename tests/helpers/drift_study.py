@@ -9,7 +9,8 @@ import pandas as pd
 from scipy.stats import norm
 
 from benchmark.drift import margins
-from benchmark.drift.verdicts import REGRESSION, Arm, judge_arms
+from benchmark.drift.verdicts import REGRESSION, judge_arms
+from benchmark.plugins.contracts import Arm
 from benchmark.statistics.cases import Floats
 
 MU, CUT, PREVALENCE, ROIS_A_PATIENT = 1.7, 1.0, 0.37, 1.83
@@ -53,7 +54,7 @@ def simulate(rng: np.random.Generator, n: int, correlation: float, drop: float) 
                 )
             )
             sides.append(frame.assign(y_true=y, y_prob=norm.cdf(score - CUT), threshold=0.5))
-        pairs[model, "simulated"] = sides[0], sides[1]
+        pairs[Arm(model, "simulated")] = sides[0], sides[1]
     return pairs
 
 
@@ -61,7 +62,7 @@ def alarms(pairs: Pairs, resamples: int) -> set[str]:
     """Models of which the gate calls a gated metric a regression."""
     rules = margins.read_margins()
     found = judge_arms(pairs, rules, rules.gated, resamples)
-    return {v.model for v in found if v.verdict == REGRESSION}
+    return {v.arm.model for v in found if v.verdict == REGRESSION}
 
 
 def tally(

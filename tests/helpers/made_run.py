@@ -8,13 +8,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark.cohort.roi_table import COLUMNS
 from benchmark.cohort.splits import Split
+from benchmark.columns import (
+    COMPARISON_TABLE,
+    EPOCH_TABLE,
+    METRIC_TABLE,
+    NEAR_DUPLICATE_TABLE,
+    PREDICTION_TABLE,
+    RANK_TABLE,
+    ROI_TABLE,
+    STRATA_TABLE,
+    TIMING_TABLE,
+    TRAINING_TABLE,
+)
 from benchmark.config import Bootstrap, Config
+from benchmark.plugins.contracts import Arm
 from benchmark.report.gallery.build import Gallery, GalleryFigure, GalleryItem
-from benchmark.run import folder
-from benchmark.run.folder import RunFolder
-from benchmark.run.results import Failure, Results
+from benchmark.run.folder import RunFolder, read_run, write_run
+from benchmark.run.results import Extraction, Failure, Fits
 from benchmark.statistics import comparisons, scoring, strata
 
 PIXEL = base64.b64decode(
@@ -25,11 +36,11 @@ HOSTILE = "<script>document.title='owned'</script>&amp;\"'%_\\{}$#^~|`*"
 """What HTML, LaTeX and Markdown would each read as theirs."""
 
 ARMS = {
-    ("prior", "diameter"): None,
-    ("size_only", "diameter"): 1.5,
-    ("logistic", "radiomics"): 2.2,
-    ("paper_cnn", "voxels2d_box"): 1.4,
-    ("logistic", "ratings"): 2.6,
+    Arm("prior", "diameter"): None,
+    Arm("size_only", "diameter"): 1.5,
+    Arm("logistic", "radiomics"): 2.2,
+    Arm("paper_cnn", "voxels2d_box"): 1.4,
+    Arm("logistic", "ratings"): 2.6,
 }
 """Arms and how far the scores of their malignant ROIs lie above the others."""
 
@@ -47,48 +58,51 @@ def make_run(
     splits = [
         Split("kfold", 0, f, tuple(ids[fold != f]), tuple(ids[fold == f])) for f in range(folds)
     ]
-    results = Results()
-    for (model, features), distance in ARMS.items():
+    fits, extracted = Fits(), Extraction({}, [], [])
+    for arm, distance in ARMS.items():
         score = rng.normal(0, 1, n) + (distance or 0) * y_true
         for split in splits:
             tested = np.isin(ids, split.test)
             probability = 1 / (1 + np.exp(-(score - (distance or 0) / 2)))
-            place = {"model": model, "features": features, "repeat": 0, "fold": split.fold}
-            results.predictions += [
+            place = {**arm.columns, "repeat": 0, "fold": split.fold}
+            fits.predictions.extend([
                 {
-                    **place, "scheme": "kfold", "roi_id": ids[i], "patient_id": patients[i],
+                    **place, "supervision": arm.supervision, "scheme": "kfold",
+                    "roi_id": ids[i], "patient_id": patients[i],
                     "y_true": int(y_true[i]), "threshold": 0.45,
                     "y_prob": 0.5 if distance is None else float(probability[i]),
                 }
                 for i in np.flatnonzero(tested)
-            ]  # fmt: skip
+            ])  # fmt: skip
             for stage, seconds in (("fit", 2.0), ("predict", 0.02)):
-                results.timings.append(
+                fits.timings.append(
                     {**place, "stage": stage, "seconds": seconds, "n_rois": int(tested.sum()),
                      "n_cached": 0, "device": "cpu"}
                 )  # fmt: skip
-            results.training.append({**place, "auc": 0.9, "n_rois": len(split.train)})
-            if model == "paper_cnn":
-                results.history += [
+            fits.training.append({**place, "auc": 0.9, "n_rois": len(split.train)})
+            if arm.model == "paper_cnn":
+                fits.epochs.extend(
+                    [
                     {**place, "epoch": float(e), "accuracy": 0.6 + e / 20, "loss": 1 / e,
                      "val_accuracy": 0.6, "val_loss": 1.0}
                     for e in (1, 2, 3)
-                ]  # fmt: skip
-    results.timings.append(
-        {"model": "", "features": "radiomics", "stage": "extract", "repeat": -1, "fold": -1,
-         "seconds": 9.0, "n_rois": n, "n_cached": 0, "device": "cpu"}
+                ]
+                )  # fmt: skip
+    extracted.timings.append(
+        {"arm": "", "model": "", "features": "radiomics", "stage": "extract", "repeat": -1,
+         "fold": -1, "seconds": 9.0, "n_rois": n, "n_cached": 0, "device": "cpu"}
     )  # fmt: skip
-    results.failures.append(
+    failures = [
         Failure("failed", "extract", f"ValueError: {ids[3]} of {patients[3]}: mask is empty",
                 features="radiomics", roi_id=ids[3])
-    )  # fmt: skip
-    config = Config(dataset=f"somewhere/made{mark}", arms=tuple(map(":".join, ARMS)),
+    ]  # fmt: skip
+    config = Config(dataset=f"somewhere/made{mark}", arms=tuple(map(str, ARMS)),
                     bootstrap=Bootstrap(samples=100))  # fmt: skip
-    predictions = folder.prediction_table(results)
+    predictions = fits.prediction_table
     rois = pd.DataFrame(
         zip(ids, patients, y_true, rng.uniform(4, 25, n), [1.25] * n, 1.5 + 3 * y_true,
             rng.integers(0, 3, n).astype(float), [4.5] * n, strict=True),
-        columns=COLUMNS,
+        columns=ROI_TABLE.columns,
     )  # fmt: skip
     environment = {
         "started": "2026-01-01T00:00:00+00:00", "wall_s": 12.3, "jobs": 1,
@@ -105,21 +119,24 @@ def make_run(
         "platform": "Linux", "processor": "one", "cores": 2, "revision": "abc1234",
         "command": ["python", "-m", "benchmark", "run", "--dataset", f"/home/{ids[0]}/made{mark}"],
     }  # fmt: skip
-    tables = {
-        "metrics": scoring.score(predictions, config.bootstrap, 0),
-        "comparisons": comparisons.compare(predictions, config.bootstrap, 0, splits),
-        "ranks": comparisons.rank_stability(predictions, config.bootstrap, 0),
-        "rois": rois,
-        "near_duplicates": pd.DataFrame(
-            {"roi_a": ids[:2], "roi_b": ids[4:6], "similarity": [1.0, 0.99]}
+    tables = [
+        (PREDICTION_TABLE, predictions),
+        (TIMING_TABLE, TIMING_TABLE.frame([*extracted.timings, *fits.timings])),
+        (TRAINING_TABLE, TRAINING_TABLE.frame(fits.training)),
+        (EPOCH_TABLE, EPOCH_TABLE.frame(fits.epochs)),
+        (METRIC_TABLE, scoring.score(predictions, config.bootstrap, 0)),
+        (COMPARISON_TABLE, comparisons.compare(predictions, config.bootstrap, 0, splits)),
+        (RANK_TABLE, comparisons.rank_stability(predictions, config.bootstrap, 0)),
+        (ROI_TABLE, rois),
+        (
+            NEAR_DUPLICATE_TABLE,
+            pd.DataFrame({"roi_a": ids[:2], "roi_b": ids[4:6], "similarity": [1.0, 0.99]}),
         ),
-        "strata": strata.stratify(predictions, rois, config.bootstrap, 0),
-    }
+        (STRATA_TABLE, strata.stratify(predictions, rois, config.bootstrap, 0)),
+    ]
     path.mkdir(parents=True)
-    folder.write_run(
-        path, config, environment, splits, results, {"predictions": predictions}, tables
-    )
-    return folder.read_run(path)
+    write_run(path, config, environment, splits, failures, {}, tables)
+    return read_run(path)
 
 
 def gallery(run: RunFolder) -> Gallery:

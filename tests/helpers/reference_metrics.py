@@ -10,6 +10,7 @@ from scipy.special import expit
 from sklearn import metrics as sk
 from sklearn.linear_model import LogisticRegression
 
+from benchmark.columns import PREDICTION_TABLE
 from benchmark.statistics.calibration import logits
 from benchmark.statistics.cases import Floats
 
@@ -32,7 +33,7 @@ def simulated_predictions(
                 "y_true": y.astype(int), "y_prob": expit(1.5 * score_ - 1), "threshold": 0.5,
             })
         )  # fmt: skip
-    return pd.concat(tables, ignore_index=True)
+    return PREDICTION_TABLE.completed(pd.concat(tables, ignore_index=True))
 
 
 def discrimination(

@@ -9,7 +9,9 @@ import pandas as pd
 
 from benchmark.cohort.near_duplicates import Pair
 from benchmark.cohort.splits import Split
+from benchmark.columns import PREDICTION_TABLE, TRAINING_TABLE
 from benchmark.config import Bootstrap
+from benchmark.plugins.contracts import Arm
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.comparisons import compare
 from benchmark.statistics.scoring import score
@@ -31,7 +33,7 @@ def run(
 ) -> RunFolder:
     """A run of one split, one ROI a patient, every arm fed by ``f``."""
     ids = [f"r{i:04}" for i in range(len(y_true))]
-    predictions = pd.concat(
+    predictions = PREDICTION_TABLE.completed(pd.concat(
         pd.DataFrame(
             {
                 "roi_id": ids, "patient_id": ids, "model": model, "features": "f",
@@ -40,25 +42,20 @@ def run(
             }
         )
         for model, y_prob in arms.items()
-    )  # fmt: skip
+    ))  # fmt: skip
     training = [
-        {"model": model, "features": "f", "repeat": 0, "fold": 0, "auc": auc, "n_rois": 1}
+        {**Arm(model, "f").columns, "repeat": 0, "fold": 0, "auc": auc, "n_rois": 1}
         for model, auc in (trained or {}).items()
     ]
-    return RunFolder(
-        path=Path(),
-        config={},
-        environment={},
+    return RunFolder(Path()).replaced(
         splits=(Split("holdout", 0, 0, ("other",), tuple(ids)),),
         predictions=predictions,
         metrics=score(predictions, BOOTSTRAP, 0),
         comparisons=compare(predictions, BOOTSTRAP, 0),
-        timings=pd.DataFrame(),
-        training=pd.DataFrame(training, columns=["model", "features", "repeat", "fold", "auc"]),
+        training=TRAINING_TABLE.completed(TRAINING_TABLE.frame(training)),
         rois=pd.DataFrame(
             {"roi_id": [*ids, "other"], "patient_id": [*ids, ids[0] if leaky else "p"]}
         ),
-        strata=pd.DataFrame(),
         near_duplicates=pairs,
         failures=(),
     )

@@ -51,20 +51,20 @@ def test_answers_follow_the_run(reported: RunFolder) -> None:
 
     assert answer(reported, 20)[1].startswith("Patient: no patient's ROIs")
     patients = reported.rois.assign(patient_id="one")
-    assert answer(replace(reported, rois=patients), 20)[1].startswith("ROI: 160 of 160")
+    assert answer(reported.replaced(rois=patients), 20)[1].startswith("ROI: 160 of 160")
     environment = reported.environment
     dataset = environment["dataset"] | {"patients_known": False}
-    unknown = replace(reported, environment=environment | {"dataset": dataset})
+    unknown = reported.replaced(environment=environment | {"dataset": dataset})
     assert answer(unknown, 20)[1].startswith("ROI: the dataset names no patients")
     assert "training patients only" not in answer(unknown, 20)[1]
     assert "size" in answer(reported, 39)[1]
-    assert answer(replace(reported, strata=reported.strata[:0]), 39)[0] == OPEN
+    assert answer(reported.replaced(strata=reported.strata[:0]), 39)[0] == OPEN
     assert answer(reported, 33)[1].startswith("No: nothing from another source")
     external = [replace(split, scheme="external") for split in reported.splits]
-    assert answer(replace(reported, splits=tuple(external)), 33)[1].startswith("Yes.")
+    assert answer(reported.replaced(splits=tuple(external)), 33)[1].startswith("Yes.")
     unrated = reported.rois.assign(malignancy_range=float("nan"))
     assert answer(reported, 18)[0] == "partly"
-    assert answer(replace(reported, rois=unrated), 18)[0] == OPEN
+    assert answer(reported.replaced(rois=unrated), 18)[0] == OPEN
 
 
 def test_a_card_a_model(reported: RunFolder) -> None:

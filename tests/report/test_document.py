@@ -30,7 +30,8 @@ TABLE = Table(
     "Title with 50 % & more_",
     ("model", "features", "n", "AUC"),
     [("a_b", "x|y", "7", "0.500 [0.400, 0.600]")],
-    [SYNTHETIC, "A note with <tags>, $money$ and 100 %."],
+    ["A note with <tags>, $money$ and 100 %."],
+    synthetic=True,
 )
 
 
@@ -109,8 +110,8 @@ def test_every_table_is_in_every_format(reported: RunFolder) -> None:
 
 def test_every_title_of_synthetic_intensities_says_so(reported: RunFolder) -> None:
     for table in report_tables(reported):
-        assert table.title.endswith("[SYNTHETIC INTENSITIES]")
-        assert table.notes[0] == SYNTHETIC
+        assert table.heading.endswith("[SYNTHETIC INTENSITIES]")
+        assert table.remarks[0] == SYNTHETIC
 
 
 @pytest.mark.parametrize("document", ["report", "checklists", "model_cards"])

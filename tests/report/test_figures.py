@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
+from benchmark.columns import MULTIVERSE_TABLE
+from benchmark.plugins.contracts import Arm
 from benchmark.report.figures.canvas import Drawing, plotted_arms
 from benchmark.report.figures.cost import seconds_per
 from benchmark.report.figures.draw import draw
 from benchmark.report.figures.multiverse import multiverse_figure
 from benchmark.report.tables.main import lift_over_size
 from benchmark.run.folder import RunFolder
-from benchmark.run.multiverse import COLUMNS, TRAINED
+from benchmark.run.multiverse import TRAINED
 
 NAMES = [
     "forest", "roc", "precision_recall", "calibration", "decision", "confusion", "score_by_size",
@@ -68,7 +68,7 @@ def test_the_forest_has_the_intervals(reported: RunFolder, drawings: dict[str, D
     row = reported.metrics[
         (reported.metrics.metric == "auc") & (reported.metrics.features == "radiomics")
     ].iloc[0]
-    lift = lift_over_size(reported.comparisons, "logistic", "radiomics")
+    lift = lift_over_size(reported.comparisons, Arm("logistic", "radiomics"))
     assert lift is not None
     for axis, ends in ((left, (row.ci_low, row.ci_high)), (right, (lift.low, lift.high))):
         bars = [s for c in axis.collections if hasattr(c, "get_segments") for s in c.get_segments()]
@@ -99,13 +99,13 @@ def test_multiverse(reported: RunFolder) -> None:
     arms = plotted_arms(reported)
     rows = [
         (universe, TRAINED, rule, 3, "drop", "kfold", "patient", universe == 1, 160, 80, 80,
-         arm.model, arm.features, 0.8 + 0.01 * n + 0.05 * universe, 0.7, 0.9, 0, -0.1, 0.1,
+         *arm.arm.columns.values(), 0.8 + 0.01 * n + 0.05 * universe, 0.7, 0.9, 0, -0.1, 0.1,
          float(len(arms) - n))
         for universe, rule in enumerate(("mean", "median"))
         for n, arm in enumerate(arms)
     ]  # fmt: skip
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    drawing = multiverse_figure(replace(reported, multiverse=table), arms)
+    table = MULTIVERSE_TABLE.frame(rows)
+    drawing = multiverse_figure(reported.replaced(multiverse=table), arms)
     assert drawing is not None
     assert f"Ranked first: {arms[-1].label} in 2" in drawing.alt
     top, ranks, choices = drawing.figure.axes

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.columns import PREDICTION_TABLE
 from benchmark.plugins.contracts import Arm
 from benchmark.report.gallery import drawings, picks
 from benchmark.report.gallery.build import CLAIMS
@@ -34,7 +35,7 @@ def predictions(scores: dict[str, tuple[int, float, float]]) -> pd.DataFrame:
                     "repeat": 0, "fold": number % 2, "y_true": label, "y_prob": score,
                 }
             )  # fmt: skip
-    return pd.DataFrame(rows)
+    return PREDICTION_TABLE.completed(pd.DataFrame(rows))
 
 
 SCORES = {

@@ -150,7 +150,7 @@ def test_sorting_by_keyboard(opened: Opened, reported: RunFolder) -> None:
         header.get_by_role("button").focus()
         opened.page.keyboard.press("Enter")
         assert header.get_attribute("aria-sort") == order
-        cells = table.locator("tbody td:nth-child(7)").all_inner_texts()
+        cells = table.locator("tbody td:nth-child(8)").all_inner_texts()
         assert [float(cell.split()[0]) for cell in cells] == expected
     # A dash is no number and stays last either way; size_only has no difference to itself.
     lift = table.locator("thead th", has_text="AUC - size").get_by_role("button")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from benchmark.report.wording.summary import summary
@@ -25,7 +23,7 @@ def told(**p_holm: float) -> tuple[str, RunFolder]:
     environment = {
         "dataset": {"name": "made", "intensities": "acquired"}, "protocol": protocol,
     }  # fmt: skip
-    made = replace(made, comparisons=comparisons, environment=environment)
+    made = made.replaced(comparisons=comparisons, environment=environment)
     return "\n".join(summary(made)), made
 
 

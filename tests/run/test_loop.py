@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from benchmark.cohort.labels import Cohort, LabelRule, assemble
 from benchmark.cohort.splits import Split, SplitRule, make_splits
 from benchmark.plugins.contracts import Arm
 from benchmark.roi import Roi, RoiDataset, RoiRecord, UnavailableError
-from benchmark.run.cache import Memory
+from benchmark.run.cache import RunCache
 from benchmark.run.extraction import extract
 from benchmark.run.loop import Bench, fit_and_test
-from benchmark.run.results import Results
+from benchmark.run.results import Fits
 from benchmark.runtime.store import Store
 from benchmark.runtime.workers import LocalWorkers
 
@@ -59,18 +60,20 @@ def size(roi: Roi) -> dict[str, float]:
     return {"n": float(roi.mask.sum())}
 
 
-def run(arms: list[Arm], extractors: dict[str, Any], build: Any = None, **kwargs: Any) -> Results:
+def run(arms: list[Arm], extractors: dict[str, Any], build: Any = None, **kwargs: Any) -> Fits:
     dataset, cohort, splits = make()
-    results = Results()
     workers, progress = LocalWorkers(kwargs.get("jobs", 1)), kwargs.get("progress", Silent())
-    tables = extract(
-        dataset, cohort.records, arms, extractors,
-        workers=workers, progress=progress, results=results,
-    )  # fmt: skip
+    extracted = extract(
+        dataset, cohort.records, arms, extractors, workers=workers, progress=progress
+    )
     threshold = kwargs.get("threshold", "train")
     bench = Bench(build or (lambda _, s: BySize(s)), 0, threshold, workers, progress)
-    fit_and_test(tables, cohort, splits, arms, bench, results)
-    return results
+    fits = fit_and_test(extracted.tables, cohort, splits, arms, bench)
+    return replace(
+        fits,
+        timings=[*extracted.timings, *fits.timings],
+        failures=[*extracted.failures, *fits.failures],
+    )
 
 
 ARM = Arm("by_size", "size")
@@ -209,7 +212,7 @@ def test_epochs_are_reported_and_kept() -> None:
 
     results = run([ARM], {"size": size}, lambda _, s: Slow(s), progress=Log())
     assert done == [0, 0.5, 1, 1, 1.5, 2, 2, 2.5, 3]
-    assert [h["fold"] for h in results.history] == [0, 1, 2]
+    assert [h["fold"] for h in results.epochs] == [0, 1, 2]
 
 
 def together(models: list[Any], data: list[tuple[np.ndarray, ...]]) -> None:
@@ -220,10 +223,10 @@ def together(models: list[Any], data: list[tuple[np.ndarray, ...]]) -> None:
 
 def test_arms_that_can_are_fitted_together() -> None:
     dataset, cohort, splits = make()
-    workers, results = LocalWorkers(1), Results()
+    workers = LocalWorkers(1)
     other = Arm("other", "size")
-    shared = {"workers": workers, "progress": Silent(), "results": results}
-    tables = extract(dataset, cohort.records, [ARM], {"size": size}, **shared)
+    shared = {"workers": workers, "progress": Silent()}
+    tables = extract(dataset, cohort.records, [ARM], {"size": size}, **shared).tables
     built: list[BySize] = []
 
     def build(arm: Arm, seed: int) -> BySize:
@@ -234,11 +237,11 @@ def test_arms_that_can_are_fitted_together() -> None:
         build, 0, "train", workers, Silent(),
         together=lambda arm: together if arm == ARM else None,
     )  # fmt: skip
-    fit_and_test(tables, cohort, splits, [ARM, other], bench, results)
+    results = fit_and_test(tables, cohort, splits, [ARM, other], bench)
     assert [getattr(model, "was_together", 0) for model in built] == [3, 3, 3, 0, 0, 0]
     alone = run([ARM, other], {"size": size})
     assert results.predictions == alone.predictions
-    assert [t["stage"] for t in results.timings] == [t["stage"] for t in alone.timings]
+    assert [t["stage"] for t in results.timings] == [t["stage"] for t in alone.timings[1:]]
 
 
 class FailsAlone(BySize):
@@ -252,14 +255,14 @@ class FailsAlone(BySize):
 
 def test_fits_that_fail_together_fail_or_succeed_alone() -> None:
     dataset, cohort, splits = make()
-    workers, results = LocalWorkers(1), Results()
-    shared = {"workers": workers, "progress": Silent(), "results": results}
-    tables = extract(dataset, cohort.records, [ARM], {"size": size}, **shared)
+    workers = LocalWorkers(1)
+    shared = {"workers": workers, "progress": Silent()}
+    tables = extract(dataset, cohort.records, [ARM], {"size": size}, **shared).tables
     bench = Bench(
         lambda _, s: FailsAlone(s), 0, "train", workers, Silent(), together=lambda _: together
     )
     with pytest.warns(RuntimeWarning, match="is fitted one by one: ValueError: p0 is not there"):
-        fit_and_test(tables, cohort, splits, [ARM], bench, results)
+        results = fit_and_test(tables, cohort, splits, [ARM], bench)
     (failure,) = results.failures
     assert (failure.stage, failure.reason) == ("fit", "ValueError: p0 is not there")
     alone = run([ARM], {"size": size}, lambda _, s: FailsAlone(s))
@@ -276,16 +279,16 @@ def test_an_arm_that_is_fitted_together_is_recalled_as_a_whole(tmp_path: Path) -
         companies.append(len(models))
         together(models, data)
 
-    def go(splits: list[Split]) -> Memory:
-        workers, results = LocalWorkers(1), Results()
+    def go(splits: list[Split]) -> RunCache:
+        workers = LocalWorkers(1)
         # Keys name the file of a model and of a feature set: any that exist.
         arm = Arm("prior", "diameter")
         contents = {record.roi_id: record.roi_id for record in cohort.records}
-        memory = Memory(store, contents, {})
+        memory = RunCache(store, contents, {})
         tables = extract(
             dataset, cohort.records, [arm], {"diameter": size},
-            workers=workers, progress=Silent(), results=results, memory=memory,
-        )  # fmt: skip
+            workers=workers, progress=Silent(), cache=memory,
+        ).tables  # fmt: skip
         bench = Bench(
             lambda _, s: BySize(s),
             0,
@@ -295,7 +298,7 @@ def test_an_arm_that_is_fitted_together_is_recalled_as_a_whole(tmp_path: Path) -
             memory,
             together=lambda _: counted,
         )
-        fit_and_test(tables, cohort, splits, [arm], bench, results)
+        fit_and_test(tables, cohort, splits, [arm], bench)
         return memory
 
     go(splits[:2])

@@ -12,12 +12,13 @@ import pytest
 
 from benchmark.cohort.labels import LabelRule
 from benchmark.cohort.splits import SplitRule
+from benchmark.columns import MULTIVERSE_TABLE
 from benchmark.config import Bootstrap, Config, Multiverse
 from benchmark.plugins.contracts import Arm
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.run import folder, multiverse
 from benchmark.run.loop import Bench, fit_and_test
-from benchmark.run.results import FeatureTable, Results
+from benchmark.run.results import FeatureTable
 from benchmark.runtime.workers import LocalWorkers
 from benchmark.statistics import scoring
 from tests.helpers.command_line import invoke, refused
@@ -88,9 +89,8 @@ def explore(
         {r.roi_id: i for i, r in enumerate(everything)},
         np.array([[(means[r.roi_id] - 1) / 10 + noise[r.roi_id]] for r in everything]),
     )
-    run = Results()
     bench = Bench(lambda arm, seed: Counting(), config.seed, "train", LocalWorkers(1), Silent())
-    fit_and_test({"size": table}, own.cohort, own.splits, ARMS, bench, run)
+    run = fit_and_test({"size": table}, own.cohort, own.splits, ARMS, bench)
     Counting.fits.clear()
     scores, predictions, failures = multiverse.explore(
         every, run, {"size": table}, ARMS, bench, config
@@ -198,7 +198,7 @@ def test_from_the_command_line(
     run = folder.read_run(out)
     assert run.multiverse is not None
     table = run.multiverse
-    assert list(table.columns) == [*multiverse.COLUMNS, "intensities"]
+    assert list(table.columns) == [*MULTIVERSE_TABLE.columns, "intensities"]
     assert set(table.indeterminate) == {"drop", "benign", "malignant"}
     report = (out / "report.md").read_text()
     assert "Multiverse: mean AUC by choice" in report

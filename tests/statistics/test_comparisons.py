@@ -9,8 +9,8 @@ from scipy import stats
 from scipy.special import expit
 
 from benchmark.cohort.splits import Split
+from benchmark.columns import COMPARISON_TABLE, PREDICTION_TABLE, RANK_TABLE
 from benchmark.config import Bootstrap
-from benchmark.statistics import comparisons
 from benchmark.statistics.cases import Cases, cases
 from benchmark.statistics.comparisons import (
     auc_components,
@@ -50,7 +50,7 @@ def predictions(
                 "threshold": 0.5,
             })
         )  # fmt: skip
-    return pd.concat(tables, ignore_index=True)
+    return PREDICTION_TABLE.completed(pd.concat(tables, ignore_index=True))
 
 
 def pair(**settings: int) -> tuple[Cases, Cases]:
@@ -191,7 +191,7 @@ def test_repeats_of_a_roi_are_one_case() -> None:
 
 def test_every_pair_by_every_test() -> None:
     table = compare(predictions(), FEW, 0)
-    assert list(table.columns) == comparisons.COLUMNS
+    assert list(table.columns) == COMPARISON_TABLE.columns
     pairs = list(dict.fromkeys(zip(table.model_a, table.model_b, strict=True)))
     # Lift over size: the baseline comes second, though it is first in the predictions.
     assert pairs == [("forest", "cnn"), ("forest", "size_only"), ("cnn", "size_only")]
@@ -217,11 +217,11 @@ def test_differences_are_those_of_the_metrics() -> None:
 def test_bootstrap_of_the_difference_is_paired() -> None:
     """Nearly the same predictions differ by nearly nothing, however uncertain each is."""
     table = predictions(("a",))
-    near = table.assign(model="near", y_prob=(table.y_prob + 1e-3).clip(0, 1))
+    near = table.assign(model="near", arm="near:f", y_prob=(table.y_prob + 1e-3).clip(0, 1))
     found = compare(pd.concat([table, near]), FEW, 0).set_index(["metric", "test"])
     ends = found.loc[("brier", "patient bootstrap"), ["ci_low", "ci_high"]]
     assert ends.ci_high - ends.ci_low < 1e-3
-    same = compare(pd.concat([table, table.assign(model="same")]), FEW, 0)
+    same = compare(pd.concat([table, table.assign(model="same", arm="same:f")]), FEW, 0)
     assert (same.p[same.test != "patient bootstrap"] == 1).all()
     assert (same.p[same.metric == "auc"] == 1).all()
 
@@ -308,7 +308,7 @@ def test_the_order_of_rows_is_irrelevant() -> None:
 def test_arms_without_a_partner() -> None:
     table = predictions(("a", "b"))
     assert compare(table[table.model == "a"], FEW, 0).empty
-    assert list(compare(table[:0], FEW, 0).columns) == comparisons.COLUMNS
+    assert list(compare(table[:0], FEW, 0).columns) == COMPARISON_TABLE.columns
     assert rank_stability(table[:0], FEW, 0).empty
     apart = table[(table.model == "a") == (table.roi_id < "r5")]
     assert compare(apart, FEW, 0).empty
@@ -332,7 +332,7 @@ def test_one_class_has_differences_but_no_auc() -> None:
 def test_ranks() -> None:
     arms = predictions(("size_only", "a", "b", "c"), n_rois=500, n_patients=200)
     table = rank_stability(arms, Bootstrap(500), 0)
-    assert list(table.columns) == comparisons.RANK_COLUMNS
+    assert list(table.columns) == RANK_TABLE.columns
     shares = table.pivot_table(index="model", columns="rank", values="probability")
     np.testing.assert_allclose(shares.sum(axis=0), 1)
     np.testing.assert_allclose(shares.sum(axis=1), 1)
@@ -343,7 +343,7 @@ def test_ranks() -> None:
 
 def test_tied_arms_share_their_ranks() -> None:
     table = predictions(("weak", "good"))
-    twin = table[table.model == "good"].assign(model="twin")
+    twin = table[table.model == "good"].assign(model="twin", arm="twin:f")
     worse = table[table.model == "weak"].assign(y_prob=lambda t: 0.5 - t.y_true / 4)
     shares = rank_stability(pd.concat([worse, table[table.model == "good"], twin]), FEW, 0)
     by_rank = shares.pivot_table(index="model", columns="rank", values="probability")
@@ -353,7 +353,7 @@ def test_tied_arms_share_their_ranks() -> None:
 
 def test_ranks_by_a_metric_that_is_better_low() -> None:
     table = predictions(("a",))
-    worse = table.assign(model="worse", y_prob=1 - table.y_prob)
+    worse = table.assign(model="worse", arm="worse:f", y_prob=1 - table.y_prob)
     shares = rank_stability(pd.concat([worse, table]), FEW, 0, "brier")
     first = shares[shares["rank"] == 1].set_index("model").probability
     assert first["a"] == 1

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from benchmark.cohort.splits import Split
+from benchmark.columns import METRIC_TABLE, SPLIT_METRIC_TABLE
 from benchmark.config import Bootstrap
 from benchmark.runtime.paths import RESULTS
 from benchmark.runtime.seeds import derive_seed
@@ -32,7 +33,7 @@ def one_roi_a_patient() -> pd.DataFrame:
 
 def test_every_metric_of_every_arm_is_stored() -> None:
     table = score(predictions(), FEW, 0)
-    assert list(table.columns) == scoring.COLUMNS
+    assert list(table.columns) == METRIC_TABLE.columns
     for _, arm in table.groupby(["model", "features"]):
         assert list(arm.metric) == list(METRICS)
     assert set(table.n_rois) == {90}
@@ -73,11 +74,11 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_arms_share_their_resamples() -> None:
     table = predictions(1)
-    twin = pd.concat([table, table.assign(model="twin").sample(frac=1, random_state=0)])
+    twin = pd.concat([table, table.assign(model="twin", arm="twin").sample(frac=1, random_state=0)])
     first, second = (arm for _, arm in score(twin, FEW, 0).groupby("model"))
     pd.testing.assert_frame_equal(
-        first.drop(columns="model").reset_index(drop=True),
-        second.drop(columns="model").reset_index(drop=True),
+        first.drop(columns=["arm", "model", "features"]).reset_index(drop=True),
+        second.drop(columns=["arm", "model", "features"]).reset_index(drop=True),
         rtol=1e-8,  # rows in another order: sums, and where the calibration fits start
     )
 
@@ -133,7 +134,7 @@ def test_means_over_splits() -> None:
         for f in range(4)
     ]
     found = score_splits(table, splits).set_index("metric")
-    assert list(found.columns) == [c for c in scoring.SPLIT_COLUMNS if c != "metric"]
+    assert list(found.columns) == [c for c in SPLIT_METRIC_TABLE.columns if c != "metric"]
     each = [score(table[table.fold == f], Bootstrap(100), 0).set_index("metric") for f in range(4)]
     for name in METRICS:
         values = np.array([part.loc[name, "value"] for part in each])

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmark.cohort import roi_table
 from benchmark.cohort.labels import LabelRule, assemble
+from benchmark.columns import PREDICTION_TABLE, ROI_TABLE
 from benchmark.config import Bootstrap
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.statistics.strata import (
@@ -42,14 +43,14 @@ def predictions(y_true: np.ndarray, **scores: np.ndarray) -> pd.DataFrame:
         )
         for model, y_prob in scores.items()
     ]  # fmt: skip
-    return pd.concat(frames, ignore_index=True)
+    return PREDICTION_TABLE.completed(pd.concat(frames, ignore_index=True))
 
 
 def rois(y_true: np.ndarray, **columns: np.ndarray) -> pd.DataFrame:
     frame = pd.DataFrame(
         {"roi_id": [f"r{i:03}" for i in range(len(y_true))], "y_true": y_true, **columns}
     )
-    return frame.reindex(columns=roi_table.COLUMNS)
+    return frame.reindex(columns=ROI_TABLE.columns)
 
 
 @pytest.fixture(scope="module")

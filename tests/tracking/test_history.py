@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,19 +45,20 @@ def test_every_run_appends_a_row_a_model(run: RunFolder) -> None:
 
 def test_a_run_in_which_nothing_finished_adds_nothing(run: RunFolder, tmp_path: Path) -> None:
     path = tmp_path / "history.parquet"
-    history.append(path, replace(run, metrics=run.metrics[:0]))
+    history.append(path, run.replaced(metrics=run.metrics[:0]))
     assert not path.exists()
     history.append(path, run)
-    history.append(path, replace(run, metrics=run.metrics[:0]))
+    history.append(path, run.replaced(metrics=run.metrics[:0]))
     assert len(history.read(path)) == 2
 
 
 def _append(path: Path, run: RunFolder, number: int) -> None:
-    history.append(path, replace(run, path=run.path.with_name(f"run{number}")))
+    history.append(path, run.replaced(path=run.path.with_name(f"run{number}")))
 
 
 def test_runs_that_end_at_once_lose_nothing(run: RunFolder, tmp_path: Path) -> None:
     path = tmp_path / "history.parquet"
+    history.rows(run)  # reads what the copies cannot
     with ProcessPoolExecutor(4) as pool:
         done = [pool.submit(_append, path, run, number) for number in range(12)]
     for each in done:

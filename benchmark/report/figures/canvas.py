@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from benchmark.columns import by_arm
 from benchmark.config import Bootstrap
-from benchmark.report.tables.table import with_interval
+from benchmark.plugins.contracts import Arm, arms_in
+from benchmark.report.tables.table import marked, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.cases import Cases, Floats, cases
 from benchmark.statistics.comparisons import BASELINE
@@ -49,8 +51,7 @@ class PlottedArm:
 
     Attributes
     ----------
-    label : str
-        ``model:features``.
+    arm : Arm
     cases : Cases
     draws : ndarray, shape (n_samples, n_patients)
         Resamples that bands are made from.
@@ -58,8 +59,7 @@ class PlottedArm:
     colour, marker : str
     """
 
-    model: str
-    features: str
+    arm: Arm
     cases: Cases
     draws: Floats
     metrics: Mapping[str, tuple[float, float, float]]
@@ -68,8 +68,8 @@ class PlottedArm:
 
     @property
     def label(self) -> str:
-        """``model:features``."""
-        return f"{self.model}:{self.features}"
+        """The arm's name."""
+        return self.arm.name
 
     def shown(self, metric: str) -> str:
         """The metric with its interval, rounded."""
@@ -130,19 +130,20 @@ def style() -> Iterator[None]:
 def plotted_arms(run: RunFolder) -> list[PlottedArm]:
     """Every arm whose scores differ within some split, in the order of the main table."""
     bootstrap, seed = Bootstrap(**run.config["bootstrap"]), int(run.config["seed"])
-    metrics: dict[tuple[str, str], dict[str, tuple[float, float, float]]] = {}
+    metrics: dict[str, dict[str, tuple[float, float, float]]] = {}
     for row in run.metrics.to_dict("records"):
         ends = (row["value"], row["ci_low"], row["ci_high"])
-        metrics.setdefault((row["model"], row["features"]), {})[row["metric"]] = ends
+        metrics.setdefault(row["arm"], {})[row["metric"]] = ends
     arms: list[PlottedArm] = []
-    for (model, features), frame in run.predictions.groupby(["model", "features"], sort=False):
+    predicted = by_arm(run.predictions)
+    for arm in arms_in(run.predictions):
+        frame = predicted[arm.name]
         if frame.groupby(["repeat", "fold"]).y_prob.nunique().max() < 2:
             continue
         number, own = len(arms), cases(frame)
         arms.append(
             PlottedArm(
-                str(model), str(features), own, patient_draws(own, bootstrap, seed),
-                metrics[str(model), str(features)],
+                arm, own, patient_draws(own, bootstrap, seed), metrics[arm.name],
                 PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)],
             )
         )  # fmt: skip
@@ -151,7 +152,7 @@ def plotted_arms(run: RunFolder) -> list[PlottedArm]:
 
 def baseline(arms: Sequence[PlottedArm]) -> PlottedArm | None:
     """``size_only``, where the run has it."""
-    return next((arm for arm in arms if arm.model == BASELINE), None)
+    return next((arm for arm in arms if arm.arm.model == BASELINE), None)
 
 
 def new_figure(run: RunFolder, title: str, height: float, below: str = "") -> Any:
@@ -161,7 +162,7 @@ def new_figure(run: RunFolder, title: str, height: float, below: str = "") -> An
 
     figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
     FigureCanvasAgg(figure)
-    heading = f"{title}{' - SYNTHETIC INTENSITIES' if run.synthetic else ''}"
+    heading = marked(title, run.synthetic)
     figure.suptitle(f"{heading}\n{counts(run)}{below}", fontsize=9)
     return figure
 

@@ -58,12 +58,15 @@ def seconds_per(timings: pd.DataFrame, arm: PlottedArm, stage: str, *, each: str
 
     Features are extracted once for all models that are fed by them.
     """
-    rows = timings[(timings.stage == stage) & (timings.features == arm.features)]
-    if stage != "extract":
-        rows = rows[rows.model == arm.model]
+    rows = timings[timings.stage == stage]
+    own = rows.features.isin(arm.arm.feature_sets) if stage == "extract" else rows.arm == arm.label
+    rows = rows[own]
     if rows.empty:
         return math.nan
-    return float(rows.seconds.sum() / (len(rows) if each == "call" else rows.n_rois.sum()))
+    if each == "call":
+        return float(rows.seconds.mean())
+    # An arm of several feature sets needs each of them once a ROI.
+    return float(sum(of.seconds.sum() / of.n_rois.sum() for _, of in rows.groupby("features")))
 
 
 def _logarithmic(axis: Any) -> None:

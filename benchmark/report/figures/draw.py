@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from benchmark.plugins.contracts import arms_in
 from benchmark.report.figures.canvas import Drawing, PlottedArm, plotted_arms, settle, style
 from benchmark.report.figures.confusion import confusion_figure
 from benchmark.report.figures.cost import cost_figure
@@ -44,9 +45,8 @@ def draw(run: RunFolder) -> list[Drawing]:
         made = [drawing for figure in FIGURES if (drawing := figure(run, arms)) is not None]
         for drawing in made:
             settle(drawing)
-    drawn = {(arm.model, arm.features) for arm in arms}
-    every = dict.fromkeys(zip(run.predictions.model, run.predictions.features, strict=True))
-    left_out = ", ".join(":".join(arm) for arm in every if arm not in drawn)
+    drawn = {arm.label for arm in arms}
+    left_out = ", ".join(arm.name for arm in arms_in(run.predictions) if arm.name not in drawn)
     if left_out:
         said = f" Not drawn, as one value for all ROIs of a split: {left_out}."
         made = [replace(drawing, caption=drawing.caption + said) for drawing in made]

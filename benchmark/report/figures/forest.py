@@ -24,7 +24,7 @@ def forest_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
     figure = new_figure(run, "AUC, and AUC less that of size alone", 0.34 * len(arms) + 1.5)
     left, right = figure.subplots(1, 2, sharey=True)
     heights = np.arange(len(arms))[::-1]
-    lifts = [lift_over_size(run.comparisons, arm.model, arm.features) for arm in arms]
+    lifts = [lift_over_size(run.comparisons, arm.arm) for arm in arms]
     for arm, y, lift in zip(arms, heights, lifts, strict=True):
         _line(left, arm, y, *arm.metrics["auc"])
         if lift is not None:

@@ -28,7 +28,7 @@ def multiverse_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | N
         3, 1, sharex=True, height_ratios=[2.2, 1.8, max(0.6, 0.17 * len(choices))]
     )
     for arm in arms:
-        own = table[(table.model == arm.model) & (table.features == arm.features)]
+        own = table[table.arm == arm.label]
         own = own.set_index("universe").reindex(order)
         x = np.arange(len(order))
         style = {"color": arm.colour, "marker": arm.marker, "markersize": 3.5}
@@ -47,9 +47,7 @@ def multiverse_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | N
     middle.invert_yaxis()
     bottom.set_xlabel(f"universe, ordered by the AUC of {_sorted_by(table)}")
     figure.legend(*top.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    firsts = [
-        ":".join(arm) for arm in table.loc[table["rank"] == 1, ["model", "features"]].to_numpy()
-    ]
+    firsts = table.loc[table["rank"] == 1, "arm"].tolist()
     told = "; ".join(f"{arm} in {firsts.count(arm)}" for arm in dict.fromkeys(firsts))
     return Drawing(
         "multiverse", "Multiverse",

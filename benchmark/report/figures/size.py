@@ -31,7 +31,7 @@ def size_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | None:
     )
     told = []
     for axis, arm in zip(panels, arms, strict=True):
-        own = tested[(tested.model == arm.model) & (tested.features == arm.features)]
+        own = tested[tested.arm == arm.label]
         x, p = diameter.loc[own.roi_id].to_numpy(), own.y_prob.to_numpy()
         for label, name, colour, marker in (
             (0, "benign", BENIGN, "o"), (1, "malignant", MALIGNANT, "^"),

@@ -17,13 +17,14 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.columns import EXPLANATION_TABLE, by_arm
 from benchmark.config import load_config
 from benchmark.plugins import registry
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.contracts import arms_in
 from benchmark.report.gallery import drawings
 from benchmark.report.gallery.explanations import SAMPLE, Explanations, explain
 from benchmark.report.gallery.picks import KINDS, RULE, Pick, pick
-from benchmark.report.tables.table import SYNTHETIC, decimal, escape_markdown
+from benchmark.report.tables.table import SYNTHETIC, decimal, escape_markdown, marked
 from benchmark.run.folder import RunFolder
 from benchmark.run.inputs import Material, prepare
 from benchmark.runtime.progress import Progress
@@ -98,7 +99,7 @@ class Gallery:
     figures : list of GalleryFigure
         Mean |SHAP| of each classical arm, the check of the heat maps.
     summary : DataFrame
-        ``explanations.SUMMARY_COLUMNS``, unrounded.
+        ``EXPLANATION_TABLE``, unrounded.
     sanity : dict of str to float
         Mean rank correlation of an arm's heat maps with those of shuffled weights.
     notes : list of str
@@ -159,8 +160,8 @@ def write_gallery(shown: Gallery, run: RunFolder) -> list[Path]:
         "items": items,
     }
     data.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
-    stamped = shown.summary.assign(intensities=run.environment["dataset"]["intensities"])
-    stamped.to_csv(table, index=False)
+    intensities = run.environment["dataset"]["intensities"]
+    EXPLANATION_TABLE.write(shown.summary, table.parent, intensities)
     return [page, data, table]
 
 
@@ -186,17 +187,17 @@ def _item(
     record = next(r for r in material.cohort.records if r.roi_id == chosen.roi_id)
     first = run.predictions[run.predictions["repeat"] == 0]
     rows = first[first.roi_id == chosen.roi_id].to_dict("records")
-    scores = {f"{row['model']}:{row['features']}": float(row["y_prob"]) for row in rows}
+    scores = {str(row["arm"]): float(row["y_prob"]) for row in rows}
     synthetic = record.intensities == "synthetic" or run.synthetic
     pictures: dict[str, Draw] = {
         "nodule": partial(drawings.nodule, material.dataset.read(record), synthetic=synthetic)
     }
     notes = [SYNTHETIC] if synthetic else []
+    features_of = {arm.name: arm.features for arm in arms_in(first)}
     for name, score in scores.items():
-        arm = Arm(*name.split(":"))
-        key, title = (arm, chosen.roi_id), f"{name}, P(malignant) {decimal(score)}"
+        key, title = (name, chosen.roi_id), f"{name}, P(malignant) {decimal(score)}"
         if key in found.heat_maps:
-            caption = f"{title}\n{registry.describe('features', arm.features)}"
+            caption = f"{title}\n{registry.describe('features', features_of[name])}"
             shown = found.heat_maps[key]
             pictures[name] = partial(drawings.heat_map, shown, caption, synthetic=synthetic)
         elif key in found.bars:
@@ -229,16 +230,16 @@ def _call(draw: Draw) -> bytes:
 
 def _figures(run: RunFolder, found: Explanations) -> list[GalleryFigure]:
     figures = []
-    for (model, features), rows in found.summary.groupby(["model", "features"], sort=False):
+    for arm, rows in by_arm(found.summary).items():
         first = rows.iloc[0]
         picture = drawings.summary(
             rows.feature.tolist(),
             rows.mean_abs_shap.tolist(),
-            f"{model}:{features}, over {first.n_rois} tested nodules",
+            f"{arm}, over {first.n_rois} tested nodules",
             str(first.unit),
             synthetic=run.synthetic,
         )
-        name, caption = _slug(f"shap-{model}-{features}"), f"Mean |SHAP value|, {model}:{features}"
+        name, caption = _slug(f"shap-{arm}"), f"Mean |SHAP value|, {arm}"
         figures.append(GalleryFigure(f"{name}.png", caption, picture))
     if found.sanity:
         picture = drawings.sanity(found.sanity, synthetic=run.synthetic)
@@ -258,8 +259,7 @@ def _write_pictures(folder: Path, number: int, item: GalleryItem) -> dict[str, s
 
 
 def _page(shown: Gallery, files: list[dict[str, str]], run: RunFolder) -> str:
-    suffix = " [SYNTHETIC INTENSITIES]" if run.synthetic else ""
-    name = escape_markdown(f"{run.environment['dataset']['name']}{suffix}")
+    name = escape_markdown(marked(run.name, run.synthetic))
     lines = [f"# Gallery: {name}", ""]
     if run.synthetic:
         lines += [f"**{SYNTHETIC}**", ""]

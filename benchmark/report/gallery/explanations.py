@@ -15,13 +15,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.cohort.splits import Split
+from benchmark.columns import EXPLANATION_TABLE
 from benchmark.plugins.builder import extractors
 from benchmark.plugins.contracts import Arm, Model
 from benchmark.run import stored_models
-from benchmark.run.extraction import extract as extract_features
+from benchmark.run.extraction import extract
 from benchmark.run.folder import RunFolder
 from benchmark.run.inputs import Material
-from benchmark.run.results import FeatureTable, Results, describe_error
+from benchmark.run.results import FeatureTable, describe_error
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.seeds import derive_seed
 from benchmark.runtime.workers import LocalWorkers
@@ -37,8 +38,6 @@ DRAWS = 3
 
 HARDLY_CHANGED = 0.5
 """Rank correlation with maps of shuffled weights above which the maps are not to be trusted."""
-
-SUMMARY_COLUMNS = ["model", "features", "feature", "mean_abs_shap", "unit", "n_rois"]
 
 
 @runtime_checkable
@@ -122,11 +121,14 @@ class Sanity:
 
 @dataclass(eq=False)
 class Explanations:
-    """Of the nodules asked for, by arm and ROI id; ``notes`` says what is missing and why."""
+    """Explanations of the nodules asked for, by name of the arm and ROI id.
 
-    heat_maps: dict[tuple[Arm, str], HeatMap] = field(default_factory=dict)
-    bars: dict[tuple[Arm, str], Bars] = field(default_factory=dict)
-    summary: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=SUMMARY_COLUMNS))
+    ``notes`` says what is missing and why.
+    """
+
+    heat_maps: dict[tuple[str, str], HeatMap] = field(default_factory=dict)
+    bars: dict[tuple[str, str], Bars] = field(default_factory=dict)
+    summary: pd.DataFrame = field(default_factory=EXPLANATION_TABLE.frame)
     sanity: list[Sanity] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -151,34 +153,29 @@ def explain(
         found.notes.append("the run kept no models (keep_models), so there are no explanations")
         return found
     splits = [split for split in run.splits if split.repeat == 0]
-    arms = [
-        Arm(str(m), str(f))
-        for m, f in dict.fromkeys(zip(run.metrics.model, run.metrics.features, strict=True))
-    ]
-    by_arm = {arm: _load(run, arm, splits, found) for arm in arms}
-    example = {arm: next(iter(models.values()), None) for arm, models in by_arm.items()}
+    stored = {arm: _load(run, arm, splits, found) for arm in run.arms if len(arm.feature_sets) == 1}
+    example = {arm: next(iter(models.values()), None) for arm, models in stored.items()}
     seeing = [arm for arm, model in example.items() if isinstance(model, ShowsHeat)]
     adding = [arm for arm, model in example.items() if isinstance(model, ShowsContributions)]
     if not roi_ids:
         seeing = []  # the check of heat maps is made on the nodules shown
     sampled = _evenly(sorted(material.cohort.roi_ids.tolist()), SAMPLE)
 
-    results = Results()
-
-    def extract(chosen: Sequence[Arm], ids: Sequence[str]) -> dict[str, FeatureTable]:
+    def features(chosen: Sequence[Arm], ids: Sequence[str]) -> dict[str, FeatureTable]:
         wanted = set(ids)
         records = [r for r in material.cohort.records if r.roi_id in wanted]
-        return extract_features(
+        extracted = extract(
             material.dataset, records, chosen, extractors(chosen),
-            workers=LocalWorkers(jobs), progress=progress, results=results,
+            workers=LocalWorkers(jobs), progress=progress,
         )  # fmt: skip
+        found.notes += [f"{f.features} of '{f.roi_id}': {f.reason}" for f in extracted.failures]
+        return extracted.tables
 
-    images = extract(seeing, roi_ids)
-    columns = extract(adding, [*roi_ids, *sampled])
-    found.notes += [f"{f.features} of '{f.roi_id}': {f.reason}" for f in results.failures]
+    images = features(seeing, roi_ids)
+    columns = features(adding, [*roi_ids, *sampled])
     for number, arm in enumerate([*seeing, *adding]):
         progress.update("Explaining", number, len(seeing) + len(adding))
-        explainer = _Explainer(run, arm, by_arm[arm], splits, found)
+        explainer = _Explainer(run, arm, stored[arm], splits, found)
         try:
             if arm in seeing:
                 explainer.look(images[arm.features], roi_ids)
@@ -226,7 +223,7 @@ class _Explainer:
             model, X = self.models[split.fold], _rows(table, ids)
             self._check_scores(model, X, ids)
             for roi_id, image, heat in zip(ids, X, model.heat_maps(X), strict=True):
-                self.found.heat_maps[self.arm, roi_id] = HeatMap(image, heat)
+                self.found.heat_maps[self.arm.name, roi_id] = HeatMap(image, heat)
             seed = derive_seed(self.run.config["seed"], "shuffled", str(self.arm), split.fold)
             correlations.append(model.randomised_rank_correlation(X, draws=DRAWS, seed=seed))
         joined = np.concatenate(correlations)
@@ -251,19 +248,18 @@ class _Explainer:
                 if roi_id in summed:
                     sizes.append(np.abs(told.values[row]))
                 if roi_id in shown:
-                    self.found.bars[self.arm, roi_id] = Bars(
+                    self.found.bars[self.arm.name, roi_id] = Bars(
                         table.columns, told.values[row], told.base, float(told.output[row]),
                         told.unit,
                     )  # fmt: skip
         if sizes:
             rows = pd.DataFrame({"feature": table.columns, "mean_abs_shap": np.mean(sizes, axis=0)})
-            rows = rows.assign(
-                model=self.arm.model, features=self.arm.features, unit=units.pop(),
-                n_rois=len(sizes),
-            )  # fmt: skip
+            rows = rows.assign(**self.arm.columns, unit=units.pop(), n_rois=len(sizes))
             ranked = rows.sort_values("mean_abs_shap", ascending=False, kind="stable")
             known = [self.found.summary] if len(self.found.summary) else []
-            self.found.summary = pd.concat([*known, ranked[SUMMARY_COLUMNS]], ignore_index=True)
+            self.found.summary = pd.concat(
+                [*known, ranked[EXPLANATION_TABLE.columns]], ignore_index=True
+            )
 
     def _tested(self, split: Split, table: FeatureTable, ids: Sequence[str]) -> list[str]:
         tested = set(split.test)
@@ -272,11 +268,7 @@ class _Explainer:
     def _check_scores(self, model: Model, X: NDArray[Any], ids: Sequence[str]) -> None:
         """Refuse to explain a model that does not give the scores that the run stored."""
         stored = self.run.predictions
-        stored = stored[
-            (stored.model == self.arm.model)
-            & (stored.features == self.arm.features)
-            & (stored["repeat"] == 0)
-        ].set_index("roi_id")
+        stored = stored[(stored.arm == self.arm.name) & (stored["repeat"] == 0)].set_index("roi_id")
         off = np.abs(model.predict_proba(X)[:, 1] - stored.y_prob.loc[list(ids)].to_numpy())
         if not off.max() <= SAME_SCORE:
             raise ValueError(
@@ -286,7 +278,7 @@ class _Explainer:
 
 
 def _rows(table: FeatureTable, ids: Sequence[str]) -> NDArray[Any]:
-    return table.values[[table.rows[roi_id] for roi_id in ids]]
+    return np.asarray(table.values)[[table.rows[roi_id] for roi_id in ids]]
 
 
 def _evenly(ids: Sequence[str], most: int) -> list[str]:

@@ -15,8 +15,8 @@ WINDOW = f"{LUNG_WINDOW_HU[0]:g} to {LUNG_WINDOW_HU[1]:g} HU"
 def shown_slice(roi: Roi) -> int:
     """Index of the slice with the largest mask; of the middle one where there is no mask."""
     if not roi.has_mask:
-        return roi.image.shape[0] // 2
-    return max(range(roi.image.shape[0]), key=lambda z: int(roi.mask[z].sum()))
+        return int(roi.image.shape[0]) // 2
+    return int(roi.mask.sum(axis=(1, 2)).argmax())
 
 
 def draw_slice(axis: Any, roi: Roi, *, colour: str, line_width: float) -> None:

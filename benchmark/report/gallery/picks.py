@@ -66,11 +66,9 @@ def pick(predictions: pd.DataFrame, per_kind: int = PER_KIND) -> list[Pick]:
         In order of ``KINDS``, then malignant before benign.
     """
     first = predictions[predictions["repeat"] == 0]
-    arms = ["model", "features"]
-    distinct = first.groupby([*arms, "fold"]).y_prob.nunique()
-    varying = (distinct > 1).groupby(arms).any()
-    telling = first.merge(varying.rename("telling").reset_index(), on=arms)
-    telling = telling[telling.telling]
+    distinct = first.groupby(["arm", "fold"]).y_prob.nunique()
+    varying = (distinct > 1).groupby("arm").any()
+    telling = first[first.arm.map(varying)]
     by_roi = telling.groupby("roi_id").agg(
         patient_id=("patient_id", "first"),
         label=("y_true", "first"),

@@ -65,7 +65,7 @@ def render(
     style, script = ((_TEMPLATES / name).read_text("utf-8") for name in ("page.css", "page.js"))
     main = sections[0].tables[0]
     page: str = templates.get_template("page.html.j2").render(
-        title=main.title,
+        title=main.heading,
         synthetic=SYNTHETIC if run.synthetic else "",
         warnings=main.warnings,
         summary=[sentence for sentence in summary(run) if sentence != SYNTHETIC],

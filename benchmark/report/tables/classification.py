@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmark.columns import by_arm
+from benchmark.plugins.contracts import arms_in
 from benchmark.report.tables.main import arm_rows
 from benchmark.report.tables.table import Table, decimal, with_interval
 from benchmark.run.folder import RunFolder
@@ -35,15 +37,16 @@ def classification_tables(run: RunFolder) -> list[Table]:
     """Confusion matrices and classification reports of every arm."""
     confusion: list[tuple[str, ...]] = []
     report: list[tuple[str, ...]] = []
-    for (model, features), frame in run.predictions.groupby(["model", "features"], sort=False):
-        arm = cases(frame)
-        counts = confusion_counts(arm)
-        thresholds = np.unique(arm.threshold)
+    predicted = by_arm(run.predictions)
+    for arm in arms_in(run.predictions):
+        own = cases(predicted[arm.name])
+        counts = confusion_counts(own)
+        thresholds = np.unique(own.threshold)
         shown = [decimal(float(ends)) for ends in (thresholds[0], thresholds[-1])]
         confusion.append(
-            (str(model), str(features), *map(str, counts), " to ".join(dict.fromkeys(shown)))
+            (arm.label, arm.features, *map(str, counts), " to ".join(dict.fromkeys(shown)))
         )
-        report += [(str(model), str(features), *row) for row in _per_class(counts)]
+        report += [(arm.label, arm.features, *row) for row in _per_class(counts)]
     return [
         Table(
             "Confusion matrices",
@@ -82,13 +85,14 @@ def paper_table(run: RunFolder) -> Table:
     rows: list[tuple[str, ...]] = [
         ("the paper's CNN", "as published", str(n), *counts, *cells, decimal(PAPER_AUC))
     ]
-    for (model, features), frame in run.predictions.groupby(["model", "features"], sort=False):
-        own = arm_rows(run.metrics, str(model), str(features))
+    predicted = by_arm(run.predictions)
+    for arm in arms_in(run.predictions):
+        own = arm_rows(run.metrics, arm)
         shown = (own[name] for name in _SHOWN)
         rows.append(
             (
-                str(model), str(features), str(own["auc"].n_rois),
-                *map(str, confusion_counts(cases(frame))),
+                arm.label, arm.features, str(own["auc"].n_rois),
+                *map(str, confusion_counts(cases(predicted[arm.name]))),
                 *(with_interval(c.value, c.ci_low, c.ci_high) for c in shown),
             )
         )  # fmt: skip
@@ -138,14 +142,13 @@ def _scores(arm: Cases) -> Scores:
 
 def metrics_table(run: RunFolder) -> Table:
     """Every metric of every arm, those of the main table too."""
-    arms = list(dict.fromkeys(zip(run.metrics.model, run.metrics.features, strict=True)))
-    found = {arm: arm_rows(run.metrics, *arm) for arm in arms}
+    found = {arm.name: arm_rows(run.metrics, arm) for arm in run.arms}
     rows = []
     for name, function in METRICS.items():
         what = (function.__doc__ or "").partition("\n")[0].partition(":")[0].rstrip(".")
-        cells = (found[arm][name] for arm in arms)
+        cells = (rows_of[name] for rows_of in found.values())
         rows.append((name, what, *(with_interval(c.value, c.ci_low, c.ci_high) for c in cells)))
-    return Table("All metrics", ("metric", "what it is", *map(":".join, arms)), rows, [
+    return Table("All metrics", ("metric", "what it is", *found), rows, [
         "95 % intervals as in the main table; metrics.csv has them unrounded. No correction is "
         "made for reading many of them.",
     ])  # fmt: skip

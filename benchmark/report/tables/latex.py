@@ -80,7 +80,7 @@ def _long(table: Table) -> list[str]:
 
 
 def _caption(table: Table) -> str:
-    return rf"\caption{{{escape(table.title)}. {escape(' '.join(table.notes))}}}"
+    return rf"\caption{{{escape(table.heading)}. {escape(' '.join(table.remarks))}}}"
 
 
 def _heading(text: str) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.report.tables.table import SYNTHETIC, Table, duration, sentence, with_interval
+from benchmark.plugins.contracts import Arm
+from benchmark.report.tables.table import Table, duration, sentence, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.comparisons import BASELINE, PATIENT_BOOTSTRAP
 
@@ -29,51 +30,63 @@ def main_table(run: RunFolder) -> Table:
     """Model, features, n, the headline metrics with intervals, and times."""
     dataset, protocol = run.environment["dataset"], run.environment["protocol"]
     rows = []
-    for model, features in dict.fromkeys(zip(run.metrics.model, run.metrics.features, strict=True)):
-        by_name = arm_rows(run.metrics, model, features)
+    for arm in run.arms:
+        by_name = arm_rows(run.metrics, arm)
         cells = [by_name[name] for name in HEADLINE]
         rows.append(
             (
-                model,
-                features,
+                arm.label,
+                arm.features,
+                arm.supervision,
                 str(cells[0].n_rois),
                 *(with_interval(c.value, c.ci_low, c.ci_high) for c in cells),
-                _shown_lift(run, model, features),
-                duration(_total(run.timings, model, features, "fit")),
-                duration(_total(run.timings, model, features, "predict")),
+                _shown_lift(run, arm),
+                duration(_total(run.timings, arm, "fit")),
+                duration(_total(run.timings, arm, "predict")),
             )
         )
     shown = run.metrics[run.metrics.metric.isin(HEADLINE)]
     methods = "; ".join(shown.method.unique()) if len(shown) else "no arm finished"
     notes = [
-        SYNTHETIC if run.synthetic else "",
         f"Dataset {dataset['name']}: {dataset['cohort']}.",
         protocol["label"],
         protocol["split"],
         protocol["threshold"],
         f"Brackets: 95 % interval, {methods}. n: ROIs tested. AUC - size: paired difference to "
         "size_only on the same resamples. Fit and predict: seconds in all, summed over the splits.",
+        _named_note(run),
         _cache_note(run.timings),
         label_note(run),
         _failure_note(run),
     ]
-    suffix = " [SYNTHETIC INTENSITIES]" if run.synthetic else ""
     return Table(
-        title=f"Lung nodule benchmark: {dataset['name']}{suffix}",
+        title=f"Lung nodule benchmark: {dataset['name']}",
         header=(
-            "model", "features", "n", "accuracy", "sensitivity", "specificity", "AUC",
-            "AUC - size", "fit s", "predict s",
+            "model", "features", "supervision", "n", "accuracy", "sensitivity", "specificity",
+            "AUC", "AUC - size", "fit s", "predict s",
         ),
         rows=rows,
         notes=[sentence(note) for note in notes if note],
+        n_names=3,
+        synthetic=run.synthetic,
     )  # fmt: skip
 
 
-def _total(timings: pd.DataFrame, model: str, features: str, stage: str) -> float:
-    chosen = timings[
-        (timings.model == model) & (timings.features == features) & (timings.stage == stage)
-    ]
+def _total(timings: pd.DataFrame, arm: Arm, stage: str) -> float:
+    chosen = timings[(timings.arm == arm.name) & (timings.stage == stage)]
     return float(chosen.seconds.sum()) if len(chosen) else math.nan
+
+
+def _named_note(run: RunFolder) -> str:
+    """What arms with a name of their own are made of."""
+    told = []
+    for entry in run.config["arms"]:
+        if not isinstance(entry, str):
+            settings = ", ".join(f"{key} = {value}" for key, value in entry["settings"].items())
+            told.append(
+                f"{entry['name']} is {entry['model']}{f' with {settings}' * bool(settings)}"
+            )
+    return "; ".join(told)
 
 
 def _cache_note(timings: pd.DataFrame) -> str:
@@ -88,10 +101,10 @@ def _cache_note(timings: pd.DataFrame) -> str:
     )
 
 
-def arm_rows(metrics: pd.DataFrame, model: str, features: str) -> dict[str, Any]:
+def arm_rows(metrics: pd.DataFrame, arm: Arm) -> dict[str, Any]:
     """An arm's rows of ``metrics.csv`` by the metric's name."""
-    arm = metrics[(metrics.model == model) & (metrics.features == features)]
-    return {str(row.metric): row for row in arm.itertuples()}
+    own = metrics[metrics.arm == arm.name]
+    return {str(row.metric): row for row in own.itertuples()}
 
 
 def label_note(run: RunFolder) -> str:
@@ -110,11 +123,10 @@ class Lift:
     p_holm: float
 
 
-def lift_over_size(comparisons: pd.DataFrame, model: str, features: str) -> Lift | None:
+def lift_over_size(comparisons: pd.DataFrame, arm: Arm) -> Lift | None:
     """None for ``size_only`` itself and where there is no such row."""
     row = comparisons[
-        (comparisons.model_a == model)
-        & (comparisons.features_a == features)
+        (comparisons.arm_a == arm.name)
         & (comparisons.model_b == BASELINE)
         & (comparisons.metric == "auc")
         & (comparisons.test == PATIENT_BOOTSTRAP)
@@ -125,8 +137,8 @@ def lift_over_size(comparisons: pd.DataFrame, model: str, features: str) -> Lift
     return Lift(*(float(found[name]) for name in ("difference", "ci_low", "ci_high", "p_holm")))
 
 
-def _shown_lift(run: RunFolder, model: str, features: str) -> str:
-    lift = lift_over_size(run.comparisons, model, features)
+def _shown_lift(run: RunFolder, arm: Arm) -> str:
+    lift = lift_over_size(run.comparisons, arm)
     if lift is None:
         return "-"
     return with_interval(lift.difference, lift.low, lift.high, sign=True)

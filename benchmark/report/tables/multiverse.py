@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchmark.report.tables.table import SYNTHETIC, Table, decimal, with_range
+from benchmark.columns import by_arm
+from benchmark.plugins.contracts import arms_in
+from benchmark.report.tables.table import Table, decimal, with_range
 from benchmark.run.folder import RunFolder
 from benchmark.run.multiverse import RESCORED, TRAINED
 
@@ -27,21 +29,20 @@ def multiverse_tables(run: RunFolder) -> list[Table]:
     if len(rescored):
         own = trained[trained.own]
         tables.append(_by_universe(pd.concat([own, rescored]), "the run's own models, re-scored"))
-    for table in tables:
-        if run.synthetic:
-            table.notes.insert(0, SYNTHETIC)
     return tables
 
 
 def _summary(trained: pd.DataFrame) -> Table:
     rows: list[tuple[str, ...]] = []
-    for (model, features), arm in trained.groupby(["model", "features"], sort=False):
+    universes = by_arm(trained)
+    for named in arms_in(trained):
+        arm = universes[named.name]
         shown = arm.lift_low > 0
         lifted = "-" if arm.lift.isna().all() else f"{int(shown.sum())} of {len(arm)}"
         rows.append(
             (
-                str(model),
-                str(features),
+                named.label,
+                named.features,
                 str(len(arm)),
                 with_range(arm.auc),
                 with_range(arm.lift, sign=True),
@@ -73,10 +74,10 @@ def _by_level(trained: pd.DataFrame) -> Table:
         if len(levels) > 1:
             for level in levels:
                 of_level = trained[trained[factor] == level]
-                means = of_level.groupby(["model", "features"]).auc.mean()
+                means = of_level.groupby("arm").auc.mean()
                 cells = (decimal(means.get(arm, float("nan"))) for arm in arms)
                 rows.append((name, str(level), str(of_level.universe.nunique()), *cells))
-    header = ("factor", "level", "universes", *map(":".join, arms))
+    header = ("factor", "level", "universes", *arms)
     return Table("Multiverse: mean AUC by choice", header, rows, [])
 
 
@@ -84,7 +85,7 @@ def _by_universe(table: pd.DataFrame, models: str) -> Table:
     arms, rows = _arms(table), []
     for number, universe in table.groupby("universe", sort=True):
         first = universe.iloc[0]
-        auc = universe.set_index(["model", "features"]).auc
+        auc = universe.set_index("arm").auc
         rows.append(
             (
                 f"{number}{' (this run)' if first.own else ''}",
@@ -93,9 +94,9 @@ def _by_universe(table: pd.DataFrame, models: str) -> Table:
                 *(decimal(auc.get(arm, float("nan"))) for arm in arms),
             )
         )
-    header = ("universe", *FACTORS.values(), "n tested (malignant)", *map(":".join, arms))
+    header = ("universe", *FACTORS.values(), "n tested (malignant)", *arms)
     return Table(f"Multiverse: AUC by universe, {models}", header, rows, [])
 
 
-def _arms(table: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(dict.fromkeys(zip(table.model.map(str), table.features.map(str), strict=True)))
+def _arms(table: pd.DataFrame) -> list[str]:
+    return list(by_arm(table))

@@ -36,7 +36,7 @@ def auc_pairs(run: RunFolder) -> pd.DataFrame:
 def pairwise_table(run: RunFolder) -> Table:
     """The difference in AUC of every pair of arms, with p values before and after correction."""
     auc = run.comparisons[run.comparisons.metric == "auc"]
-    pair = ["model_a", "features_a", "model_b", "features_b"]
+    pair = ["arm_a", "arm_b"]
     checks = [name for name in _CHECKS if name in set(auc.test)]
     corrected = {
         name: rows.set_index(pair).p_holm for name, rows in auc.groupby("test") if name in checks
@@ -48,8 +48,8 @@ def pairwise_table(run: RunFolder) -> Table:
         shown = {1: "A higher", -1: "B higher", 0: "not shown"}
         rows.append(
             (
-                f"{found['model_a']}:{found['features_a']}",
-                f"{found['model_b']}:{found['features_b']}",
+                found["arm_a"],
+                found["arm_b"],
                 str(found["n_rois"]),
                 with_interval(*ends, sign=True),
                 p_value(found["p"]),

@@ -6,7 +6,8 @@ import math
 
 import pandas as pd
 
-from benchmark.report.tables.table import SYNTHETIC, Table, with_interval
+from benchmark.plugins.contracts import arms_in
+from benchmark.report.tables.table import Table, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.strata import LIFT, MIN_PATIENTS
 
@@ -28,28 +29,23 @@ def strata_tables(run: RunFolder) -> list[Table]:
             str(level): f"n {_range(own.n_rois)}, {_range(own.n_malignant)} malignant"
             for level, own in rows.groupby("level", sort=False)
         }
-        cells = {
-            (row["model"], row["features"], row["level"], row["metric"]): row
-            for row in rows.to_dict("records")
-        }
+        cells = {(row["arm"], row["level"], row["metric"]): row for row in rows.to_dict("records")}
         header = [
             f"{name}, {level} ({counts})"
             for level, counts in levels.items()
             for name in ("AUC", "AUC - size")
         ]
         body = []
-        for model, features in dict.fromkeys(zip(rows.model, rows.features, strict=True)):
+        for arm in arms_in(rows):
             shown = []
             for level in levels:
                 for metric in ("auc", LIFT):
-                    found = cells.get((model, features, level, metric), _NOT_THERE)
+                    found = cells.get((arm.name, level, metric), _NOT_THERE)
                     value, low, high = (found[name] for name in ("value", "ci_low", "ci_high"))
                     shown.append(with_interval(value, low, high, sign=metric == LIFT))
-            body.append((str(model), str(features), *shown))
-        suffix = " [SYNTHETIC INTENSITIES]" if run.synthetic else ""
-        notes = [SYNTHETIC, *_NOTES] if run.synthetic else _NOTES
-        title = f"Strata: {stratum}{suffix}"
-        tables.append(Table(title, ("model", "features", *header), body, list(notes)))
+            body.append((arm.label, arm.features, *shown))
+        columns = ("model", "features", *header)
+        tables.append(Table(f"Strata: {stratum}", columns, body, list(_NOTES)))
     return tables
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+_SUFFIX = " [SYNTHETIC INTENSITIES]"
 SYNTHETIC = (
     "SYNTHETIC INTENSITIES: the voxel values of this dataset are simulated, not CT. "
     "The table shows that the suite works; it says nothing about lung nodules in CT."
@@ -29,12 +30,15 @@ class Table:
     header : tuple of str
     rows : list of tuple of str
     notes : list of str
-        What a reader must know; synthetic intensities come first.
+        What a reader must know.
     warnings : list of str
         Of the method; they stand before everything else.
     widths : tuple of float
-        Of a table of sentences, the columns' shares of the line; empty for figures, whose first
-        two columns are names.
+        Of a table of sentences, the columns' shares of the line; empty for figures.
+    n_names : int
+        Leading columns that are text; the others are figures, set flush right.
+    synthetic : bool
+        Whether the voxels it is about are simulated, which heading and remarks then say.
     """
 
     title: str
@@ -43,11 +47,23 @@ class Table:
     notes: list[str]
     warnings: list[str] = field(default_factory=list)
     widths: tuple[float, ...] = ()
+    n_names: int = 2
+    synthetic: bool = False
 
     @property
-    def n_names(self) -> int:
-        """Leading columns that are text; the others are figures, set flush right."""
-        return len(self.header) if self.widths else 2
+    def heading(self) -> str:
+        """The title as it is shown."""
+        return marked(self.title, self.synthetic)
+
+    @property
+    def remarks(self) -> list[str]:
+        """The notes as they are shown: that intensities are synthetic comes first."""
+        return [SYNTHETIC, *self.notes] if self.synthetic else self.notes
+
+
+def marked(title: str, synthetic: bool) -> str:
+    """A title, which says so where the voxels it is about are simulated."""
+    return title + _SUFFIX if synthetic else title
 
 
 def with_interval(value: float, low: float, high: float, *, sign: bool = False) -> str:
@@ -87,17 +103,18 @@ def duration(seconds: float) -> str:
 
 def as_markdown(table: Table, level: int = 1) -> str:
     """A pipe table under a heading of a level, warnings before it, the notes as a list."""
-    lines = [f"{'#' * level} {escape_markdown(table.title)}", ""]
-    if table.notes and table.notes[0] == SYNTHETIC:
+    lines = [f"{'#' * level} {escape_markdown(table.heading)}", ""]
+    if table.synthetic:
         lines += [f"**{SYNTHETIC}**", ""]
     if table.warnings:
         lines += ["**Method warnings**", ""]
         lines += [*(f"- {escape_markdown(warning)}" for warning in table.warnings), ""]
-    names, figures = table.n_names, len(table.header) - table.n_names
+    names = len(table.header) if table.widths else table.n_names
+    figures = len(table.header) - names
     lines.append(f"| {' | '.join(map(escape_markdown, table.header))} |")
     lines.append(f"|{'|'.join(['---'] * names + ['---:'] * figures)}|")
     lines += [f"| {' | '.join(map(escape_markdown, row))} |" for row in table.rows]
-    notes = [f"- {escape_markdown(n)}" for n in table.notes if n != SYNTHETIC]
+    notes = [f"- {escape_markdown(note)}" for note in table.notes]
     lines += ["", *notes, ""] if notes else [""]
     return "\n".join(lines)
 
@@ -109,7 +126,7 @@ def as_csv(table: Table) -> str:
     writer.writerow(table.header)
     writer.writerows(table.rows)
     warnings = [f"Method warning: {warning}" for warning in table.warnings]
-    out.writelines(f"# {line}\n" for line in (table.title, *table.notes, *warnings))
+    out.writelines(f"# {line}\n" for line in (table.heading, *table.remarks, *warnings))
     return out.getvalue()
 
 

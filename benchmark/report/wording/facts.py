@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.cohort.splits import leaked
+from benchmark.plugins.contracts import Arm
 from benchmark.plugins.registry import describe, names
 from benchmark.report.tables.main import arm_rows, label_note, lift_over_size
 from benchmark.report.tables.table import duration, percent, sentence, with_interval
@@ -25,11 +26,11 @@ def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
     """
     environment, protocol = run.environment, run.environment["protocol"]
     dataset, packages = environment["dataset"], environment["packages"]
-    arms = arm_names(run)
+    arms = run.arms
     rated = run.rois.malignancy_mean.notna().any()
     software = [f"Python {environment['python']}", *(f"{n} {v}" for n, v in packages.items())]
     return {
-        "arms": ", ".join(map(":".join, arms)),
+        "arms": ", ".join(map(str, arms)),
         "dataset": str(dataset["name"]),
         "fingerprint": str(dataset["fingerprint"]),
         "cohort": str(dataset["cohort"]),
@@ -43,15 +44,17 @@ def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
         "metrics": ", ".join(METRICS).replace("_", " "),
         "intervals": "; ".join(run.metrics.method.unique()),
         "features": " ".join(
-            f"{name}: {described('features', name)}" for name in dict.fromkeys(f for _, f in arms)
+            f"{name}: {described('features', name)}"
+            for name in dict.fromkeys(name for arm in arms for name in arm.feature_sets)
         ),
         "models": " ".join(
-            f"{name}: {described('models', name)}" for name in dict.fromkeys(m for m, _ in arms)
+            f"{name}: {described('models', name)}"
+            for name in dict.fromkeys(arm.model for arm in arms)
         ),
         "training": _training(run),
         "training_size": _training_size(run),
         "disjoint": _disjoint(run),
-        "aucs": "; ".join(f"{':'.join(arm)} {_auc(run, arm)}" for arm in arms),
+        "aucs": "; ".join(f"{arm} {_auc(run, arm)}" for arm in arms),
         "failures": _failures(run),
         "slice_thickness": _range(run.rois.slice_thickness_mm, "Slice thickness", "mm"),
         "characteristics": _characteristics(run),
@@ -79,11 +82,6 @@ def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
     }
 
 
-def arm_names(run: RunFolder) -> list[tuple[str, str]]:
-    """Model and feature set of every arm that finished."""
-    return list(dict.fromkeys(zip(run.metrics.model, run.metrics.features, strict=True)))
-
-
 def described(kind: str, name: str) -> str:
     """What ``list`` shows of a plug-in; says so where this checkout lacks it."""
     if name not in names(kind):
@@ -95,22 +93,21 @@ def _has(run: RunFolder, model: str) -> bool:
     return model in set(run.metrics.model)
 
 
-def _auc(run: RunFolder, arm: tuple[str, str]) -> str:
-    row = arm_rows(run.metrics, *arm)["auc"]
+def _auc(run: RunFolder, arm: Arm) -> str:
+    row = arm_rows(run.metrics, arm)["auc"]
     return with_interval(row.value, row.ci_low, row.ci_high)
 
 
 def _beside(run: RunFolder, model: str, what: str) -> str:
-    found = [f"{what} ({':'.join(arm)}): AUC {_auc(run, arm)}." for arm in arm_names(run)
-             if arm[0] == model]  # fmt: skip
-    lifts = (lift_over_size(run.comparisons, *arm) for arm in arm_names(run))
+    found = [f"{what} ({arm}): AUC {_auc(run, arm)}." for arm in run.arms if arm.model == model]
+    lifts = (lift_over_size(run.comparisons, arm) for arm in run.arms)
     n = sum(lift is not None for lift in lifts)
     return f"{' '.join(found)} {n} models are compared with it, paired." if found else ""
 
 
 def _simple_models(run: RunFolder) -> str:
-    simple = [arm for arm in arm_names(run) if arm[0] in ("prior", BASELINE, "logistic")]
-    return "; ".join(f"{':'.join(arm)} AUC {_auc(run, arm)}" for arm in simple)
+    simple = [arm for arm in run.arms if arm.model in ("prior", BASELINE, "logistic")]
+    return "; ".join(f"{arm} AUC {_auc(run, arm)}" for arm in simple)
 
 
 def _training(run: RunFolder) -> str:
@@ -212,7 +209,7 @@ def _external(run: RunFolder) -> str:
 
 def _radiomics_software(run: RunFolder) -> str:
     version = run.environment["packages"].get(_PACKAGES_OF_RADIOMICS, "")
-    used = any(features.startswith("radiomics") for _, features in arm_names(run))
+    used = any(name.startswith("radiomics") for arm in run.arms for name in arm.feature_sets)
     return f"{_PACKAGES_OF_RADIOMICS} {version}." if version and used else ""
 
 
@@ -222,9 +219,9 @@ def workers(run: RunFolder) -> str:
     return str(told.get("workers") or f"{told['jobs']} processes of one machine")
 
 
-def fit_seconds(run: RunFolder, model: str, features: str) -> str:
+def fit_seconds(run: RunFolder, arm: Arm) -> str:
     """Mean wall time of a fit, and of predicting a split."""
-    own = run.timings[(run.timings.model == model) & (run.timings.features == features)]
+    own = run.timings[run.timings.arm == arm.name]
     parts = []
     for stage in ("fit", "predict"):
         rows = own[own.stage == stage]

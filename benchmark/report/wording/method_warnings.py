@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmark.cohort.near_duplicates import across
 from benchmark.cohort.splits import leaked
+from benchmark.plugins.contracts import Arm, arms_in
 from benchmark.report.tables.table import decimal, percent, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.comparisons import BASELINE, PATIENT_BOOTSTRAP
@@ -45,13 +46,11 @@ def cautions(run: RunFolder) -> list[str]:
     ]
 
 
-def rated_arms(run: RunFolder) -> list[tuple[str, str]]:
+def rated_arms(run: RunFolder) -> list[Arm]:
     """Arms whose probabilities differ within some fold."""
-    varies = run.predictions.groupby(["model", "features", "repeat", "fold"], sort=False)[
-        "y_prob"
-    ].nunique()
-    arms = varies.groupby(level=["model", "features"], sort=False).max()
-    return [(str(model), str(features)) for model, features in arms.index[arms > 1]]
+    distinct = run.predictions.groupby(["arm", "repeat", "fold"])["y_prob"].nunique()
+    most = distinct.groupby(level="arm").max()
+    return [arm for arm in arms_in(run.predictions) if most[arm.name] > 1]
 
 
 def _leaky(run: RunFolder) -> Iterator[str]:
@@ -84,7 +83,7 @@ def _no_baseline(run: RunFolder) -> Iterator[str]:
         )
 
 
-def _threshold_on_test(run: RunFolder, rated: list[tuple[str, str]]) -> Iterator[str]:
+def _threshold_on_test(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
     """A threshold chosen on training patients is seldom the best one on all tested sides."""
     for arm, rows in _frames(run.predictions, rated):
         splits = [
@@ -99,7 +98,7 @@ def _threshold_on_test(run: RunFolder, rated: list[tuple[str, str]]) -> Iterator
         sure = len(judged) > 1 or _is_a_tested_score(rows)
         if judged and sure and not fixed and all(own >= best - _EQUAL for own, best in judged):
             yield (
-                f"{_name(arm)}: its threshold is the best possible one on the tested ROIs in "
+                f"{arm}: its threshold is the best possible one on the tested ROIs in "
                 f"{len(judged)} of {len(splits)} splits (Youden's J {judged[0][0]:.3f}); if it was "
                 "chosen on them, accuracy, sensitivity and specificity are optimistic"
             )
@@ -137,22 +136,23 @@ def _few_cases(run: RunFolder) -> Iterator[str]:
         )
 
 
-def _lift(run: RunFolder, rated: list[tuple[str, str]]) -> Iterator[str]:
+def _lift(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
     table = run.comparisons
     lifts = table[
         (table.model_b == BASELINE) & (table.metric == "auc") & (table.test == PATIENT_BOOTSTRAP)
     ]
     worse, not_shown = [], []
+    names = {arm.name for arm in rated}
     for row in lifts.to_dict("records"):
-        arm = (row["model_a"], row["features_a"])
-        if arm not in rated:
+        arm = row["arm_a"]
+        if arm not in names:
             continue
         low, high = row["ci_low"], row["ci_high"]
         shown = with_interval(row["difference"], low, high, sign=True)
         if high < 0:
-            worse.append(f"{_name(arm)} {shown}")
+            worse.append(f"{arm} {shown}")
         elif not low > 0:  # no interval shows nothing either
-            not_shown.append(f"{_name(arm)} {shown}")
+            not_shown.append(f"{arm} {shown}")
     if worse:
         yield f"Worse than size alone (AUC - size): {'; '.join(worse)}"
     if not_shown:
@@ -162,7 +162,7 @@ def _lift(run: RunFolder, rated: list[tuple[str, str]]) -> Iterator[str]:
         )
 
 
-def _calibration(run: RunFolder, rated: list[tuple[str, str]]) -> Iterator[str]:
+def _calibration(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
     off = []
     for arm, rows in _frames(run.metrics, rated):
         by_name = rows.set_index("metric")[["value", "ci_low", "ci_high"]]
@@ -172,7 +172,7 @@ def _calibration(run: RunFolder, rated: list[tuple[str, str]]) -> Iterator[str]:
             if low > IDEAL[metric] or high < IDEAL[metric]:
                 parts.append(f"{shown} {with_interval(value, low, high)}")
         if parts:
-            off.append(f"{_name(arm)} {', '.join(parts)}")
+            off.append(f"{arm} {', '.join(parts)}")
     if off:
         yield (
             "Calibration is off, the interval leaves out the ideal (slope 1, intercept 0): "
@@ -180,13 +180,13 @@ def _calibration(run: RunFolder, rated: list[tuple[str, str]]) -> Iterator[str]:
         )
 
 
-def _gap(run: RunFolder, rated: list[tuple[str, str]]) -> Iterator[str]:
-    auc = run.metrics[run.metrics.metric == "auc"].set_index(["model", "features"])["value"]
+def _gap(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
+    auc = run.metrics[run.metrics.metric == "auc"].set_index("arm")["value"]
     wide = []
     for arm, rows in _frames(run.training, rated):
-        trained, tested = float(rows["auc"].mean()), float(auc.loc[arm])
+        trained, tested = float(rows["auc"].mean()), float(auc.loc[arm.name])
         if trained - tested > WIDE_GAP:
-            wide.append(f"{_name(arm)} {trained:.3f} and {tested:.3f}")
+            wide.append(f"{arm} {trained:.3f} and {tested:.3f}")
     if wide:
         yield (
             f"Train-test gap, AUC on the ROIs fitted (mean over splits) and on those tested, more "
@@ -195,14 +195,8 @@ def _gap(run: RunFolder, rated: list[tuple[str, str]]) -> Iterator[str]:
         )
 
 
-def _frames(
-    table: pd.DataFrame, arms: list[tuple[str, str]]
-) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    for model, features in arms:
-        rows = table[(table.model == model) & (table.features == features)]
+def _frames(table: pd.DataFrame, arms: list[Arm]) -> Iterator[tuple[Arm, pd.DataFrame]]:
+    for arm in arms:
+        rows = table[table.arm == arm.name]
         if len(rows):
-            yield (model, features), rows
-
-
-def _name(arm: tuple[str, str]) -> str:
-    return ":".join(arm)
+            yield arm, rows

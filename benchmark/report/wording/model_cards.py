@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
+from benchmark.plugins.contracts import Arm
 from benchmark.report.tables.main import arm_rows, lift_over_size
 from benchmark.report.tables.table import Table, decimal, sentence, with_interval
-from benchmark.report.wording.facts import arm_names, described, fit_seconds
+from benchmark.report.wording.facts import described, fit_seconds
 from benchmark.report.wording.summary import NO_CLINICAL_USE
 from benchmark.run.folder import RunFolder
 
@@ -23,24 +24,25 @@ def model_cards(run: RunFolder, known: Mapping[str, str], warnings: Sequence[str
     """
     return [
         Table(
-            f"Model card: {model}:{features}",
+            f"Model card: {arm}",
             ("about", "what the run says"),
-            [(about, said) for about, said in _rows(run, known, warnings, model, features) if said],
+            [(about, said) for about, said in _rows(run, known, warnings, arm) if said],
             [],
             widths=(0.2, 0.8),
         )
-        for model, features in arm_names(run)
+        for arm in run.arms
     ]
 
 
 def _rows(
-    run: RunFolder, known: Mapping[str, str], warnings: Sequence[str], model: str, features: str
+    run: RunFolder, known: Mapping[str, str], warnings: Sequence[str], arm: Arm
 ) -> Iterator[tuple[str, str]]:
-    own = arm_rows(run.metrics, model, features)
-    settings = run.config.get("models", {}).get(model, {})
+    own = arm_rows(run.metrics, arm)
+    settings = _settings(run, arm)
     auc = own["auc"]
-    yield "Model", described("models", model)
-    yield "Input", f"{features}: {described('features', features)}"
+    yield "Model", described("models", arm.model)
+    yield "Input", " ".join(f"{n}: {described('features', n)}" for n in arm.feature_sets)
+    yield "Learns from", arm.supervision
     yield "Settings", ", ".join(f"{key} = {value}" for key, value in settings.items())
     yield "Trained on", f"{known['dataset']}: {known['cohort']}. {known['training_size']}"
     yield "Labels", f"{known['label_rule']} {known['label_meaning']}"
@@ -48,20 +50,20 @@ def _rows(
     yield "Threshold", known["threshold"]
     yield "Tested on", f"{auc.n_rois} ROIs of {auc.n_patients} patients"
     yield "Performance, 95 % intervals", _listed(own, _PERFORMANCE)
-    lift = lift_over_size(run.comparisons, model, features)
+    lift = lift_over_size(run.comparisons, arm)
     if lift is not None:
         yield (
             "AUC less size alone",
             with_interval(lift.difference, lift.low, lift.high, sign=True),
         )
     yield "Calibration", _listed(own, _CALIBRATION)
-    yield "AUC in strata", _strata(run.strata, model, features)
-    yield "AUC on the ROIs it was fitted on", _trained(run.training, model, features)
-    yield "Mean time of a split", fit_seconds(run, model, features)
+    yield "AUC in strata", _strata(run.strata, arm)
+    yield "AUC on the ROIs it was fitted on", _trained(run.training, arm)
+    yield "Mean time of a split", fit_seconds(run, arm)
     yield "Version", f"source revision {known['revision']}; {known['software']}"
     yield "Intended use", f"Comparing methods on these data. {NO_CLINICAL_USE}"
     yield "Not for", "Finding nodules, screening, or decisions about patients."
-    named = [sentence(text) for text in warnings if f"{model}:{features}" in text]
+    named = [sentence(text) for text in warnings if arm.name in text]
     yield "Tested elsewhere", known["external"]
     yield "Limits", " ".join(named)
 
@@ -75,8 +77,14 @@ def _listed(own: dict[str, object], metrics: tuple[str, ...]) -> str:
     return "; ".join(parts)
 
 
-def _strata(strata: pd.DataFrame, model: str, features: str) -> str:
-    own = strata[(strata.model == model) & (strata.features == features) & (strata.metric == "auc")]
+def _settings(run: RunFolder, arm: Arm) -> dict[str, object]:
+    entries = (entry for entry in run.config["arms"] if not isinstance(entry, str))
+    own: dict[str, object] = next((e["settings"] for e in entries if e["name"] == arm.name), {})
+    return {**run.config.get("models", {}).get(arm.model, {}), **own}
+
+
+def _strata(strata: pd.DataFrame, arm: Arm) -> str:
+    own = strata[(strata.arm == arm.name) & (strata.metric == "auc")]
     return "; ".join(
         f"{row['stratum']} {row['level']} "
         f"{with_interval(row['value'], row['ci_low'], row['ci_high'])}"
@@ -84,8 +92,8 @@ def _strata(strata: pd.DataFrame, model: str, features: str) -> str:
     )
 
 
-def _trained(training: pd.DataFrame, model: str, features: str) -> str:
-    own = training[(training.model == model) & (training.features == features)]
+def _trained(training: pd.DataFrame, arm: Arm) -> str:
+    own = training[training.arm == arm.name]
     if own.empty:
         return ""
     return f"{decimal(float(own.auc.mean()))}, mean over splits; says nothing of new patients"

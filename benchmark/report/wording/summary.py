@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from benchmark.plugins.contracts import Arm, arms_in
 from benchmark.report.tables.main import arm_rows, label_note, lift_over_size
 from benchmark.report.tables.pairwise import auc_pairs, verdict
 from benchmark.report.tables.table import SYNTHETIC, sentence, with_interval
@@ -15,8 +16,6 @@ CEILING = "ratings"
 """Feature set of the readers' own ratings: what is fed by it is no competitor."""
 
 NO_CLINICAL_USE = "Nothing here is a medical device or evidence for clinical use."
-
-Arm = tuple[str, str]
 
 
 def summary(run: RunFolder) -> list[str]:
@@ -35,7 +34,7 @@ def summary(run: RunFolder) -> list[str]:
 
 def _tested(run: RunFolder) -> Iterator[str]:
     tested = run.predictions.drop_duplicates("roi_id")
-    arms = run.predictions.drop_duplicates(["model", "features"])
+    arms = arms_in(run.predictions)
     protocol = run.environment["protocol"]
     yield (
         f"{len(arms)} models were tested on {len(tested)} ROIs of {tested.patient_id.nunique()} "
@@ -46,18 +45,18 @@ def _tested(run: RunFolder) -> Iterator[str]:
 
 def _against_size(run: RunFolder) -> Iterator[str]:
     arms = rated_arms(run)
-    size = next((arm for arm in arms if arm[0] == BASELINE), None)
+    size = next((arm for arm in arms if arm.model == BASELINE), None)
     if size is None:
         yield "Size alone was not tested, so what a model adds to size cannot be said."
         return
-    yield f"Size alone ({_name(size)}) reaches an AUC of {_auc(run, size)}."
+    yield f"Size alone ({size}) reaches an AUC of {_auc(run, size)}."
     found: dict[int, list[str]] = {1: [], 0: [], -1: []}
     for arm in arms:
-        lift = lift_over_size(run.comparisons, *arm)
+        lift = lift_over_size(run.comparisons, arm)
         if lift is not None:
             shown = with_interval(lift.difference, lift.low, lift.high, sign=True)
             decided = verdict(lift.difference, lift.low, lift.high, lift.p_holm)
-            found[decided].append(f"{_name(arm)} {shown}")
+            found[decided].append(f"{arm} {shown}")
     n = len(auc_pairs(run))
     corrected = f"corrected for {n} comparisons" if n > 1 else "a single comparison"
     for decided, how in ((1, "better"), (-1, "worse")):
@@ -74,7 +73,7 @@ def _against_size(run: RunFolder) -> Iterator[str]:
 def _among_models(run: RunFolder) -> Iterator[str]:
     """Models against each other, without size, constants and the readers' own ratings."""
     arms = rated_arms(run)
-    competitors = [arm for arm in arms if arm[0] != BASELINE and arm[1] != CEILING]
+    competitors = [arm for arm in arms if arm.model != BASELINE and arm.features != CEILING]
     differences = _differences(run, competitors)
     if differences:
         shown = [text for decided, text in differences if decided]
@@ -88,31 +87,27 @@ def _among_models(run: RunFolder) -> Iterator[str]:
                 "in which the table puts them is no ranking."
             )
     for arm in arms:
-        if arm[1] == CEILING:
+        if arm.features == CEILING:
             yield (
-                f"{_name(arm)} (AUC {_auc(run, arm)}) is fed by the readers' other ratings and is "
+                f"{arm} (AUC {_auc(run, arm)}) is fed by the readers' other ratings and is "
                 "no competitor: the same readers made the labels."
             )
 
 
 def _differences(run: RunFolder, competitors: Sequence[Arm]) -> list[tuple[int, str]]:
-    found = []
+    found, names = [], {arm.name for arm in competitors}
     for row in auc_pairs(run).to_dict("records"):
-        a, b = (row["model_a"], row["features_a"]), (row["model_b"], row["features_b"])
-        if a in competitors and b in competitors:
+        a, b = row["arm_a"], row["arm_b"]
+        if {a, b} <= names:
             difference, low, high = row["difference"], row["ci_low"], row["ci_high"]
             decided = verdict(difference, low, high, row["p_holm"])
             if decided < 0:
                 a, b, difference, low, high = b, a, -difference, -high, -low
             shown = with_interval(difference, low, high, sign=True)
-            found.append((decided, f"{_name(a)} ranks better than {_name(b)} by {shown}"))
+            found.append((decided, f"{a} ranks better than {b} by {shown}"))
     return found
 
 
 def _auc(run: RunFolder, arm: Arm) -> str:
-    row = arm_rows(run.metrics, *arm)["auc"]
+    row = arm_rows(run.metrics, arm)["auc"]
     return with_interval(row.value, row.ci_low, row.ci_high)
-
-
-def _name(arm: Arm) -> str:
-    return ":".join(arm)

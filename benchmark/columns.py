@@ -1,0 +1,230 @@
+"""Stored tables: the file, the columns and the types of each, declared once.
+
+Every table of a run folder ends with a column ``intensities``: ``acquired``, or ``synthetic``
+where voxel values come from a simulation. An arm is known by its name, the column ``arm``; what
+it is made of stands beside it, in ``model`` and ``features``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+TEXT, WHOLE, REAL, FLAG = "str", "int64", "float64", "bool"
+INTENSITIES = "intensities"
+IDS = ("roi_id", "patient_id", "roi_a", "roi_b")
+"""Columns, of any table, that name a ROI or a patient."""
+
+_WHEN_MISSING = {"supervision": "labels", "n_cached": 0}
+"""What runs of before these columns had in their place."""
+
+ARM = {"arm": TEXT, "model": TEXT, "features": TEXT}
+_SPLIT = {"repeat": WHOLE, "fold": WHOLE}
+_VALUE = {"value": REAL, "ci_low": REAL, "ci_high": REAL}
+_COUNTS = {"n_rois": WHOLE, "n_patients": WHOLE}
+
+
+@dataclass(frozen=True)
+class StoredTable:
+    """One table of a run folder.
+
+    Attributes
+    ----------
+    name : str
+        Of the file, without its ending.
+    types : mapping of str to str
+        Column -> type, in order, less the last column, ``intensities``.
+    open : bool
+        Whether a table may have further columns (losses and metrics of epochs).
+    parquet : bool
+        Whether it is stored as Parquet; otherwise as CSV.
+    """
+
+    name: str
+    types: Mapping[str, str]
+    open: bool = False
+    parquet: bool = False
+
+    @property
+    def file(self) -> str:
+        """The file's name in a run folder."""
+        return f"{self.name}.{'parquet' if self.parquet else 'csv'}"
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the declared columns, in order."""
+        return list(self.types)
+
+    def frame(self, rows: Iterable[Any] = ()) -> pd.DataFrame:
+        """Rows, as tuples in the order of the columns or as dicts, made a typed table."""
+        listed = list(rows)
+        columns = None if self.open and listed else self.columns
+        table = pd.DataFrame(listed, columns=columns)
+        return table.astype({c: kind for c, kind in self.types.items() if kind != TEXT})
+
+    def write(self, table: pd.DataFrame, folder: Path, intensities: str) -> None:
+        """Write the table into a folder, with where its voxels come from as last column."""
+        marked = table.assign(**{INTENSITIES: intensities})
+        if self.parquet:
+            marked.to_parquet(folder / self.file, index=False, compression="zstd")
+        else:
+            marked.to_csv(folder / self.file, index=False)
+
+    def read(self, folder: Path) -> pd.DataFrame:
+        """Read the table from a folder; ids and names stay text, and empty names are empty.
+
+        Raises
+        ------
+        FileNotFoundError
+        """
+        path = folder / self.file
+        if self.parquet:
+            return self.completed(pd.read_parquet(path))
+        texts = [name for name, kind in self.types.items() if kind == TEXT]
+        # Only what is empty is missing: an id may be "NA".
+        table = pd.read_csv(
+            path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""]
+        )
+        return self.completed(table.fillna(dict.fromkeys(table.columns.intersection(texts), "")))
+
+    def completed(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table with those columns that tables of older runs lack."""
+        for place, name in enumerate(self.types):
+            if name in table:
+                continue
+            stem, _, end = name.partition("_")
+            if stem == "arm":
+                model, features = (
+                    table[f"{part}_{end}".rstrip("_")] for part in ("model", "features")
+                )
+                table.insert(place, name, (model + ":" + features).where(model != "", ""))
+            elif name in _WHEN_MISSING:
+                table.insert(place, name, pd.Series(_WHEN_MISSING[name], table.index))
+        return table
+
+
+def by_arm(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each arm by its name, in the order in which arms first appear."""
+    return {str(name): rows for name, rows in table.groupby("arm", sort=False)}
+
+
+def arm_of(rows: pd.DataFrame) -> tuple[str, str, str]:
+    """Name, model and feature sets of the arm whose rows these are."""
+    first = rows.iloc[0]
+    return str(first["arm"]), str(first["model"]), str(first["features"])
+
+
+PREDICTION_TABLE = StoredTable(
+    "predictions",
+    {
+        "roi_id": TEXT, "patient_id": TEXT, **ARM, "supervision": TEXT, "scheme": TEXT, **_SPLIT,
+        "y_true": WHOLE, "y_prob": REAL, "threshold": REAL,
+    },
+    parquet=True,
+)  # fmt: skip
+"""One row a (ROI, split, arm)."""
+
+METRIC_TABLE = StoredTable(
+    "metrics",
+    {**ARM, "supervision": TEXT, "metric": TEXT, **_VALUE, **_COUNTS, "method": TEXT},
+)
+"""One row an (arm, metric)."""
+
+SPLIT_METRIC_TABLE = StoredTable(
+    "split_metrics", {**ARM, "metric": TEXT, **_VALUE, "n_splits": WHOLE, "method": TEXT}
+)
+"""Where there are several splits: means over them, corrected for their overlap."""
+
+COMPARISON_TABLE = StoredTable(
+    "comparisons",
+    {
+        "arm_a": TEXT, "model_a": TEXT, "features_a": TEXT,
+        "arm_b": TEXT, "model_b": TEXT, "features_b": TEXT, "metric": TEXT, "test": TEXT,
+        "difference": REAL, "ci_low": REAL, "ci_high": REAL, "p": REAL, "p_holm": REAL, **_COUNTS,
+    },
+)  # fmt: skip
+"""One row a (pair of arms, metric, test)."""
+
+RANK_TABLE = StoredTable(
+    "ranks", {**ARM, "metric": TEXT, "rank": WHOLE, "probability": REAL, **_COUNTS}
+)
+"""How often each arm takes each rank over resamples of patients."""
+
+STRATA_TABLE = StoredTable(
+    "strata",
+    {
+        "stratum": TEXT, "level": TEXT, **ARM, "metric": TEXT, **_VALUE,
+        "n_rois": WHOLE, "n_malignant": WHOLE, "n_patients": WHOLE, "method": TEXT,
+    },
+)  # fmt: skip
+"""The metrics within strata."""
+
+TIMING_TABLE = StoredTable(
+    "timings",
+    {
+        **ARM, "stage": TEXT, **_SPLIT, "seconds": REAL, "n_rois": WHOLE, "n_cached": WHOLE,
+        "device": TEXT,
+    },
+)  # fmt: skip
+"""One row a timed call, or one that the cache spared; extraction belongs to no arm."""
+
+TRAINING_TABLE = StoredTable("training", {**ARM, **_SPLIT, "auc": REAL, "n_rois": WHOLE})
+"""AUC of each fit on the ROIs that it was fitted on."""
+
+EPOCH_TABLE = StoredTable("history", {**ARM, **_SPLIT, "epoch": REAL}, open=True)
+"""One row a training epoch, for models that have epochs, with their losses and metrics."""
+
+ROI_TABLE = StoredTable(
+    "rois",
+    {
+        "roi_id": TEXT, "patient_id": TEXT, "y_true": WHOLE, "equivalent_diameter_mm": REAL,
+        "slice_thickness_mm": REAL, "malignancy_mean": REAL, "malignancy_range": REAL,
+        "texture": REAL,
+    },
+)  # fmt: skip
+"""One row a ROI: size, slice thickness, ratings."""
+
+NEAR_DUPLICATE_TABLE = StoredTable(
+    "near_duplicates", {"roi_a": TEXT, "roi_b": TEXT, "similarity": REAL}
+)
+"""Pairs of ROIs that are made of the same pixels."""
+
+MULTIVERSE_TABLE = StoredTable(
+    "multiverse",
+    {
+        "universe": WHOLE, "models": TEXT, "aggregation": TEXT, "min_readers": TEXT,
+        "indeterminate": TEXT, "scheme": TEXT, "group": TEXT, "own": FLAG, "n_rois": WHOLE,
+        "n_malignant": WHOLE, "n_patients": WHOLE, **ARM, "auc": REAL, "ci_low": REAL,
+        "ci_high": REAL, "lift": REAL, "lift_low": REAL, "lift_high": REAL, "rank": REAL,
+    },
+)  # fmt: skip
+"""With ``--multiverse``, one row a (universe, arm).
+
+``models`` says whether they were trained in the universe or are the run's own, re-scored; ``own``
+marks the run's own protocol; counts are of what the arm was tested on; ``lift`` is the AUC less
+that of ``size_only``; rank 1 has the highest AUC, arms that tie share the mean of their ranks.
+"""
+
+UNIVERSE_TABLE = StoredTable(
+    "multiverse", {"universe": WHOLE, "models": TEXT, **PREDICTION_TABLE.types}, parquet=True
+)
+"""The predictions that the multiverse is made from."""
+
+LEAKAGE_TABLE = StoredTable(
+    "leakage",
+    {
+        **ARM, "metric": TEXT, "leaky": REAL, "grouped": REAL, "inflation": REAL, "ci_low": REAL,
+        "ci_high": REAL, "p": REAL, **_COUNTS,
+    },
+)  # fmt: skip
+"""What a leaky split adds, one row an (arm, metric)."""
+
+EXPLANATION_TABLE = StoredTable(
+    "explanations",
+    {**ARM, "feature": TEXT, "mean_abs_shap": REAL, "unit": TEXT, "n_rois": WHOLE},
+)
+"""Mean |SHAP| of each feature of each classical arm."""
