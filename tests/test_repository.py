@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from benchmark.runtime.paths import ROOT
 
@@ -41,19 +43,71 @@ def test_requirements_hold_versions_and_hashes_but_no_addresses() -> None:
                 assert "--hash=sha256:" in block, (path.name, block)
 
 
+PIN = re.compile(r"^[A-Za-z0-9_.-]+(?:\[[^\]]*\])?==[^\\\n]+", re.MULTILINE)
+PLATFORMS = [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("darwin", "x86_64"),
+             ("win32", "AMD64")]  # fmt: skip
+SYSTEMS = {"linux": ("Linux", "posix"), "darwin": ("Darwin", "posix"), "win32": ("Windows", "nt")}
+
+
+def environments() -> list[dict[str, str]]:
+    """What markers are evaluated for: the Pythons of ``requires-python`` on five platforms."""
+    return [
+        {
+            "python_version": python, "python_full_version": f"{python}.1",
+            "sys_platform": platform, "platform_machine": machine,
+            "platform_system": SYSTEMS[platform][0], "os_name": SYSTEMS[platform][1],
+        }
+        for python in ("3.11", "3.12", "3.13")
+        for platform, machine in PLATFORMS
+    ]  # fmt: skip
+
+
+def pins_at_odds(folder: Path) -> list[str]:
+    """Packages that the files of a folder give two versions in one environment."""
+    pins = [
+        (path.name, Requirement(pin))
+        for path in sorted(folder.glob("*.txt"))
+        for pin in PIN.findall(path.read_text())
+    ]
+    odd: dict[str, None] = {}
+    for environment in environments():
+        found: dict[str, dict[str, str]] = {}
+        for file, pin in pins:
+            if pin.marker is None or pin.marker.evaluate(environment):
+                found.setdefault(pin.name.lower(), {}).setdefault(str(pin.specifier), file)
+        odd |= dict.fromkeys(
+            f"{name}: " + ", ".join(f"{version} in {file}" for version, file in versions.items())
+            for name, versions in found.items()
+            if len(versions) > 1
+        )
+    return list(odd)
+
+
 def test_every_requirements_file_pins_the_same_versions() -> None:
-    pins: dict[tuple[str, str], set[str]] = {}
-    for path in sorted((ROOT / "requirements").glob("*.txt")):
-        for name, version, marker in re.findall(
-            r"^([A-Za-z0-9_.-]+)==([^ ;\\]+) ?(;[^\\\n]*)?", path.read_text(), re.MULTILINE
-        ):
-            pins.setdefault((name, version), set()).add(path.name)
-            del marker
-    versions: dict[str, set[str]] = {}
-    for name, version in pins:
-        versions.setdefault(name, set()).add(version)
-    # A package may have one version for each range of Python versions, no more.
-    assert not {name: v for name, v in versions.items() if len(v) > 2}
+    assert pins_at_odds(ROOT / "requirements") == []
+
+
+@pytest.mark.parametrize(
+    ("file", "pin", "package"),
+    [
+        ("gpu.txt", "tqdm==9.9.9", "tqdm"),
+        # One version for each range of Pythons is right, a third one is not.
+        ("track.txt", "numpy==9.9.9 ; python_full_version >= '3.12'", "numpy"),
+        ("tests.txt", "scipy==9.9.9 ; python_full_version < '3.13'", "scipy"),
+        # Written otherwise, for the same environments in part.
+        ("gpu.txt", "nvidia-nccl-cu12==9.9.9 ; sys_platform == 'linux'", "nvidia-nccl-cu12"),
+    ],
+)
+def test_a_pin_that_differs_is_found(file: str, pin: str, package: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    path = tmp_path / "requirements" / file
+    text = path.read_text()
+    first = re.search(rf"^{package}==.*$", text, re.MULTILINE)
+    assert first
+    path.write_text(text.replace(first.group(), f"{pin} \\", 1))
+    found = pins_at_odds(tmp_path / "requirements")
+    assert found
+    assert all(line.startswith(f"{package}: ") and "==9.9.9" in line for line in found)
 
 
 def test_no_absolute_paths_of_a_machine() -> None:
