@@ -20,15 +20,17 @@ def texture(region: Region) -> dict[str, Features]:
     Raises
     ------
     ValueError
-        Where no two voxels of the ROI are neighbours.
+        Where no two voxels of the ROI are neighbours, and for a class whose matrix pyradiomics
+        fails to make.
     """
-    return {
-        "glcm": glcm(region),
-        "gldm": _gldm(region),
-        "glrlm": _glrlm(region),
-        "glszm": _glszm(region),
-        "ngtdm": _ngtdm(region),
-    }
+    classes = {"glcm": glcm, "gldm": _gldm, "glrlm": _glrlm, "glszm": _glszm, "ngtdm": _ngtdm}
+    features = {}
+    for family, of_region in classes.items():
+        try:
+            features[family] = of_region(region)
+        except IndexError as error:  # from its C code; its own command logs it and goes on
+            raise ValueError(f"pyradiomics gives no {family} features: {error}") from error
+    return features
 
 
 def _glrlm(region: Region) -> Features:

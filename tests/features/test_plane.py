@@ -1,0 +1,162 @@
+"""Geometry within slices: pixels that are not square, images that are not, nodules off centre."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmark.plugins import registry
+from benchmark.roi import Roi, RoiRecord
+from features._plane import SIZE, in_plane_box, largest_slice, sample
+from features._pyradiomics import pad, settings
+from tests.helpers.volumes import ball
+
+ROW_MM, COLUMN_MM = 0.5, 0.8
+FIELD_OF_VIEW_MM = 40.0
+PIXEL_MM = FIELD_OF_VIEW_MM / SIZE
+
+
+def rectangle(*, mask: bool = True) -> Roi:
+    """Rows 30 to 50 and columns 20 to 40 of 120 x 90 are bright: 10 by 16 mm, off centre."""
+    image = np.full((3, 120, 90), -1000, np.float32)
+    image[1, 30:50, 20:40] = 400
+    outline = image == 400
+    record = RoiRecord("r", "p", label=0)
+    return Roi(record, image, outline if mask else None, (2.0, ROW_MM, COLUMN_MM))
+
+
+def extent(view: np.ndarray) -> tuple[float, float, float, float]:
+    """Of what is bright in a view: first row, rows, first column, columns."""
+    top, bottom, left, right = in_plane_box(view[..., 0] > 0.5)
+    return top, bottom - top, left, right - left
+
+
+def test_the_fixed_view_is_40_mm_along_rows_and_along_columns() -> None:
+    top, height, left, width = extent(
+        registry.load("features", "voxels2d_fixed").extract(rectangle())
+    )
+    # To the two edges, each of which may fall on either of two pixels.
+    assert height * PIXEL_MM == pytest.approx(20 * ROW_MM, abs=2 * PIXEL_MM)
+    assert width * PIXEL_MM == pytest.approx(20 * COLUMN_MM, abs=2 * PIXEL_MM)
+    assert top + height / 2 == pytest.approx(SIZE / 2, abs=1)
+    assert left + width / 2 == pytest.approx(SIZE / 2, abs=1)
+
+
+def test_the_fixed_view_without_a_mask_is_around_the_middle_of_the_image() -> None:
+    """Rows 30 to 50 of 120 are 15 to 25 mm of 60; the view begins at 10 mm. Columns: 16 mm on of
+    72, and the view begins there."""
+    view = registry.load("features", "voxels2d_fixed").extract(rectangle(mask=False))
+    top, height, left, width = extent(view)
+    assert top * PIXEL_MM == pytest.approx(15 - 10, abs=PIXEL_MM)
+    assert height * PIXEL_MM == pytest.approx(10, abs=2 * PIXEL_MM)
+    assert left == 0
+    assert width * PIXEL_MM == pytest.approx(16, abs=PIXEL_MM)
+
+
+@pytest.mark.parametrize("name", ["voxels2d_fixed_mask", "voxels2d_box_mask"])
+def test_the_mask_channel_lies_on_the_image_channel(name: str) -> None:
+    view = registry.load("features", name).extract(rectangle())
+    assert view.shape == (SIZE, SIZE, 2)
+    np.testing.assert_array_equal(view[..., 0], view[..., 1])
+    other = replace(rectangle(), image=np.zeros((3, 120, 90), np.float32))
+    np.testing.assert_array_equal(
+        registry.load("features", name).extract(other)[..., 1], view[..., 1]
+    )
+
+
+def test_the_box_is_the_tight_one_whatever_the_spacing() -> None:
+    """Brightness rises along rows in one ROI and along columns in the other."""
+    ramp = np.linspace(-900, 300, 20, dtype=np.float32)
+    extract = registry.load("features", "voxels2d_box").extract
+    for axis in (0, 1):
+        roi = rectangle()
+        roi.image[1, 30:50, 20:40] = ramp[:, None] if axis == 0 else ramp[None]
+        box = extract(roi)[..., 0]
+        assert box.shape == (SIZE, SIZE)
+        assert (np.ptp(box, axis=1 - axis) < 1e-6).all()
+        assert (np.diff(box.mean(axis=1 - axis)) >= 0).all()
+        assert box.min() == pytest.approx(100 / 1400, abs=1e-6)
+        assert box.max() == pytest.approx(1300 / 1400, abs=1e-6)
+        square = replace(roi, spacing_mm=(1.0, 1.0, 1.0))
+        np.testing.assert_array_equal(extract(square)[..., 0], box)
+
+
+def test_a_sample_is_of_the_rectangle_that_is_named() -> None:
+    """Rows 2 to 6 and columns 10 to 11: a pixel of the plane is 31 x 124 of the sample."""
+    plane = np.add.outer(100 * np.arange(8), np.arange(14)).astype(np.float32) - 400
+    taken = sample(plane, 2, 10, 4, 1)[..., 0]
+    rows = taken[15::31].mean(axis=1) * 1400 - 1000  # at the middles of the four pixels
+    np.testing.assert_allclose(rows, 100 * np.arange(2, 6) - 400 + 10, atol=0.1)  # float32
+    outside = sample(plane, -8, 0, 8, 14)
+    assert not outside.any()  # air
+    assert sample(plane, 8, 0, 8, 14).max() == 0
+
+
+def test_the_largest_slice_is_the_first_of_equals() -> None:
+    mask = np.zeros((5, 6, 7), bool)
+    mask[1, :2, :3] = mask[3, 1:4, 2:4] = True
+    mask[2, 0, :5] = True
+    roi = Roi(RoiRecord("r", "p", label=0), np.zeros(mask.shape, np.float32), mask, (1, 1, 1))
+    assert largest_slice(roi) == 1
+
+
+def test_planar_counterparts_are_the_ones_of_the_same_kind() -> None:
+    for name in ("diameter", "radiomics"):
+        counterpart = registry.load("features", name).PLANAR
+        assert counterpart == f"{name}2d"
+    for name in ("ratings", "radiomics_filtered", "voxels2d_box", "voxels2d_fixed"):
+        assert not hasattr(registry.load("features", name), "PLANAR")
+
+
+@pytest.mark.parametrize("name", ["radiomics", "radiomics2d", "radiomics_filtered"])
+def test_exchanging_rows_and_columns_exchanges_nothing_but_directions(name: str) -> None:
+    """What sizes and grey levels say does not depend on which axis is called rows."""
+    shape = (4, 17, 21)
+    mask = ball(shape, 8) & (np.arange(17) > 5)[:, None]
+    image = np.where(mask, 30, -850) + np.random.default_rng(0).normal(0, 40, shape).round()
+    record = RoiRecord("r", "p", label=0)
+    one = Roi(record, image.astype(np.float32), mask, (2.0, 0.5, 0.8))
+    turned = Roi(
+        record,
+        np.ascontiguousarray(one.image.swapaxes(1, 2)),
+        np.ascontiguousarray(mask.swapaxes(1, 2)),
+        (2.0, 0.8, 0.5),
+    )
+    extract = registry.load("features", name).extract
+    here, there = extract(one), extract(turned)
+    directed = ("Maximum2DDiameterRow", "Maximum2DDiameterColumn", "wavelet")
+    for feature, value in here.items():
+        if not any(word in feature for word in directed):
+            # GLCM's eigenvalues and sums in another order: rounding.
+            assert there[feature] == pytest.approx(value, rel=1e-6, abs=1e-9), feature
+    if name == "radiomics":
+        row, column = (f"original_shape_Maximum2DDiameter{axis}" for axis in ("Row", "Column"))
+        assert here[row] != pytest.approx(here[column], rel=0.02)
+        assert there[row] == pytest.approx(here[column], rel=1e-9)
+
+
+def test_radiomics_are_padded_by_the_border_repeated() -> None:
+    """A mask that touches the border keeps its whole surface; voxels beyond are the last ones."""
+    image = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    mask = np.ones(image.shape, bool)
+    wide, inside = pad(image, mask, (2.0, 0.5, 0.8))
+    np.testing.assert_array_equal(wide, np.pad(image, 1, "edge"))
+    np.testing.assert_array_equal(inside, np.pad(mask, 1))
+    assert wide.dtype == np.float64
+    wide, _ = pad(image, mask, (1.0, 0.5, 0.8), planar=True)
+    assert wide.shape == (2, 5, 6)
+    # LoG of 3 mm wants 4 mm: 4 voxels of 1 mm (of 2 mm too, which become two), 8 of 0.5, 5 of 0.8.
+    wide, _ = pad(image, mask, (2.0, 0.5, 0.8), filtered=True)
+    assert wide.shape == (2 + 2, 3 + 2 * 3, 4 + 2)
+
+
+def test_radiomics_settings_are_the_documented_ones() -> None:
+    assert settings(planar=False) == {
+        "binWidth": 25, "resampledPixelSpacing": [1.0, 1.0, 1.0], "minimumROIDimensions": 1,
+    }  # fmt: skip
+    assert settings(planar=True) == {
+        "binWidth": 25, "resampledPixelSpacing": [1.0, 1.0, 0], "minimumROIDimensions": 1,
+        "force2D": True, "force2Ddimension": 0,
+    }  # fmt: skip
