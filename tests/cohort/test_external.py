@@ -181,3 +181,35 @@ def test_a_reader_that_changes_nothing_else() -> None:
     joined = external.join(training, test)
     renamed = joined.cohort.records[2]
     assert renamed == replace(test[1].records[0], roi_id="hither/h0")
+
+
+def test_what_is_said_of_two_datasets_in_one() -> None:
+    training, test = side("here", ["a", "b"]), side("there", ["x", "y", "z"])
+    training = (replace(training[0], notes=("one", "both")), training[1])
+    test = (replace(test[0], notes=("both", "other")), test[1])
+    joined = external.join(training, test)
+    assert joined.dataset.name == "here, tested on there"
+    assert joined.dataset.notes == ("one", "both", "other")
+    assert joined.cohort.protocol == training[1].protocol  # one rule is said once
+    assert external.describe(training[0], test[0]) == (
+        "split: external validation, trained on all of here and tested on all of there, "
+        "no patient in both"
+    )
+    assert (joined.split.repeat, joined.split.fold) == (0, 0)
+
+
+def test_two_datasets_of_one_name_are_told_apart() -> None:
+    training, test = side("set", ["a", "b"]), side("set", ["x", "y"])
+    joined = external.join(training, test)
+    assert joined.dataset.name == "set, tested on set (test)"
+    assert joined.split.train == ("s0", "s1")
+    assert joined.split.test == ("set (test)/s0", "set (test)/s1")
+
+
+def test_one_equal_id_renames_the_whole_test_side_and_reads_its_own_voxels() -> None:
+    training, test = side("here", ["a", "b"]), side("hoard", ["x", "y", "z"])
+    joined = external.join(training, test)
+    assert joined.split.test == ("hoard/h0", "hoard/h1", "hoard/h2")
+    widths = [joined.dataset.read(r).image[0, 0, 0] for r in joined.cohort.records]
+    assert widths == [4, 4, 5, 5, 5]
+    assert joined.cohort.labels.tolist() == [0, 1, 0, 1, 0]

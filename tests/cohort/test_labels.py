@@ -68,3 +68,75 @@ def test_real_cohort(lidc_crops, aggregation, n, malignant) -> None:
     """The counts that the data's own documentation states for these rules."""
     cohort = assemble(manifest.open_dataset(lidc_crops), LabelRule(aggregation=aggregation))
     assert (len(cohort.labels), int(cohort.labels.sum())) == (n, malignant)
+
+
+@pytest.mark.parametrize(
+    ("ratings", "median", "mean"),
+    [
+        ((3, 3, 3), None, None),  # exactly 3, both
+        ((1, 3, 5), None, None),
+        ((2, 3, 3, 4), None, None),
+        ((1, 3, 3, 4), None, 0),  # median 3, mean 2.75
+        ((3, 3, 4), None, 1),  # median 3, mean 3.33
+        ((1, 1, 4, 4), 0, 0),  # 2.5
+        ((2, 3, 4, 4), 1, 1),  # median 3.5, mean 3.25: a half counts
+        ((1, 4, 4), 1, None),  # median 4, mean 3
+        ((1, 2, 5, 5), 1, 1),  # median 3.5, mean 3.25
+        ((1, 1, 4, 5, 4), 1, None),  # more readers than four do no harm
+    ],
+)
+@pytest.mark.parametrize("indeterminate", ["drop", "benign", "malignant"])
+def test_what_is_exactly_3_and_what_is_not(
+    ratings: tuple[int, ...], median: int | None, mean: int | None, indeterminate: str
+) -> None:
+    both = dataset(ratings, (1, 1, 1), (5, 5, 5))
+    for aggregation, label in (("median", median), ("mean", mean)):
+        cohort = assemble(both, LabelRule(aggregation, indeterminate=indeterminate))
+        found = dict(zip(cohort.roi_ids.tolist(), cohort.labels.tolist(), strict=True))
+        expected = {"drop": None, "benign": 0, "malignant": 1}[indeterminate]
+        assert found.get("r0") == (expected if label is None else label)
+        assert cohort.excluded == ({} if "r0" in found else {"indeterminate": 1})
+
+
+@pytest.mark.parametrize("min_readers", [1, 2, 3, 4])
+def test_as_many_readers_as_are_asked_for_are_enough(min_readers: int) -> None:
+    rated = dataset(*((5,) * n for n in range(1, 5)), (1, 1, 1, 1))
+    cohort = assemble(rated, LabelRule(min_readers=min_readers))
+    assert cohort.roi_ids.tolist() == [f"r{n - 1}" for n in range(min_readers, 6)]
+    left_out = {f"with fewer than {min_readers} readers": min_readers - 1}
+    assert cohort.excluded == (left_out if min_readers > 1 else {})
+
+
+def test_a_rule_without_readers_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"label.min_readers is 0; it must be at least 1"):
+        LabelRule(min_readers=0)
+
+
+def test_a_label_of_its_own_goes_before_ratings_and_is_told() -> None:
+    records = (
+        RoiRecord("b", "q", label=0, malignancy_ratings=(5, 5, 5)),
+        RoiRecord("a", "p", malignancy_ratings=(4, 4, 4)),
+        RoiRecord("c", "p", malignancy_ratings=(1, 1)),
+    )
+    cohort = assemble(RoiDataset("test", records, unread), LabelRule())
+    assert cohort.roi_ids.tolist() == ["a", "b"]
+    assert cohort.labels.tolist() == [1, 0]
+    assert cohort.patients.tolist() == ["p", "q"]
+    assert cohort.protocol == (
+        "label: median of the readers' malignancy ratings > 3, at least 3 readers, exactly 3 "
+        "dropped; 1 ROIs carry a label of their own, used as given"
+    )
+    assert cohort.describe() == (
+        "2 ROIs of 2 patients, 1 malignant; left out: 1 with fewer than 3 readers"
+    )
+
+
+@pytest.mark.parametrize("indeterminate", ["drop", "benign", "malignant"])
+def test_the_protocol_says_the_rule(indeterminate: str) -> None:
+    fate = {
+        "drop": "dropped", "benign": "counted as benign", "malignant": "counted as malignant",
+    }[indeterminate]  # fmt: skip
+    rule = LabelRule("mean", 2, indeterminate)
+    assert rule.describe() == (
+        f"label: mean of the readers' malignancy ratings > 3, at least 2 readers, exactly 3 {fate}"
+    )

@@ -99,6 +99,85 @@ def test_pairs_across_a_split() -> None:
     assert across(splits, pairs) == (3, pairs[1:])
 
 
+def test_a_roi_counts_once_a_split_and_a_pair_once_in_all() -> None:
+    """Of a and its two copies; b and c stand alone on either side."""
+    pairs = [Pair("a", "a1", 0.99), Pair("a", "a2", 0.9), Pair("a1", "a2", 0.9)]
+    train = Split("kfold", 0, 0, ("a1", "a2", "b"), ("a", "c"))
+    test = Split("kfold", 1, 0, ("a", "b"), ("a1", "a2", "c"))
+    whole = Split("kfold", 2, 0, ("b", "c"), ("a", "a1", "a2"))
+    assert across([train], pairs) == (1, pairs[:2])
+    assert across([test], pairs) == (2, pairs[:2])
+    assert across([whole], pairs) == (0, [])
+    assert across([train, test, whole], pairs) == (3, pairs[:2])
+
+
+ROW_MM, COLUMN_MM = 0.5, 0.8
+
+
+def bright(first_row: int, first_column: int, *, rows: int = 10, columns: int = 10) -> Roi:
+    """Pixels that are not square in an image that is not: a bright mask in air."""
+    mask = np.zeros((3, 80, 60), bool)
+    mask[1, first_row : first_row + rows, first_column : first_column + columns] = True
+    image = np.where(mask, 400, -1000).astype(np.float32)
+    return Roi(RoiRecord("r", "p", label=0), image, mask, (2.0, ROW_MM, COLUMN_MM))
+
+
+def test_a_thumbnail_is_in_mm_along_rows_and_along_columns() -> None:
+    shown = descriptor(bright(40, 20)) > 128
+    # 5 by 8 mm around the middle; the blurred edge may fall on either side.
+    assert shown.any(axis=1).sum() == pytest.approx(10 * ROW_MM, abs=1)
+    assert shown.any(axis=0).sum() == pytest.approx(10 * COLUMN_MM, abs=0)
+    middle = (near_duplicates.SIDE - 1) / 2
+    for where in np.nonzero(shown):
+        assert where.mean() == pytest.approx(middle, abs=0.51)
+
+
+def test_a_thumbnail_ends_where_the_image_does() -> None:
+    """Its 24 mm reach 12 mm to all sides of the mask's middle, 5 mm of which are there."""
+    near_corner = descriptor(bright(5, 50, columns=10))
+    # Rows: the middle is row 10, 5 mm from the first; columns: column 55, 4 mm from the last.
+    assert not near_corner[:7].any()
+    assert near_corner[7:, :16].all()
+    assert not near_corner[:, 16:].any()
+
+
+def test_rows_for_columns_gives_the_thumbnail_turned() -> None:
+    roi = replace(nodule(0), spacing_mm=(2.0, 0.6, 0.9))
+    turned = Roi(
+        roi.record,
+        np.ascontiguousarray(roi.image.swapaxes(1, 2)),
+        np.ascontiguousarray(roi.mask.swapaxes(1, 2)),
+        (2.0, 0.9, 0.6),
+    )
+    np.testing.assert_array_equal(descriptor(turned), descriptor(roi).T)
+
+
+def test_a_copy_with_pixels_that_are_not_square_is_found() -> None:
+    for roi in LOOK_ALIKES[:5]:
+        image = ndimage.zoom(roi.image, (1, 0.8, 1.1), order=1)
+        mask = ndimage.zoom(roi.mask.astype(np.float32), (1, 0.8, 1.1), order=1) >= 0.5
+        copy = Roi(roi.record, image, mask, (2.0, 0.7 / 0.8, 0.7 / 1.1))
+        assert similarity(roi, copy) >= near_duplicates.THRESHOLD
+
+
+def test_too_many_are_said_to_be_not_sought(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert near_duplicates.too_many(10_000) == ""
+    assert near_duplicates.too_many(10_001).startswith("not sought: 10001 ROIs")
+
+
+def test_pairs_come_most_similar_first_each_in_order_of_id() -> None:
+    rng = np.random.default_rng(0)
+    rough, fine = LOOK_ALIKES[1], LOOK_ALIKES[2]
+    noise = rng.normal(0, 25, rough.image.shape).astype(np.float32)
+    rois = {
+        "z": rough, "b": replace(rough, image=rough.image + noise),
+        "y": fine, "a": copies.noisy(fine, rng), "other": LOOK_ALIKES[3],
+    }  # fmt: skip
+    found = find(list(rois), [descriptor(roi) for roi in rois.values()])
+    assert [(pair.roi_a, pair.roi_b) for pair in found] == [("a", "y"), ("b", "z")]
+    assert found[0].similarity > found[1].similarity >= near_duplicates.THRESHOLD
+
+
 def test_real_nodules_of_different_patients_are_no_duplicates(lidc_crops: Path) -> None:
     dataset = manifest.open_dataset(lidc_crops)
     rois = [dataset.read(record) for record in dataset.records[::4]]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.cohort.labels import Cohort
+from benchmark.cohort.labels import Cohort, LabelRule, assemble
 from benchmark.cohort.splits import SplitRule, check_splits, make_splits, read_splits, write_splits
-from benchmark.roi import RoiRecord
+from benchmark.roi import RoiDataset, RoiRecord
 
 
 def cohort(n_patients: int = 60, seed: int = 0) -> Cohort:
@@ -159,3 +159,105 @@ def test_impossible_rules(rule: dict[str, float], message: str) -> None:
 def test_too_few_patients() -> None:
     with pytest.raises(ValueError, match=r"patients with .* ROIs; this split makes 5 folds"):
         make_splits(cohort(4), SplitRule(scheme="kfold"), 0)
+
+
+def test_each_key_of_the_rule_changes_what_it_names_and_nothing_else() -> None:
+    data = cohort()
+    holdout, kfold = SplitRule(), SplitRule(scheme="kfold")
+
+    def sides(rule: SplitRule, seed: int = 1) -> list[tuple[str, ...]]:
+        return [split.test for split in make_splits(data, rule, seed)]
+
+    assert sides(replace(holdout, folds=3)) == sides(holdout)
+    assert sides(replace(kfold, test_size=0.1)) == sides(kfold)
+    assert len(sides(replace(kfold, folds=3))) == 3
+    small, large = sides(replace(holdout, test_size=0.2))[0], sides(holdout)[0]
+    assert len(small) == pytest.approx(len(large) * 2 / 3, rel=0.1)
+    for rule in (holdout, kfold):
+        ungrouped = replace(rule, group="none")
+        assert sides(ungrouped) != sides(rule)
+        for split in make_splits(data, ungrouped, 1):
+            assert (split.scheme, split.repeat) == (rule.scheme, 0)
+    repeated = make_splits(data, replace(kfold, repeats=2), 1)
+    assert [(s.repeat, s.fold) for s in repeated] == [(r, f) for r in (0, 1) for f in range(5)]
+
+
+@pytest.mark.parametrize("group", ["patient", "none"])
+@pytest.mark.parametrize(("test_size", "share"), [(0.3, 0.3), (0.05, 0.05), (0.95, 0.95)])
+def test_the_tested_share_is_the_one_asked_for(group: str, test_size: float, share: float) -> None:
+    rule = SplitRule(group=group, test_size=test_size)
+    data = cohort(200)
+    (split,) = make_splits(data, rule, 0)
+    # Patients of up to four ROIs: exact to one or two of them.
+    assert len(split.test) / len(data.labels) == pytest.approx(share, abs=0.012)
+
+
+def test_a_share_finer_than_twentieths_is_refused_where_folds_make_it() -> None:
+    with pytest.raises(ValueError, match=r"test_size is 0\.01; .* from 0\.05 to 0\.95"):
+        make_splits(cohort(), SplitRule(test_size=0.01), 0)
+    assert make_splits(cohort(), SplitRule(test_size=0.05, group="none"), 0)
+
+
+def test_ids_are_in_the_cohorts_order_and_rows_in_another_change_nothing() -> None:
+    data = cohort()
+    shuffled = np.random.default_rng(0).permutation(len(data.records))
+    dataset = RoiDataset("d", tuple(data.records[i] for i in shuffled), lambda record: None)
+    for rule in RULES:
+        splits = make_splits(data, rule, 4)
+        assert make_splits(assemble(dataset, LabelRule()), rule, 4) == splits
+        for split in splits:
+            assert list(split.train) == sorted(split.train)
+            assert list(split.test) == sorted(split.test)
+
+
+def test_classes_are_shared_out_evenly_whatever_the_group() -> None:
+    """Patients of one ROI each: folds differ by one malignant ROI at most, as without groups."""
+    labels = (np.arange(100) % 10 < 3).astype(np.int64)
+    ids = [f"r{i:03}" for i in range(100)]
+    records = tuple(RoiRecord(i, i, label=int(y)) for i, y in zip(ids, labels, strict=True))
+    data = Cohort(records, labels, np.array(ids), {}, "")
+    label = dict(zip(ids, labels.tolist(), strict=True))
+    for group in ("patient", "none"):
+        for split in make_splits(data, SplitRule(scheme="kfold", group=group), 0):
+            assert (len(split.test), sum(label[i] for i in split.test)) == (20, 6)
+
+
+def test_a_training_side_of_one_class_is_refused() -> None:
+    data = given(["test", "train"] * 3 + ["test", "test"])  # odd rows are malignant
+    with pytest.raises(ValueError, match="fold 0: the training side has ROIs of one class only"):
+        make_splits(data, GIVEN, 0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        (SplitRule(), "stratified hold-out, 30% tested, grouped by patient, 1 repeat"),
+        (SplitRule(scheme="kfold", folds=3, repeats=2),
+         "stratified 3-fold, grouped by patient, 2 repeats"),
+        (SplitRule(test_size=0.25, group="none"),
+         "stratified hold-out, 25% tested, by ROI (LEAKY: a patient's ROIs may stand on both "
+         "sides), 1 repeat"),
+        (GIVEN, "the dataset's own, train and val against test, grouped by patient, 1 repeat"),
+    ],
+)  # fmt: skip
+def test_the_protocol_says_the_rule(rule: SplitRule, says: str) -> None:
+    assert rule.describe() == f"split: {says}"
+    unknown = rule.describe(patients_known=False)
+    assert ("patients unknown, perhaps on both sides" in unknown) is not rule.leaky
+    assert "grouped by patient" not in unknown
+
+
+def test_too_few_is_counted_in_patients_or_in_rois() -> None:
+    """Three patients of two malignant ROIs each, and many benign ones."""
+    labels = np.array([1] * 6 + [0] * 20)
+    patients = np.array([f"p{i // 2}" for i in range(26)])
+    records = tuple(RoiRecord(f"r{i:02}", p, label=int(y)) for i, (p, y) in
+                    enumerate(zip(patients, labels, strict=True)))  # fmt: skip
+    data = Cohort(records, labels, patients, {}, "")
+    assert len(make_splits(data, SplitRule(scheme="kfold", folds=3), 0)) == 3
+    with pytest.raises(ValueError, match="3 patients with malignant ROIs; this split makes 4"):
+        make_splits(data, SplitRule(scheme="kfold", folds=4), 0)
+    leaky = SplitRule(scheme="kfold", folds=6, group="none")
+    assert len(make_splits(data, leaky, 0)) == 6
+    with pytest.raises(ValueError, match="6 ROIs with malignant ROIs; this split makes 7"):
+        make_splits(data, replace(leaky, folds=7), 0)
