@@ -318,7 +318,11 @@ def _model_settings(prefix: str, model: str, values: Mapping[str, Any]) -> dict[
 
 
 def _first_message(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
+    # Of a union's members, the one that was meant got furthest.
+    first = max(
+        error.errors(include_url=False),
+        key=lambda each: (each["type"] == "value_error", len(each["loc"])),
+    )
     if first["type"] == "value_error":  # raised by one of our dataclasses, complete as it is
         return str(first["ctx"]["error"])
     # Names of union members follow the key's own name; only the latter mean something here.

@@ -50,13 +50,18 @@ def check_training(X: NDArray[Any], y: NDArray[Any], groups: NDArray[Any], ndim:
     ValueError
         Naming what is wrong, its value and the rule.
     """
+    check_rows(X, y, groups, ndim)
+    labels = np.unique(y).tolist()
+    if labels != [0, 1]:
+        raise ValueError(f"y holds the classes {labels}; training needs 0 and 1, and no others")
+
+
+def check_rows(X: NDArray[Any], y: NDArray[Any], groups: NDArray[Any], ndim: int) -> None:
+    """Refuse inputs that :func:`check_inputs` refuses, and labels or patients of other rows."""
     check_inputs(X, ndim)
     for name, array in (("y", y), ("groups", groups)):
         if array.shape != (len(X),):
             raise ValueError(f"{name} has shape {array.shape}; X has {len(X)} rows, one each")
-    labels = np.unique(y).tolist()
-    if labels != [0, 1]:
-        raise ValueError(f"y holds the classes {labels}; training needs 0 and 1, and no others")
 
 
 def inner_splits(

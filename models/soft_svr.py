@@ -20,6 +20,7 @@ from models._training import (
     Floats,
     Indices,
     check_inputs,
+    check_rows,
     check_training,
     inner_splits,
     two_columns,
@@ -91,8 +92,8 @@ class SoftSVR:
         """
         from threadpoolctl import threadpool_limits
 
+        check_rows(X, y, groups, ndim=2)
         labelled = np.flatnonzero(y != NO_LABEL)
-        check_inputs(X, ndim=2)
         check_training(X[labelled], y[labelled], groups[labelled], ndim=2)
         target, weight = _targets(readings.ratings, len(X))
         # One thread, so that sums do not depend on the number of cores.
@@ -153,13 +154,10 @@ def _pipeline(n: int, C: float, epsilon: float) -> Pipeline:
     quantiles = QuantileTransformer(
         n_quantiles=min(n, 1000), output_distribution="normal", subsample=None, random_state=0
     )
-    return Pipeline(
-        [
-            ("spread", quantiles),
-            ("scale", StandardScaler()),
-            ("regress", SVR(C=C, epsilon=epsilon)),
-        ]
-    )
+    regression = SVR(C=C, epsilon=epsilon)
+    # No setting of it: without, it draws from NumPy's global state, though nothing is random.
+    regression.random_state = 0
+    return Pipeline([("spread", quantiles), ("scale", StandardScaler()), ("regress", regression)])
 
 
 def _targets(ratings: Sequence[tuple[int, ...]], n: int) -> tuple[Floats, Floats]:

@@ -90,3 +90,46 @@ def test_arms() -> None:
 def test_the_written_configuration_is_plain_toml() -> None:
     tree = as_toml_tree(load_config("quick"))
     assert tomllib.loads(tomli_w.dumps(tree)) == tree
+
+
+def test_an_arm_may_be_a_table_with_a_name_and_settings(tmp_path: Path) -> None:
+    named = '{name = "stiff", model = "logistic", settings = {C = [0.01]}}'
+    config = load_config("quick", [f'arms=["logistic", {named}, "svm:radiomics+diameter"]'])
+    plain, stiff, both = select_arms(config)
+    assert (plain.name, plain.settings) == ("logistic:radiomics", {})
+    assert (stiff.name, stiff.model, stiff.features) == ("stiff", "logistic", "radiomics")
+    assert stiff.settings == {"C": (0.01,)}
+    assert stiff.settings_beside({"logistic": {"C": (1.0,), "inner_folds": 3}}) == {
+        "C": (0.01,), "inner_folds": 3,
+    }  # fmt: skip
+    assert both.feature_sets == ("radiomics", "diameter")
+    assert select_arms(config, models=["stiff"]) == [stiff]
+    assert select_arms(config, models=["logistic"]) == [plain, stiff]
+    assert select_arms(config, features=["radiomics"]) == [plain, stiff]
+    path = tmp_path / "again.toml"
+    path.write_text(tomli_w.dumps(as_toml_tree(config)))
+    again = select_arms(load_config(str(path)))
+    assert [arm.as_config() for arm in again] == [arm.as_config() for arm in (plain, stiff, both)]
+
+
+@pytest.mark.parametrize(
+    ("arms", "message"),
+    [
+        ('[{name = "a", model = "logistic", settings = {c = 1}}]',
+         "unknown key 'arms: 'a', settings.c'; did you mean 'arms: 'a', settings.C'"),
+        ('[{name = "a", model = "logistic", settings = {inner_folds = "x"}}]',
+         "arms: 'a', settings.inner_folds: value is 'x'"),
+        ('[{name = "a", model = "logistic"}, {name = "a", model = "svm"}]',
+         "'a' names two arms"),
+        ('["svm", {name = "svm:radiomics", model = "svm", settings = {C = [1]}}]',
+         "'svm:radiomics' names two arms"),
+        ('[{name = "a/b", model = "svm"}]', "arms: name is 'a/b'"),
+        ('[{name = "", model = "svm"}]', "arms: name is ''"),
+        ('[{name = "a", modl = "svm"}]', "modl"),
+        ('["svm:radiomics+radiomic"]', "unknown feature 'radiomic'"),
+    ],
+)  # fmt: skip
+def test_arms_that_make_no_sense_are_refused(arms: str, message: str) -> None:
+    with pytest.raises(ValueError) as error:
+        select_arms(load_config("quick", [f"arms={arms}"]))
+    assert message in str(error.value)

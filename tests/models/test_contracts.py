@@ -7,12 +7,13 @@ import inspect
 import json
 import subprocess
 import sys
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_origin, get_type_hints
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from benchmark.plugins.contracts import LABELS, SUPERVISIONS, Readings
 from benchmark.runtime.paths import ROOT
 from models._tabular import apply_platt, fit_platt
 from models._training import inner_splits, split_patients, youden_threshold
@@ -56,19 +57,31 @@ def data(name: str, n: int, seed: int, signal: float) -> tuple[Any, Any, Any]:
     return np.column_stack([X, X[:, 0] * 1e3 + 7, np.ones(n), np.exp(3 * X[:, 2])]), y, groups
 
 
+def fit(name: str, model: Any, X: Any, y: Any, groups: Any) -> Any:
+    """Fit a model on what its module says that it learns from."""
+    if getattr(module(name), "SUPERVISION", LABELS) == LABELS:
+        model.fit(X, y, groups)
+    else:
+        ratings = tuple((4, 5, 4) if label else (1, 2) for label in y)
+        model.fit(X, y, groups, readings=Readings(ratings, ({},) * len(y)))
+    return model
+
+
 @pytest.fixture(scope="module", params=NAMES)
 def fitted(request: pytest.FixtureRequest) -> tuple[str, Any, Any, Any]:
     """A model's name, the model fitted on a planted signal, unseen rows and their labels."""
     name = request.param
     model = build(name)
-    model.fit(*data(name, 60, seed=0, signal=3.0))
+    fit(name, model, *data(name, 60, seed=0, signal=3.0))
     X_new, y_new, _ = data(name, 40, seed=1, signal=3.0)
     return name, model, X_new, y_new
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_module_states_its_features_and_settings(name: str) -> None:
-    assert isinstance(module(name).FEATURES, str)
+    features = module(name).FEATURES
+    assert isinstance(features, str) or all(isinstance(each, str) for each in features)
+    assert getattr(module(name), "SUPERVISION", LABELS) in SUPERVISIONS
     assert (module(name).__doc__ or "").partition("\n")[0].endswith(".")
     parameters = list(inspect.signature(module(name).build).parameters.values())
     hints = get_type_hints(module(name).build)
@@ -78,7 +91,8 @@ def test_module_states_its_features_and_settings(name: str) -> None:
         assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, parameter
         assert parameter.default is not inspect.Parameter.empty, parameter
         kind = hints[parameter.name]
-        assert kind in (int, float, str, bool) or kind.__origin__ is tuple, parameter
+        plain = (int, float, str, bool)
+        assert kind in plain or get_origin(kind) in (tuple, Literal), parameter
 
 
 def test_libraries_are_imported_by_building_not_by_listing_or_fitting() -> None:
@@ -140,18 +154,18 @@ def test_fits_repeat_and_leave_inputs_and_global_state_alone(name: str) -> None:
     copies = [array.copy() for array in (X, y, groups)]
     np.random.seed(1)  # noqa: NPY002 - the global state is what is looked at
     model = build(name, **settings)
-    model.fit(X, y, groups)
+    fit(name, model, X, y, groups)
     drawn = np.random.rand()  # noqa: NPY002
     np.random.seed(1)  # noqa: NPY002
     assert drawn == np.random.rand()  # noqa: NPY002
     first, threshold = model.predict_proba(X), model.threshold_
 
-    model.fit(X, y, groups)
+    fit(name, model, X, y, groups)
     np.testing.assert_array_equal(model.predict_proba(X), first)
     assert model.threshold_ == threshold
 
     other = build(name, **settings)
-    other.fit(X, y, groups)
+    fit(name, other, X, y, groups)
     np.testing.assert_array_equal(other.predict_proba(X), first)
     np.testing.assert_array_equal(model.predict_proba(X), first)  # another fit changed nothing
     for array, copy in zip((X, y, groups), copies, strict=True):
@@ -162,8 +176,8 @@ def test_fits_repeat_and_leave_inputs_and_global_state_alone(name: str) -> None:
 def test_jobs_change_nothing(name: str) -> None:
     X, y, groups = data(name, 60, seed=4, signal=0.7)
     one, two = build(name, jobs=1), build(name, jobs=2)
-    one.fit(X, y, groups)
-    two.fit(X, y, groups)
+    fit(name, one, X, y, groups)
+    fit(name, two, X, y, groups)
     np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
     assert one.threshold_ == two.threshold_
 
@@ -171,7 +185,7 @@ def test_jobs_change_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", LEARNERS)
 def test_noise_is_not_learnt(name: str) -> None:
     model = build(name, **({"epochs": 3} if is_image(name) else {}))
-    model.fit(*data(name, 60, seed=6, signal=0.0))
+    fit(name, model, *data(name, 60, seed=6, signal=0.0))
     X_new, y_new, _ = data(name, 400, seed=7, signal=0.0)
     # The standard error of an AUC of 200 against 200 by chance is 0.029; this is 4 of them.
     assert abs(roc_auc_score(y_new, model.predict_proba(X_new)[:, 1]) - 0.5) < 0.116
@@ -181,12 +195,12 @@ def test_noise_is_not_learnt(name: str) -> None:
 def test_unusable_training_data_is_refused(name: str) -> None:
     X, y, groups = data(name, 20, seed=8, signal=1.0)
     with pytest.raises(ValueError, match=r"y holds the classes \[1\]"):
-        build(name).fit(X, np.ones_like(y), groups)
+        fit(name, build(name), X, np.ones_like(y), groups)
     with pytest.raises(ValueError, match="groups has shape"):
-        build(name).fit(X, y, groups[:-1])
+        fit(name, build(name), X, y, groups[:-1])
     X[3, 2] = np.nan
     with pytest.raises(ValueError, match=r"X\[3, 2.*is nan"):
-        build(name).fit(X, y, groups)
+        fit(name, build(name), X, y, groups)
 
 
 def test_prior_is_the_prevalence() -> None:
