@@ -1,4 +1,6 @@
-"""Other masks in place of a ROI's own: one reader's, or its own grown, shrunk or moved by 1 mm.
+"""Mask modifiers: one reader's mask in place of a ROI's own, or its own changed by 1 mm.
+
+``MODIFIERS`` has them by name: ``radiomics@eroded`` is ``radiomics`` of ``eroded(roi)``.
 
 1 mm is one or two pixels of a chest CT, one voxel of the grid that the radiomics are computed on,
 and a little more than LIDC-IDRI's readers differ: their edges lie a median of 0.27 mm from the
@@ -15,7 +17,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -100,7 +104,7 @@ def eroded(roi: Roi) -> Roi:
 
 
 def shifted(roi: Roi) -> Roi:
-    """The ROI with its mask moved by 1 mm, in a direction drawn from ``roi_id``.
+    """The ROI with its mask moved by 1 mm, in a direction drawn from its id.
 
     By whole pixels along rows and columns, so that its shape and size stay.
 
@@ -118,6 +122,12 @@ def shifted(roi: Roi) -> Roi:
         whole[axis] = 1 if pixels[axis] > 0 else -1
     # The margin is as wide as the shift: nothing is rolled over to the other side.
     return replace(wide, outline=np.roll(wide.mask, whole, axis=(1, 2)))
+
+
+MODIFIERS: Mapping[str, Callable[[Roi], Roi]] = MappingProxyType(
+    {"reader": one_reader, "dilated": dilated, "eroded": eroded, "shifted": shifted}
+)
+"""What may follow ``@`` in a feature set's name."""
 
 
 def _reach_mm(roi: Roi) -> float:

@@ -7,6 +7,9 @@ from benchmark.roi import Roi
 PLANAR = "diameter2d"
 """Takes its place in a run whose ROIs are all one slice thick."""
 
+MASK_MODIFIERS = True
+"""It may be computed from another mask, as in ``diameter@eroded``."""
+
 
 def extract(roi: Roi) -> dict[str, float]:
     """Size of the mask.

@@ -7,6 +7,9 @@ import math
 from benchmark.roi import Roi
 from features._plane import largest_slice
 
+MASK_MODIFIERS = True
+"""It may be computed from another mask, as in ``diameter2d@eroded``."""
+
 
 def extract(roi: Roi) -> dict[str, float]:
     """Size of the mask's largest slice; independent of the slice's thickness.

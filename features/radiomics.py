@@ -15,6 +15,9 @@ N_FEATURES = 107
 PLANAR = "radiomics2d"
 """Takes its place in a run whose ROIs are all one slice thick."""
 
+MASK_MODIFIERS = True
+"""It may be computed from another mask, as in ``radiomics@eroded``."""
+
 
 def extract(roi: Roi) -> dict[str, float]:
     """The features, by pyradiomics' names.

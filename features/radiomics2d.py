@@ -14,6 +14,9 @@ from features._pyradiomics import compute
 
 N_FEATURES = 102
 
+MASK_MODIFIERS = True
+"""It may be computed from another mask, as in ``radiomics2d@eroded``."""
+
 
 def extract(roi: Roi) -> dict[str, float]:
     """The features, by pyradiomics' names.

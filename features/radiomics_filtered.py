@@ -16,6 +16,9 @@ from features._pyradiomics import compute
 
 N_FEATURES = 1130
 
+MASK_MODIFIERS = True
+"""It may be computed from another mask, as in ``radiomics_filtered@eroded``."""
+
 
 def extract(roi: Roi) -> dict[str, float]:
     """The features, by pyradiomics' names.

@@ -1,7 +1,8 @@
 """The readers' eight ratings other than malignancy, and the size they saw: the human ceiling.
 
 The same readers gave the malignancy ratings that the labels are made of, so a model on
-these is not a competitor: it shows how far the ratings explain each other.
+these is not a competitor: it shows how far the ratings explain each other. It takes no mask
+modifiers: readers rated the nodule, not a mask.
 """
 
 from __future__ import annotations

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from benchmark.roi import Roi
 from features._plane import in_plane_box, largest_slice, sample
 
+MASK_MODIFIERS = True
+"""It may be computed from another mask, as in ``voxels2d_box@eroded``."""
+
 
 def extract(roi: Roi) -> NDArray[np.float32]:
     """The box, shape (124, 124, 1), in [0, 1]."""

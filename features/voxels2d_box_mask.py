@@ -9,6 +9,9 @@ from benchmark.roi import Roi
 from features import voxels2d_box
 from features._plane import with_mask_channel
 
+MASK_MODIFIERS = True
+"""It may be computed from another mask, as in ``voxels2d_box_mask@eroded``."""
+
 
 def extract(roi: Roi) -> NDArray[np.float32]:
     """Image and mask, shape (124, 124, 2), in [0, 1].

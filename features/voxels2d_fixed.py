@@ -15,6 +15,9 @@ from features._plane import in_plane_box, largest_slice, sample
 
 FIELD_OF_VIEW_MM = 40.0
 
+MASK_MODIFIERS = True
+"""It may be computed from another mask, as in ``voxels2d_fixed@eroded``."""
+
 
 def extract(roi: Roi) -> NDArray[np.float32]:
     """The field of view centred on the mask's box, shape (124, 124, 1), in [0, 1]."""

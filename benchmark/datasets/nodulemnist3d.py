@@ -38,6 +38,9 @@ from benchmark.runtime.progress import Progress
 PROFILE = "nodulemnist3d"
 """Taken where the user names no profile."""
 
+SUFFIXES = (".npz",)
+"""Of the files that ``open_file`` opens."""
+
 FILE_NAME = "nodulemnist3d.npz"
 ADDRESS = "https://zenodo.org/records/10519652"
 
