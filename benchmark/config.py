@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from benchmark.cohort.labels import LabelRule
 from benchmark.cohort.splits import SplitRule
 from benchmark.plugins import registry
-from benchmark.plugins.contracts import LABELS, Arm
+from benchmark.plugins.contracts import Arm
 from benchmark.runtime.paths import PROFILES
 
 
@@ -209,7 +209,7 @@ def select_arms(
     if features is not None:
         wanted = list(features)
         for name in wanted:
-            registry.load("features", name)
+            registry.load_feature_set(name)
         chosen = [arm for arm in chosen if set(arm.feature_sets) <= set(wanted)]
     if not chosen:
         raise ValueError(
@@ -243,12 +243,10 @@ def _arm(entry: str | NamedArm) -> Arm:
     else:
         model, features, name = entry.model, entry.features, entry.name
         settings = _model_settings(f"arms: '{name}', settings.", model, entry.settings)
-    module = registry.load("models", model)
-    own = module.FEATURES
-    features = features or (own if isinstance(own, str) else "+".join(own))
-    arm = Arm(model, features, name, settings, getattr(module, "SUPERVISION", LABELS))
+    plugin = registry.load_model(model)
+    arm = Arm(model, features or plugin.features, name, settings, plugin.supervision)
     for each in arm.feature_sets:
-        registry.load("features", each)
+        registry.load_feature_set(each)
     return arm
 
 
@@ -303,7 +301,7 @@ def _known_keys() -> list[str]:
 
 
 def _model_settings(prefix: str, model: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    build = registry.load("models", model).build
+    build = registry.load_model(model).build
     hints = get_type_hints(build)
     known = [p for p in inspect.signature(build).parameters if p not in ("seed", "jobs")]
     checked = {}

@@ -225,8 +225,8 @@ def _planar(arms: Sequence[Arm], material: Material) -> list[Arm]:
     """The arms with feature sets of one slice in place of those of volumes."""
     replaced: dict[str, str] = {}
     for name in dict.fromkeys(name for arm in arms for name in arm.feature_sets):
-        planar = getattr(registry.load("features", name), "PLANAR", None)
-        if planar is not None:
+        planar = registry.load_feature_set(name).planar
+        if planar:
             replaced[name] = planar
     if replaced:
         material.environment["dataset"]["cohort"] += (
@@ -258,13 +258,13 @@ def _describe_threshold(threshold: float | str) -> str:
 def _require_gpu(arms: Sequence[Arm]) -> None:
     devices = {}
     for arm in arms:
-        device = getattr(registry.load("models", arm.model), "device", None)
+        device = registry.load_model(arm.model).device
         if device is not None:
             devices[arm.model] = device()
     if not devices:
         raise ValueError("--require-gpu: none of the models to run can use a GPU")
-    for model, device in devices.items():
-        if device == "cpu":
+    for model, found in devices.items():
+        if found == "cpu":
             raise ValueError(
                 f"--require-gpu: {model} finds no GPU; use 'tox -e gpu' on a machine with an "
                 "NVIDIA driver, or leave the option out"

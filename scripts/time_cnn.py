@@ -39,7 +39,7 @@ from models import paper_cnn
 def write_images(dataset: Path, n: int, path: Path) -> None:
     found = manifest.open_dataset(dataset)
     cohort = assemble(found, LabelRule(aggregation="mean"))
-    extract = registry.load("features", paper_cnn.FEATURES).extract
+    extract = registry.load_feature_set(paper_cnn.FEATURES).extract
     if len(cohort.records) < n:
         raise SystemExit(f"'{dataset}' has {len(cohort.records)} labelled ROIs, fewer than {n}")
     X = np.stack([extract(found.read(record)) for record in cohort.records[:n]])

@@ -45,7 +45,7 @@ JOBS = 2
 def write_features(arguments: argparse.Namespace) -> None:
     """Our side of the race."""
     dataset = manifest.open_dataset(arguments.dataset)
-    extract = registry.load("features", arguments.features).extract
+    extract = registry.load_feature_set(arguments.features).extract
     row_of = partial(_row, dataset.read, extract)
     # The first row names the columns. It also imports what workers would each import again.
     first = row_of(dataset.records[0])

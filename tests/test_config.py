@@ -83,8 +83,26 @@ def test_arms() -> None:
         select_arms(config, models=["xbg"])
     with pytest.raises(ValueError, match="unknown feature 'radiomic'; did you mean 'radiomics'"):
         select_arms(config, features=["radiomic"])
+    with pytest.raises(ValueError, match="'radiomics_eroded' is now written 'radiomics@eroded'"):
+        select_arms(config, features=["radiomics_eroded"])
     with pytest.raises(ValueError, match="no arm is left to run"):
         select_arms(config, features=["voxels2d_fixed"])
+
+
+def test_arms_with_mask_modifiers(tmp_path: Path) -> None:
+    config = load_config("quick", ['arms=["svm:radiomics", "svm:radiomics@eroded"]'])
+    plain, modified = Arm("svm", "radiomics"), Arm("svm", "radiomics@eroded")
+    assert select_arms(config) == [plain, modified]
+    assert select_arms(config, features=["radiomics@eroded"]) == [modified]
+    with pytest.raises(ValueError, match="'ratings' takes no mask modifier"):
+        select_arms(load_config("quick", ['arms=["svm:ratings@eroded"]']))
+    (tmp_path / "mine.toml").write_text('arms = ["svm:radiomics2d_reader"]')
+    for old in (
+        load_config(str(tmp_path / "mine.toml")),
+        load_config("quick", ['arms=["svm:radiomics2d_reader"]']),
+    ):
+        with pytest.raises(ValueError, match="now written 'radiomics2d@reader'"):
+            select_arms(old)
 
 
 def test_the_written_configuration_is_plain_toml() -> None:

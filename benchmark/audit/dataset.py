@@ -18,7 +18,8 @@ from benchmark.audit.contact_sheet import draw
 from benchmark.cohort import near_duplicates
 from benchmark.cohort.labels import LabelRule, assemble
 from benchmark.datasets import manifest
-from benchmark.plugins import registry
+from benchmark.plugins import modifiers, registry
+from benchmark.plugins.contracts import Extract
 from benchmark.report.tables.table import Table
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.runtime.folders import check_new, new_folder
@@ -117,7 +118,7 @@ def audit_rois(
     if features is not None:
         readable = [r for r in ordered if r.roi_id not in findings["unreadable"]]
         if len(findings["single_slice"]) == len(readable):
-            features = getattr(registry.load("features", features), "PLANAR", features)
+            features = registry.load_feature_set(features).planar or features
         agreement, more = stability.run(dataset, readable, _extractors(features), jobs, progress)
         findings["stability"] = {"features": features, **more}
         shown += stability.tables(agreement, more)
@@ -231,24 +232,22 @@ def tables(findings: dict[str, Any]) -> list[Table]:
     ]
 
 
-def _extractors(features: str) -> dict[str, stability.Extract]:
-    """A feature set and its counterparts from perturbed masks.
+def _extractors(features: str) -> dict[str, Extract]:
+    """A feature set with its own mask and with perturbed ones.
 
     Raises
     ------
     ValueError
-        Where it has none.
+        Where it takes no mask modifiers, or has one already.
     """
-    names = {stability.OWN: features}
-    names |= {change: f"{features}_{change}" for change in stability.PERTURBATIONS}
-    known = registry.names("features")
-    missing = [name for name in list(names.values())[1:] if name not in known]
-    if missing and features in known:
+    if modifiers.split(features)[1]:
         raise ValueError(
-            f"feature set '{features}' has no counterpart '{missing[0]}'; its stability over "
-            "masks needs one a perturbation, as radiomics has"
+            f"--features {features}: stability compares masks by itself; name the feature set "
+            f"without its modifier, '{modifiers.split(features)[0]}'"
         )
-    return {mask: registry.load("features", name).extract for mask, name in names.items()}
+    names = {stability.OWN: features}
+    names |= {change: modifiers.join(features, change) for change in stability.PERTURBATIONS}
+    return {mask: registry.load_feature_set(name).extract for mask, name in names.items()}
 
 
 def _labels(dataset: RoiDataset) -> dict[str, Any]:

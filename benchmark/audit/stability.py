@@ -16,16 +16,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmark.plugins.contracts import Extract
 from benchmark.report.tables.table import Table, with_interval
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import LocalWorkers
 from benchmark.statistics.icc import WORDS, icc_2_1, word
 
-Extract = Callable[[Roi], dict[str, float]]
-
 PERTURBATIONS = ("dilated", "eroded", "shifted")
-"""A feature set from such a mask is called as the feature set, ``_`` and one of these."""
+"""Mask modifiers whose masks are compared with the ROI's own."""
 
 N_READERS = 3
 MIN_ROIS = 2
@@ -84,7 +83,8 @@ def run(
     Raises
     ------
     ValueError
-        Where fewer than ``MIN_ROIS`` ROIs can be compared.
+        Where fewer than ``MIN_ROIS`` ROIs can be compared, and for images, whose pixels are no
+        features with names.
     """
     measured: list[Measured] = []
     work = partial(measure, dataset.read, extractors=extractors)
@@ -124,7 +124,13 @@ def run(
 def measure(
     read: Callable[[RoiRecord], Roi], record: RoiRecord, extractors: Mapping[str, Extract]
 ) -> Measured:
-    """One ROI's features from each of its masks."""
+    """One ROI's features from each of its masks.
+
+    Raises
+    ------
+    ValueError
+        Where they are an image.
+    """
     roi = read(record)
     subjects = {name: (extract, roi) for name, extract in extractors.items()}
     few_readers = len(roi.reader_outlines) < N_READERS
@@ -134,10 +140,17 @@ def measure(
     measured = Measured(record.roi_id, few_readers=few_readers)
     for name, (extract, subject) in subjects.items():
         try:
-            measured.features[name] = extract(subject)
+            value = extract(subject)
         except Exception as error:  # an extractor may raise anything; the findings say what
             reason = " ".join(str(error).split())
             measured.failed[name] = f"{type(error).__name__}: {reason}"
+            continue
+        if not isinstance(value, dict):
+            raise ValueError(
+                "stability over masks compares features by name, and this feature set gives an "
+                f"image of shape {value.shape}; name another one, such as radiomics"
+            )
+        measured.features[name] = value
     return measured
 
 

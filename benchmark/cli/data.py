@@ -15,7 +15,7 @@ _KINDS = ("datasets", "features", "models", "metrics", "profiles")
 @click.argument("kind", type=click.Choice(_KINDS), required=False)
 def list_plugins(kind: str | None) -> None:
     """What there is: datasets, features, models, metrics, profiles."""
-    from benchmark.plugins import registry
+    from benchmark.plugins import modifiers, registry
 
     for each in [kind] if kind else _KINDS:
         if not kind:
@@ -26,6 +26,8 @@ def list_plugins(kind: str | None) -> None:
             lines = {name: (f.__doc__ or "").partition("\n")[0] for name, f in METRICS.items()}
         else:
             lines = {name: registry.describe(each, name) for name in registry.names(each)}
+        if each == "features":
+            lines |= {f"@{name}": modifiers.describe(name) for name in modifiers.known()}
         width = max(map(len, lines))
         for name, line in lines.items():
             click.echo(f"  {name:<{width}}  {line}")

@@ -54,7 +54,8 @@ def run(
     from benchmark.cli.terminal import progress
     from benchmark.config import load_config, select_arms
     from benchmark.pipeline import execute
-    from benchmark.plugins.registry import load_dataset
+    from benchmark.plugins.contracts import DEFAULT_PROFILE
+    from benchmark.plugins.registry import find_dataset
     from benchmark.run.folder import complete
     from benchmark.runtime.store import open_store
     from benchmark.runtime.workers import open_workers
@@ -65,8 +66,8 @@ def run(
 
     if track:
         mlflow_log.check(track)
-    suited = getattr(load_dataset(dataset or ""), "PROFILE", "quick")
-    config = load_config(profile or suited, settings)
+    plugin = find_dataset(dataset or "")
+    config = load_config(profile or (plugin.profile if plugin else DEFAULT_PROFILE), settings)
     if dataset is not None:
         config = replace(config, dataset=dataset)
     if test_dataset is not None:

@@ -13,13 +13,12 @@ from benchmark.plugins.contracts import Arm, Extract, FitTogether, Model
 def extractors(arms: Sequence[Arm]) -> dict[str, Extract]:
     """``extract`` of every feature set that the arms are fed."""
     names = dict.fromkeys(name for arm in arms for name in arm.feature_sets)
-    return {name: registry.load("features", name).extract for name in names}
+    return {name: registry.load_feature_set(name).extract for name in names}
 
 
 def fits_together(arm: Arm) -> FitTogether | None:
     """What trains several models of the arm at once; None where each has to be fitted by itself."""
-    found: FitTogether | None = getattr(registry.load("models", arm.model), "fit_together", None)
-    return found
+    return registry.load_model(arm.model).fit_together
 
 
 @dataclass(frozen=True)
@@ -39,5 +38,4 @@ class Builder:
 
     def __call__(self, arm: Arm, seed: int) -> Model:
         settings = arm.settings_beside(self.settings)
-        model: Model = registry.load("models", arm.model).build(seed, jobs=self.jobs, **settings)
-        return model
+        return registry.load_model(arm.model).build(seed, jobs=self.jobs, **settings)

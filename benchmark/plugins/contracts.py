@@ -1,15 +1,17 @@
-"""Contracts of plug-ins: what a feature set and a model must have, and what they may have."""
+"""Contracts of plug-ins: what a feature set, a model and a dataset must have, and may have."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.roi import Roi
+from benchmark.roi import Roi, RoiDataset
+from benchmark.runtime.progress import Progress
 
 if TYPE_CHECKING:  # at run time it would make commands without tables wait for pandas
     import pandas as pd
@@ -181,8 +183,16 @@ class ReportsEpochs(Protocol):
     history_: list[dict[str, float]]
 
 
+@runtime_checkable
+class NamesDevice(Protocol):
+    """A fitted model that says what it was trained on; others were on the CPU."""
+
+    device_: str
+
+
 Build = Callable[[Arm, int], Any]
 """Builds the model of an arm, a ``Model`` or ``LearnsFromReadings``, from a seed; picklable."""
+
 
 FitTogether = Callable[
     [Sequence[Any], Sequence[tuple[Inputs, NDArray[np.int64], NDArray[np.str_]]]], None
@@ -191,3 +201,170 @@ FitTogether = Callable[
 
 Pack = Callable[[Model], bytes]
 """Makes a file of a fitted model."""
+
+
+DEFAULT_PROFILE = "quick"
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A name that a plug-in's module must or may have.
+
+    Attributes
+    ----------
+    name : str
+    rule : str
+        What it must be, in words that follow "it must be".
+    fits : callable
+        Whether a value is of that kind.
+    """
+
+    name: str
+    rule: str
+    fits: Callable[[object], bool]
+
+
+def hook(name: str, rule: str, fits: Callable[[object], bool]) -> Mapping[str, Hook]:
+    """Metadata of a dataclass' field that is read from a module."""
+    return {"hook": Hook(name, rule, fits)}
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_names(value: object) -> bool:
+    return _is_name(value) or (isinstance(value, tuple) and all(map(_is_name, value)))
+
+
+def _is_suffixes(value: object) -> bool:
+    return isinstance(value, tuple) and all(
+        isinstance(each, str) and each.startswith(".") for each in value
+    )
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """A file in features/, or one with a mask modifier.
+
+    Attributes
+    ----------
+    name : str
+    extract : callable
+        ``extract(roi)``: a dict of numbers with the same names for every ROI, or an image, an
+        array of float32; picklable and hashable.
+    planar : str
+        ``PLANAR``: the feature set that takes its place in a run whose ROIs are all one slice
+        thick; empty where there is none.
+    mask_modifiers : bool
+        ``MASK_MODIFIERS``: what it computes follows the ROI's mask, so that it may be fed another
+        one (``benchmark.plugins.modifiers``).
+    """
+
+    name: str
+    extract: Extract = field(metadata=hook("extract", "a function, extract(roi)", callable))
+    planar: str = field(
+        default="", metadata=hook("PLANAR", "the name of another feature set", _is_name)
+    )
+    mask_modifiers: bool = field(
+        default=False,
+        metadata=hook("MASK_MODIFIERS", "True or False", lambda value: isinstance(value, bool)),
+    )
+
+
+@dataclass(frozen=True)
+class ModelPlugin:
+    """A file in models/.
+
+    Attributes
+    ----------
+    name : str
+    features : str
+        ``FEATURES``: what it is fed where a run names nothing else, as in :class:`Arm`. A tuple of
+        names stands for several feature sets.
+    build : callable
+        ``build(seed, *, jobs, ...)``: a :class:`Model` that is not fitted. Its further arguments,
+        with types and defaults, are the model's settings.
+    supervision : {"labels", "ratings", "ratings+left_out"}
+        ``SUPERVISION``: what it learns from; all but the first make ``fit`` take ``readings``.
+    device : callable, optional
+        ``device()``: what it would train on, ``cpu`` or a GPU's name; only of models that can use
+        a GPU.
+    fit_together : callable, optional
+        Trains several of its models as one program.
+    """
+
+    name: str
+    features: str = field(
+        metadata=hook("FEATURES", "the name of a feature set, or a tuple of names", _is_names)
+    )
+    build: Callable[..., Any] = field(
+        metadata=hook("build", "a function, build(seed, *, jobs=1, ...)", callable)
+    )
+    supervision: str = field(
+        default=LABELS,
+        metadata=hook(
+            "SUPERVISION", f"one of {', '.join(SUPERVISIONS)}", SUPERVISIONS.__contains__
+        ),
+    )
+    device: Callable[[], str] | None = field(
+        default=None, metadata=hook("device", "a function without arguments", callable)
+    )
+    fit_together: FitTogether | None = field(
+        default=None,
+        metadata=hook("fit_together", "a function, fit_together(models, data)", callable),
+    )
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.features, str):
+            object.__setattr__(self, "features", "+".join(self.features))
+
+
+@dataclass(frozen=True)
+class DatasetPlugin:
+    """A file in benchmark/datasets/ that is opened by its name.
+
+    Attributes
+    ----------
+    name : str
+    open_dataset : callable
+        ``open_dataset(jobs, progress)``.
+    open_file : callable, optional
+        ``open_file(path)``, of a file with one of ``suffixes``.
+    suffixes : tuple of str
+        ``SUFFIXES``: of the files that it opens, as ``.npz``.
+    profile : str
+        ``PROFILE``: taken where the user names none.
+
+    Raises
+    ------
+    ValueError
+        For ``SUFFIXES`` without ``open_file``.
+    """
+
+    name: str
+    open_dataset: Callable[[int, Progress], RoiDataset] = field(
+        metadata=hook("open_dataset", "a function, open_dataset(jobs, progress)", callable)
+    )
+    open_file: Callable[[Path], RoiDataset] | None = field(
+        default=None, metadata=hook("open_file", "a function, open_file(path)", callable)
+    )
+    suffixes: tuple[str, ...] = field(
+        default=(), metadata=hook("SUFFIXES", "a tuple of suffixes such as '.npz'", _is_suffixes)
+    )
+    profile: str = field(
+        default=DEFAULT_PROFILE, metadata=hook("PROFILE", "the name of a profile", _is_name)
+    )
+
+    def __post_init__(self) -> None:
+        if self.suffixes and self.open_file is None:
+            raise ValueError(
+                f"benchmark/datasets/{self.name}.py: SUFFIXES is {self.suffixes}; it needs "
+                "open_file(path), which opens such files"
+            )
+
+    def open(self, named: str, jobs: int, progress: Progress) -> RoiDataset:
+        """The dataset that the user named: the plug-in, or the path of a file of its kind."""
+        if self.open_file is None or named == self.name:
+            return self.open_dataset(jobs, progress)
+        return self.open_file(Path(named))

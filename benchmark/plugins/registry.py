@@ -1,6 +1,7 @@
 """Plug-ins found by file name: a file in features/, models/ or benchmark/datasets/ is one.
 
-Names that begin with an underscore are shared code, not plug-ins.
+Names that begin with an underscore are shared code, not plug-ins. What a module must and may
+have, ``benchmark.plugins.contracts`` states.
 """
 
 from __future__ import annotations
@@ -8,12 +9,19 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from types import ModuleType
+from typing import Any, TypeVar
 
+from benchmark.plugins import modifiers
+from benchmark.plugins.contracts import DatasetPlugin, FeatureSet, Hook, ModelPlugin
 from benchmark.runtime.paths import PROFILES, ROOT
 
 _FOLDERS = {"datasets": "benchmark/datasets", "features": "features", "models": "models"}
+_BY_PATH_ONLY = "manifest"
+"""The dataset that is opened by the path of a folder or CSV, and has no name of its own."""
+
+Plugin = TypeVar("Plugin", FeatureSet, ModelPlugin, DatasetPlugin)
 
 
 def names(kind: str) -> list[str]:
@@ -24,12 +32,30 @@ def names(kind: str) -> list[str]:
     return sorted(path.stem for path in files if not path.stem.startswith("_"))
 
 
+def named_datasets() -> list[str]:
+    """Names of the datasets that are opened by name."""
+    return [name for name in names("datasets") if name != _BY_PATH_ONLY]
+
+
+def knows(kind: str, name: str) -> bool:
+    """Whether there is a plug-in of that name, or a feature set and a modifier of that name."""
+    base, sign, modifier = name.partition(modifiers.SIGN)
+    if kind != "features" or not sign:
+        return name in names(kind)
+    return base in names(kind) and modifier in modifiers.known()
+
+
 def describe(kind: str, name: str) -> str:
-    """First line of a plug-in's docstring, or of a profile's leading comment."""
+    """First line of a plug-in's docstring, or of a profile's leading comment.
+
+    Of a feature set with a modifier, that of the modifier follows.
+    """
     if kind == "profiles":
         return (PROFILES / f"{name}.toml").read_text().partition("\n")[0].lstrip("# ")
-    source = path_of(kind, name).read_text()
-    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+    base, modifier = modifiers.split(name)
+    source = path_of(kind, base).read_text()
+    line = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+    return f"{line} @{modifier}: {modifiers.describe(modifier)}" if modifier else line
 
 
 def path_of(kind: str, name: str) -> Path:
@@ -37,25 +63,80 @@ def path_of(kind: str, name: str) -> Path:
     return ROOT / _FOLDERS[kind] / f"{name}.py"
 
 
-def load(kind: str, name: str) -> ModuleType:
-    """Import a plug-in.
+def files_of_features(name: str) -> list[Path]:
+    """The files that compute a feature set: its own and, with a modifier, that of the modifiers."""
+    base, modifier = modifiers.split(name)
+    return [path_of("features", base), *([modifiers.PATH] if modifier else [])]
+
+
+def load_feature_set(name: str) -> FeatureSet:
+    """Import a feature set by its name, as ``radiomics`` or ``radiomics@eroded``.
 
     Raises
     ------
     ValueError
-        Where there is none of that name.
+        Where there is none of that name, its module breaks the contract, or it takes no
+        modifiers.
     """
-    if name not in names(kind):
-        raise ValueError(unknown(kind.removesuffix("s"), name, names(kind)))
-    return importlib.import_module(f"{_FOLDERS[kind].replace('/', '.')}.{name}")
+    base, sign, modifier = name.partition(modifiers.SIGN)
+    if not sign:
+        _refuse_underscore(name)
+    found = _load(FeatureSet, "features", base)
+    if not sign:
+        return found
+    stated = modifiers.known()
+    if modifier not in stated:
+        told = unknown("mask modifier", f"@{modifier}", [f"@{each}" for each in stated])
+        raise ValueError(f"feature set '{name}': {told}")
+    if not found.mask_modifiers:
+        taking = [
+            each for each in names("features") if _load(FeatureSet, "features", each).mask_modifiers
+        ]
+        raise ValueError(
+            f"feature set '{name}': '{base}' takes no mask modifier, as features/{base}.py does "
+            f"not state MASK_MODIFIERS = True; those that do: {', '.join(taking)}"
+        )
+    return replace(
+        found,
+        name=name,
+        extract=modifiers.ModifiedExtract(stated[modifier], found.extract),
+        planar=modifiers.join(found.planar, modifier) if found.planar else "",
+    )
 
 
-def load_dataset(name: str) -> ModuleType | None:
-    """The dataset plug-in that a name or a path to an npz file stands for; None for others."""
-    if name.endswith(".npz"):
-        return load("datasets", "nodulemnist3d")
-    if name in names("datasets") and name != "manifest":
-        return load("datasets", name)
+def load_model(name: str) -> ModelPlugin:
+    """Import a model.
+
+    Raises
+    ------
+    ValueError
+        Where there is none of that name, or its module breaks the contract.
+    """
+    return _load(ModelPlugin, "models", name)
+
+
+def load_dataset(name: str) -> DatasetPlugin:
+    """Import a dataset that is opened by name.
+
+    Raises
+    ------
+    ValueError
+        Where there is none of that name, or its module breaks the contract.
+    """
+    if name not in named_datasets():
+        raise ValueError(unknown("dataset", name, named_datasets()))
+    return _load(DatasetPlugin, "datasets", name)
+
+
+def find_dataset(named: str) -> DatasetPlugin | None:
+    """The dataset that a name or the path of a file of its kind stands for; None for others."""
+    if named in named_datasets():
+        return load_dataset(named)
+    if Path(named).suffix:
+        for name in named_datasets():
+            plugin = load_dataset(name)
+            if Path(named).suffix in plugin.suffixes:
+                return plugin
     return None
 
 
@@ -64,3 +145,43 @@ def unknown(what: str, name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else "."
     return f"unknown {what} '{name}'{hint} There are: {', '.join(known)}"
+
+
+def _load(contract: type[Plugin], kind: str, name: str) -> Plugin:
+    if name not in names(kind):
+        raise ValueError(unknown(kind.removesuffix("s"), name, names(kind)))
+    given = vars(importlib.import_module(f"{_FOLDERS[kind].replace('/', '.')}.{name}"))
+    return contract(name=name, **hooks_of(contract, f"{_FOLDERS[kind]}/{name}.py", given))
+
+
+def hooks_of(contract: type[Plugin], file: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What a module holds of a contract, by the contract's fields; what it may lack is left out.
+
+    Raises
+    ------
+    ValueError
+        Where a name is missing or is of the wrong kind.
+    """
+    held = {}
+    for each in fields(contract):
+        hook: Hook | None = each.metadata.get("hook")
+        if hook is None:
+            continue
+        if hook.name not in given:
+            if each.default is MISSING:
+                raise ValueError(f"{file} has no {hook.name}; it must be {hook.rule}")
+        elif not hook.fits(given[hook.name]):
+            raise ValueError(f"{file}: {hook.name} is {given[hook.name]!r}; it must be {hook.rule}")
+        else:
+            held[each.name] = given[hook.name]
+    return held
+
+
+def _refuse_underscore(name: str) -> None:
+    """Refuse ``radiomics_eroded``, as modified feature sets were once written."""
+    for modifier in modifiers.known():
+        base = name.removesuffix(f"_{modifier}")
+        if base != name and base in names("features") and name not in names("features"):
+            raise ValueError(
+                f"feature set '{name}' is now written '{modifiers.join(base, modifier)}'"
+            )

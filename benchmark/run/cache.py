@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.plugins.registry import path_of
+from benchmark.plugins.registry import files_of_features, path_of
 from benchmark.roi import RoiRecord
 from benchmark.run.extraction import Extracted
 from benchmark.run.fitting import Task, Tested
@@ -76,7 +76,7 @@ class RunCache:
     ) -> None:
         """Remember those that have a value."""
         self.features.done += len(extracted)
-        if not provenance.unchanged(path_of("features", name)):
+        if not all(map(provenance.unchanged, files_of_features(name))):
             return
         record_of = {record.roi_id: record for record in records}
         self.store.put(
@@ -138,7 +138,7 @@ class RunCache:
     def _feature_key(self, name: str, record: RoiRecord) -> bytes:
         attributes = {k: v for k, v in record.attributes.items() if k not in _WHEREABOUTS}
         return _key(
-            "features", name, provenance.digest(path_of("features", name)),
+            "features", name, [provenance.digest(file) for file in files_of_features(name)],
             provenance.surroundings(),
             self.machines, self.contents[record.roi_id], record.roi_id, record.malignancy_ratings,
             record.intensities, attributes,

@@ -22,6 +22,7 @@ from benchmark.plugins.contracts import (
     Build,
     FitTogether,
     Inputs,
+    NamesDevice,
     Pack,
     Readings,
     ReportsEpochs,
@@ -165,7 +166,7 @@ def _test(
         training_auc=training_auc,
         fit_s=fit_s,
         predict_s=predict_s,
-        device=str(getattr(model, "device_", "cpu")),
+        device=model.device_ if isinstance(model, NamesDevice) else "cpu",
         epochs=model.history_ if isinstance(model, ReportsEpochs) else [],
         packed=packed,
     )

@@ -58,7 +58,7 @@ class Material:
 
 
 def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
-    """A dataset by plug-in name, or by the path of a manifest, its folder or an npz file.
+    """A dataset by plug-in name, or by the path of a manifest, its folder or a plug-in's file.
 
     Manifests and their folders may lie on a file system of fsspec's (``s3://bucket/rois``).
 
@@ -67,21 +67,15 @@ def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
     ValueError
         Where there is none of that name.
     """
-    module = registry.load_dataset(name)
-    if module is not None:
-        named = name in registry.names("datasets")
-        opened: RoiDataset = (
-            module.open_dataset(jobs, progress) if named else module.open_file(Path(name))
-        )
-        return opened
+    plugin = registry.find_dataset(name)
+    if plugin is not None:
+        return plugin.open(name, jobs, progress)
     if "://" in name:
         return manifest.open_at(name)
     path = Path(name)
     if not path.exists():
-        built_in = [n for n in registry.names("datasets") if n != "manifest"]
-        raise ValueError(
-            f"dataset '{name}': no such file or folder, nor one of {', '.join(built_in)}"
-        )
+        built_in = ", ".join(registry.named_datasets())
+        raise ValueError(f"dataset '{name}': no such file or folder, nor one of {built_in}")
     return manifest.open_dataset(path)
 
 

@@ -297,7 +297,14 @@ def test_stability_refusals(
     given = ("audit", root, "--out", out, "--features")
     assert "goes with --stability" in refused(capsys, *given, "radiomics")
     message = refused(capsys, *given, "voxels2d_box", "--stability")
-    assert "'voxels2d_box' has no counterpart 'voxels2d_box_dilated'" in message
+    assert "gives an image of shape (124, 124, 1); name another one" in message
+    for name, told in (
+        ("ratings", "'ratings' takes no mask modifier"),
+        ("radiomics_eroded", "is now written 'radiomics@eroded'"),
+        ("radiomics@eroded", "name the feature set without its modifier, 'radiomics'"),
+        ("radiomics@erode", "without its modifier"),
+    ):
+        assert told in refused(capsys, *given, name, "--stability"), name
     assert "unknown feature 'radiomic'; did you" in refused(
         capsys, *given, "radiomic", "--stability"
     )

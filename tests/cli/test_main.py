@@ -163,6 +163,21 @@ def test_single_slices_have_feature_sets_of_their_own(
     assert (said in " ".join(capsys.readouterr().out.split())) is not bool(volumes)
 
 
+def test_mask_modifiers_stay_on_the_planar_feature_sets(
+    write_manifest: WriteManifest, tmp_path: Path
+) -> None:
+    root, out = write_manifest(40), tmp_path / "run"
+    flatten(root)
+    arms = 'arms=["size_only", "prior:diameter@eroded"]'
+    given = ("run", "--dataset", root, "--jobs", "1", "--set", "bootstrap.samples=100")
+    assert invoke(*given, "--out", out, "--set", arms) == 0
+    run = folder.read_run(out)
+    assert set(run.predictions.features) == {"diameter2d", "diameter2d@eroded"}
+    stored = folder.read_features(out)
+    area = {name: stored[name].area_mm2.sum() for name in stored}
+    assert 0 < area["diameter2d@eroded"] < area["diameter2d"]
+
+
 def test_missing_ratings_are_a_skip_not_a_failure(
     write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -287,9 +302,10 @@ def test_as_a_process() -> None:
     assert wrong.stderr.count("\n") == 1
 
 
-def test_listing_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("kind", ["datasets", "features", "models", "profiles"])
+def test_listing_imports_nothing_heavy(kind: str) -> None:
     code = (
-        "import sys; sys.argv = ['benchmark', 'list', 'models']\n"
+        f"import sys; sys.argv = ['benchmark', 'list', {kind!r}]\n"
         "from benchmark.cli.main import cli\n"
         "cli.main(standalone_mode=False)\n"
         "heavy = {'tensorflow', 'keras', 'xgboost', 'radiomics', 'pylidc', 'sklearn', 'pandas'}\n"

@@ -68,7 +68,7 @@ def test_checksums_are_those_that_medmnist_publishes() -> None:
 @pytest.mark.parametrize(("name", "side"), [("nodulemnist3d", 28), ("nodulemnist3d_64", 64)])
 def test_records_voxels_and_split(write: Write, name: str, side: int) -> None:
     path = write(f"{name}.npz", side)
-    dataset = registry.load("datasets", name).open_dataset(1, Silent())
+    dataset = registry.load_dataset(name).open_dataset(1, Silent())
     assert dataset.name == name
     assert [r.given_split for r in dataset.records].count("val") == SIZES["val"]
     assert len({r.patient_id for r in dataset.records}) == sum(SIZES.values())
@@ -86,12 +86,12 @@ def test_records_voxels_and_split(write: Write, name: str, side: int) -> None:
 
 def test_masks_are_asked_for_in_vain(write: Write) -> None:
     write()
-    dataset = registry.load("datasets", "nodulemnist3d").open_dataset(1, Silent())
+    dataset = registry.load_dataset("nodulemnist3d").open_dataset(1, Silent())
     roi = dataset.read(dataset.records[0])
     assert not roi.has_mask
     for name in ("diameter", "diameter2d", "radiomics", "radiomics2d", "voxels2d_box"):
         with pytest.raises(UnavailableError, match="the dataset has no masks"):
-            registry.load("features", name).extract(roi)
+            registry.load_feature_set(name).extract(roi)
 
 
 def test_the_fixed_view_of_an_image_without_a_mask_is_its_middle() -> None:
@@ -99,7 +99,7 @@ def test_the_fixed_view_of_an_image_without_a_mask_is_its_middle() -> None:
     record = manifest.RoiRecord("r", "p", label=0)
     image = np.full((5, 30, 30), -1000, np.float32)
     image[2] = 400
-    view = registry.load("features", "voxels2d_fixed").extract(Roi(record, image, None, (1, 1, 1)))
+    view = registry.load_feature_set("voxels2d_fixed").extract(Roi(record, image, None, (1, 1, 1)))
     assert view.shape == (124, 124, 1)
     assert view.mean() == pytest.approx((30 / 40) ** 2, abs=0.0125)  # a pixel on each axis
     np.testing.assert_allclose(view, view[::-1, ::-1], atol=1e-6)  # centred

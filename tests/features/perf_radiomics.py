@@ -31,7 +31,7 @@ def nodule() -> Roi:
 @pytest.mark.parametrize("name", SETS)
 def test_this_project(name: str, nodule: Roi, benchmark: BenchmarkFixture) -> None:
     benchmark.group = name
-    benchmark(registry.load("features", name).extract, nodule)
+    benchmark(registry.load_feature_set(name).extract, nodule)
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,18 @@ import numpy as np
 import pytest
 
 from benchmark.datasets import manifest
-from benchmark.plugins import registry
+from benchmark.plugins import modifiers, registry
 from benchmark.roi import Roi, RoiRecord, UnavailableError
 from features.ratings import CHARACTERISTICS
 from tests.helpers.volumes import ball
 
-FEATURES = registry.names("features")
+PLAIN = registry.names("features")
+MODIFIED = [
+    modifiers.join(name, modifier)
+    for name in PLAIN
+    if registry.load_feature_set(name).mask_modifiers
+    for modifier in modifiers.known()
+]
 RATED = dict.fromkeys(CHARACTERISTICS, "1 2 4")
 
 
@@ -38,10 +45,10 @@ def as_array(value: object) -> np.ndarray:
     return np.array(list(value.values())) if isinstance(value, dict) else np.asarray(value)
 
 
-@pytest.mark.parametrize("name", FEATURES)
+@pytest.mark.parametrize("name", [*PLAIN, *MODIFIED])
 class TestContract:
     def test_finite_repeatable_and_leaves_its_input_alone(self, name: str) -> None:
-        extract = registry.load("features", name).extract
+        extract = registry.load_feature_set(name).extract
         subject = roi()
         image, mask = subject.image.copy(), subject.mask.copy()
         first, second = extract(subject), extract(subject)
@@ -51,7 +58,7 @@ class TestContract:
         np.testing.assert_array_equal(subject.mask, mask)
 
     def test_a_vector_with_names_or_an_image(self, name: str) -> None:
-        value = registry.load("features", name).extract(roi())
+        value = registry.load_feature_set(name).extract(roi())
         if isinstance(value, dict):
             assert all(isinstance(k, str) and isinstance(v, float) for k, v in value.items())
         else:
@@ -60,7 +67,7 @@ class TestContract:
             assert value.max() <= 1
 
     def test_never_sees_the_label(self, name: str) -> None:
-        extract = registry.load("features", name).extract
+        extract = registry.load_feature_set(name).extract
         rated = RoiRecord("r", "p", malignancy_ratings=(5, 5, 5), attributes=RATED)
         other = replace(roi(), record=rated)
         np.testing.assert_array_equal(as_array(extract(roi(label=0))), as_array(extract(other)))
@@ -73,16 +80,24 @@ class TestContract:
         self, name: str, shape: tuple[int, int, int], radius: float
     ) -> None:
         subject = roi(shape, radius)
-        assert np.isfinite(as_array(registry.load("features", name).extract(subject))).all()
+        assert np.isfinite(as_array(registry.load_feature_set(name).extract(subject))).all()
 
     def test_documented(self, name: str) -> None:
-        module = registry.load("features", name)
         assert registry.describe("features", name).endswith(".")
-        assert inspect.getdoc(module.extract)
+        if name in PLAIN:
+            assert inspect.getdoc(registry.load_feature_set(name).extract)
+        else:
+            assert f" @{modifiers.split(name)[1]}: " in registry.describe("features", name)
+
+    def test_worker_processes_get_the_same(self, name: str) -> None:
+        extract = registry.load_feature_set(name).extract
+        arrived = pickle.loads(pickle.dumps(extract))
+        assert arrived == extract == registry.load_feature_set(name).extract
+        assert len({arrived, extract}) == 1
 
 
 def test_diameter_of_a_ball() -> None:
-    extract = registry.load("features", "diameter").extract
+    extract = registry.load_feature_set("diameter").extract
     got = extract(roi((41, 41, 41), 15.0, (0.5, 0.5, 0.5)))
     # Counting voxel centres errs on a ball's volume by well under 1 % at this size.
     assert got["volume_mm3"] == pytest.approx(4 / 3 * np.pi * 7.5**3, rel=0.01)
@@ -90,7 +105,7 @@ def test_diameter_of_a_ball() -> None:
 
 
 def test_diameter_in_anisotropic_voxels() -> None:
-    extract = registry.load("features", "diameter").extract
+    extract = registry.load_feature_set("diameter").extract
     mask = np.zeros((3, 4, 5), bool)
     mask[1, 1:3, 1:4] = True
     subject = Roi(
@@ -106,7 +121,7 @@ def test_box_is_tight_in_the_largest_slice_and_stretched() -> None:
     mask[1, 10:18, 5:25] = True
     image[1, 10:18, 5:15], image[1, 10:18, 15:25] = 400, -300
     subject = Roi(RoiRecord("r", "p", label=0), image, mask, (1.0, 1.0, 1.0))
-    box = registry.load("features", "voxels2d_box").extract(subject)
+    box = registry.load_feature_set("voxels2d_box").extract(subject)
     assert box.shape == (124, 124, 1)
     assert (box[:, :55, 0] == 1).all()
     np.testing.assert_allclose(box[:, -55:, 0], 0.5)
@@ -122,7 +137,7 @@ def test_fixed_field_of_view_keeps_size(spacing: float) -> None:
     mask[0, middle, middle] = True
     image[mask] = 400
     subject = Roi(RoiRecord("r", "p", label=0), image, mask, (2.0, spacing, spacing))
-    view = registry.load("features", "voxels2d_fixed").extract(subject)
+    view = registry.load_feature_set("voxels2d_fixed").extract(subject)
     covered_mm = np.sqrt((view > 0.5).mean()) * 40
     # Half a pixel at either edge.
     assert covered_mm == pytest.approx(2 * half * spacing, abs=spacing)
@@ -131,13 +146,13 @@ def test_fixed_field_of_view_keeps_size(spacing: float) -> None:
 
 
 def test_fixed_field_of_view_beyond_the_image_is_air() -> None:
-    view = registry.load("features", "voxels2d_fixed").extract(roi((3, 12, 12), 3.0))
+    view = registry.load_feature_set("voxels2d_fixed").extract(roi((3, 12, 12), 3.0))
     assert (view[0] == 0).all()
     assert view[62, 62, 0] > 0.6
 
 
 def test_ratings_are_means_over_readers() -> None:
-    got = registry.load("features", "ratings").extract(roi())
+    got = registry.load_feature_set("ratings").extract(roi())
     assert list(got) == [*CHARACTERISTICS, "equivalent_diameter_mm"]
     assert got["equivalent_diameter_mm"] == (6 * roi().volume_mm3 / np.pi) ** (1 / 3)
     assert got["texture"] == pytest.approx(7 / 3)
@@ -146,7 +161,7 @@ def test_ratings_are_means_over_readers() -> None:
 def test_ratings_say_when_there_are_none() -> None:
     bare = replace(roi(), record=RoiRecord("r", "p", label=0))
     with pytest.raises(UnavailableError, match="no readers' ratings of subtlety"):
-        registry.load("features", "ratings").extract(bare)
+        registry.load_feature_set("ratings").extract(bare)
 
 
 GOLDEN = json.loads((Path(__file__).parent / "radiomics_golden.json").read_text())
@@ -154,7 +169,7 @@ GOLDEN = json.loads((Path(__file__).parent / "radiomics_golden.json").read_text(
 
 
 def test_radiomics_golden_values() -> None:
-    got = registry.load("features", "radiomics").extract(roi())
+    got = registry.load_feature_set("radiomics").extract(roi())
     # Only rounding may differ between processors; the B-spline's recursion amplifies it.
     assert got == pytest.approx(GOLDEN, rel=1e-6, abs=1e-9)
 
@@ -162,7 +177,7 @@ def test_radiomics_golden_values() -> None:
 def test_radiomics_first_order_by_hand() -> None:
     """At 1 mm nothing is resampled, so numpy on the mask's voxels is an independent answer."""
     subject = roi((9, 20, 20), 4.0, (1.0, 1.0, 1.0))
-    got = registry.load("features", "radiomics").extract(subject)
+    got = registry.load_feature_set("radiomics").extract(subject)
     inside = subject.image[subject.mask].astype(float)
     deviation = inside - inside.mean()
     # Bins are multiples of 25 HU (IBSI: fixed bin size).
@@ -185,7 +200,7 @@ def test_radiomics_first_order_by_hand() -> None:
 
 
 def test_radiomics_has_every_class_by_its_documented_size() -> None:
-    got = registry.load("features", "radiomics").extract(roi())
+    got = registry.load_feature_set("radiomics").extract(roi())
     sizes: dict[str, int] = {}
     for name in got:
         family = name.split("_")[1]
@@ -207,7 +222,7 @@ def plane(size: int, spacing_mm: tuple[float, float, float]) -> Roi:
 
 
 def test_diameter2d_is_of_the_largest_slice_whatever_its_thickness() -> None:
-    extract = registry.load("features", "diameter2d").extract
+    extract = registry.load_feature_set("diameter2d").extract
     thin, thick = (extract(plane(8, (z, 0.5, 0.8))) for z in (0.6, 5.0))
     assert thin == thick
     assert thin["area_mm2"] == pytest.approx(64 * 0.5 * 0.8)
@@ -217,7 +232,7 @@ def test_diameter2d_is_of_the_largest_slice_whatever_its_thickness() -> None:
 def test_radiomics2d_by_hand() -> None:
     """At 1 mm nothing is resampled: numpy and geometry are independent answers."""
     subject = plane(8, (2.5, 1.0, 1.0))
-    got = registry.load("features", "radiomics2d").extract(subject)
+    got = registry.load_feature_set("radiomics2d").extract(subject)
     inside = subject.image[1][subject.mask[1]].astype(float)
     # The mesh runs through the centres of edge pixels' outer neighbours' midpoints: an 8 x 8
     # square with its four corners cut by half a pixel's diagonal, 1/8 mm^2 each.
@@ -233,7 +248,7 @@ def test_radiomics2d_by_hand() -> None:
 
 
 def test_radiomics2d_ignores_thickness_and_other_slices() -> None:
-    extract = registry.load("features", "radiomics2d").extract
+    extract = registry.load_feature_set("radiomics2d").extract
     subject = plane(8, (0.6, 0.7, 0.7))
     alone = replace(subject, image=subject.image[1:2], outline=subject.mask[1:2])
     thick = replace(subject, spacing_mm=(5.0, 0.7, 0.7))
@@ -243,7 +258,7 @@ def test_radiomics2d_ignores_thickness_and_other_slices() -> None:
 
 def test_radiomics2d_has_every_class_by_its_documented_size() -> None:
     sizes: dict[str, int] = {}
-    for name in registry.load("features", "radiomics2d").extract(roi()):
+    for name in registry.load_feature_set("radiomics2d").extract(roi()):
         family = name.split("_")[1]
         sizes[family] = sizes.get(family, 0) + 1
     assert sizes == {
@@ -252,18 +267,42 @@ def test_radiomics2d_has_every_class_by_its_documented_size() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FEATURES)
+@pytest.mark.parametrize("name", [*PLAIN, *MODIFIED])
 def test_a_feature_set_that_has_a_planar_one_names_it(name: str) -> None:
-    planar = getattr(registry.load("features", name), "PLANAR", None)
-    if planar is not None:
-        assert planar in FEATURES
+    planar = registry.load_feature_set(name).planar
+    if planar:
+        assert modifiers.split(planar)[1] == modifiers.split(name)[1]
         # The planar set is the end of it: no chain, no circle.
-        assert not hasattr(registry.load("features", planar), "PLANAR")
+        assert registry.load_feature_set(planar).planar == ""
+
+
+def test_planar_sets_are_those_of_size_and_radiomics() -> None:
+    planar = {name: registry.load_feature_set(name).planar for name in [*PLAIN, *MODIFIED]}
+    assert {name: each for name, each in planar.items() if each} == {
+        name + suffix: f"{name}2d{suffix}"
+        for name in ("diameter", "radiomics")
+        for suffix in ("", "@reader", "@dilated", "@eroded", "@shifted")
+    }
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_who_takes_modifiers_depends_on_the_mask(name: str) -> None:
+    """Another mask, moved and larger, changes the features of those that say so."""
+    subject = roi()
+    outline = np.roll(subject.mask, 3, axis=1) | np.roll(subject.mask, 1, axis=2)
+    extract = registry.load_feature_set(name).extract
+    before, after = (
+        as_array(extract(each)) for each in (subject, replace(subject, outline=outline))
+    )
+    if registry.load_feature_set(name).mask_modifiers:
+        assert not np.array_equal(before, after)
+    else:
+        assert name == "ratings"  # of the nodule, not of a mask; its size alone follows
 
 
 def test_radiomics_says_why_a_single_voxel_has_none() -> None:
     with pytest.raises(ValueError, match="only contains 1 segmented voxel"):
-        registry.load("features", "radiomics").extract(roi((3, 5, 5), 0.8))
+        registry.load_feature_set("radiomics").extract(roi((3, 5, 5), 0.8))
 
 
 @pytest.mark.parametrize("name", ["radiomics", "radiomics2d", "radiomics_filtered"])
@@ -280,13 +319,13 @@ def test_radiomics_refuses_what_pyradiomics_leaves_out(
     monkeypatch.setattr(cMatrices, f"calculate_{family}", fail)
     says = f"^pyradiomics gives no {family} features: Calculation Failed.$"
     with pytest.raises(ValueError, match=says):
-        registry.load("features", name).extract(roi())
+        registry.load_feature_set(name).extract(roi())
 
 
 def test_real_crops_lose_no_radiomics_class(lidc_crops: Path) -> None:
     """Thin nodules whose mask touches the border: pyradiomics' own command loses GLCM there."""
     dataset = manifest.open_dataset(lidc_crops)
-    extract = registry.load("features", "radiomics").extract
+    extract = registry.load_feature_set("radiomics").extract
     thin = []
     for record in dataset.records[:300]:
         subject = dataset.read(record)

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from benchmark.plugins import registry
 from benchmark.roi import Roi, RoiRecord, UnavailableError
-from features._masks import MIN_AREA_MM2, MIN_SHARE, dilated, eroded, one_reader, shifted
+from features import diameter, radiomics, voxels2d_box
+from features._masks import (
+    MIN_AREA_MM2,
+    MIN_SHARE,
+    MODIFIERS,
+    dilated,
+    eroded,
+    one_reader,
+    shifted,
+)
 
 Change = Callable[[Roi], Roi]
 Spacing = tuple[float, float, float]
@@ -188,9 +197,9 @@ def test_readers_are_drawn_evenly_and_for_good() -> None:
 
 
 def test_no_readers_no_features() -> None:
-    for name in ("radiomics_reader", "radiomics2d_reader"):
+    for name in ("radiomics@reader", "radiomics2d@reader", "voxels2d_box@reader"):
         with pytest.raises(UnavailableError, match="no readers' masks"):
-            registry.load("features", name).extract(rectangle((1.0, 0.7, 0.7)))
+            registry.load_feature_set(name).extract(rectangle((1.0, 0.7, 0.7)))
 
 
 @pytest.mark.parametrize("base", ["radiomics", "radiomics2d"])
@@ -199,14 +208,29 @@ def test_radiomics_are_computed_from_the_changed_mask(base: str) -> None:
     before = rectangle((1.0, 1.0, 1.0))
     before = replace(before, reader_outlines=(before.mask & (np.arange(30) < 15),))
     name = {"radiomics": "shape_VoxelVolume", "radiomics2d": "shape2D_PixelSurface"}[base]
-    for suffix, change in (
-        ("dilated", dilated), ("eroded", eroded), ("shifted", shifted), ("reader", one_reader)
-    ):  # fmt: skip
-        got = registry.load("features", f"{base}_{suffix}").extract(before)
+    for suffix, change in MODIFIERS.items():
+        got = registry.load_feature_set(f"{base}@{suffix}").extract(before)
         after = change(before)
         assert got[f"original_{name}"] == after.mask.sum()
         assert got["original_firstorder_Mean"] == pytest.approx(after.image[after.mask].mean())
         assert suffix == "shifted" or after.mask.sum() != before.mask.sum()
+
+
+@pytest.mark.parametrize("name", MODIFIERS)
+def test_a_modifier_is_the_feature_set_of_the_changed_roi(name: str) -> None:
+    """To the bit: nothing but the ROI differs."""
+    before = rectangle((1.25, 0.7, 0.6))
+    before = replace(before, reader_outlines=(before.mask & (np.arange(50) < 25),))
+    after = {"reader": one_reader, "dilated": dilated, "eroded": eroded, "shifted": shifted}[name](
+        before
+    )
+    for base in (radiomics, diameter):
+        base_name = base.__name__.removeprefix("features.")
+        got = registry.load_feature_set(f"{base_name}@{name}").extract(before)
+        assert got == base.extract(after)
+        assert list(got) == list(base.extract(before))
+    box = registry.load_feature_set(f"voxels2d_box@{name}").extract(before)
+    np.testing.assert_array_equal(box, voxels2d_box.extract(after))
 
 
 def test_mask_channel_of_the_box() -> None:
@@ -216,9 +240,9 @@ def test_mask_channel_of_the_box() -> None:
     mask[1, 10:14, 15:25] = False
     mask[0, 20:22, 20:22] = True
     roi = subject(mask, (2.0, 0.7, 0.7))
-    both = registry.load("features", "voxels2d_box_mask").extract(roi)
+    both = registry.load_feature_set("voxels2d_box_mask").extract(roi)
     assert both.shape == (124, 124, 2)
-    alone = registry.load("features", "voxels2d_box").extract(roi)
+    alone = registry.load_feature_set("voxels2d_box").extract(roi)
     np.testing.assert_array_equal(both[..., :1], alone)
     channel = both[..., 1]
     # Half way from pixel to pixel the mask fades, over 124 / 8 rows and 124 / 20 columns.
@@ -235,7 +259,7 @@ def test_mask_channel_lies_on_the_image(name: str) -> None:
     mask[1, 20:24, 33:40] = False
     image = np.where(mask, 400, -1000).astype(np.float32)
     roi = Roi(RoiRecord("r", "p", label=0), image, mask, (1.0, 0.6, 0.7))
-    both = registry.load("features", f"{name}_mask").extract(roi)
+    both = registry.load_feature_set(f"{name}_mask").extract(roi)
     np.testing.assert_array_equal(both[..., 0], both[..., 1])
     assert 0.02 < both[..., 1].mean() < 0.98
 
@@ -244,7 +268,7 @@ def test_mask_channel_of_the_fixed_view_keeps_size() -> None:
     mask = np.zeros((1, 100, 100), bool)
     mask[0, 40:60, 45:55] = True
     roi = subject(mask, (1.0, 0.5, 0.8))
-    channel = registry.load("features", "voxels2d_fixed_mask").extract(roi)[..., 1]
+    channel = registry.load_feature_set("voxels2d_fixed_mask").extract(roi)[..., 1]
     # 10 x 8 mm of a 40 x 40 mm view; edges fade over a pixel.
     assert channel.mean() == pytest.approx(10 * 8 / 40**2, rel=0.02)
 
@@ -252,4 +276,4 @@ def test_mask_channel_of_the_fixed_view_keeps_size() -> None:
 def test_mask_channel_needs_a_mask() -> None:
     bare = replace(rectangle((1.0, 0.7, 0.7)), outline=None)
     with pytest.raises(UnavailableError, match="no masks"):
-        registry.load("features", "voxels2d_fixed_mask").extract(bare)
+        registry.load_feature_set("voxels2d_fixed_mask").extract(bare)

@@ -103,14 +103,14 @@ def test_filtered_equal_on_real_nodules(lidc_crops: Path) -> None:
 
 def test_filtered_begins_with_the_same_original_features() -> None:
     subject = CASES["a ball in thin voxels"]
-    original = registry.load("features", "radiomics").extract(subject)
-    filtered = registry.load("features", "radiomics_filtered").extract(subject)
+    original = registry.load_feature_set("radiomics").extract(subject)
+    filtered = registry.load_feature_set("radiomics_filtered").extract(subject)
     assert list(filtered.items())[:107] == list(original.items())
 
 
 def test_filtered_has_every_image_by_its_documented_size() -> None:
     sizes: dict[str, int] = {}
-    for name in registry.load("features", "radiomics_filtered").extract(line(0, 60, 90)):
+    for name in registry.load_feature_set("radiomics_filtered").extract(line(0, 60, 90)):
         image = name.partition("_")[0]
         sizes[image] = sizes.get(image, 0) + 1
     assert sizes.pop("original") == 107
@@ -123,7 +123,7 @@ def test_voxels_without_neighbours_are_refused() -> None:
     mask = np.zeros((3, 9, 9), bool)
     mask[1, 2, 2] = mask[1, 6, 6] = True
     with pytest.raises(ValueError, match="no two voxels of the mask are neighbours"):
-        registry.load("features", "radiomics").extract(roi(noise(mask.shape), mask, CUBE))
+        registry.load_feature_set("radiomics").extract(roi(noise(mask.shape), mask, CUBE))
 
 
 def test_a_single_column_has_no_2d_shape_in_pyradiomics() -> None:
@@ -132,7 +132,7 @@ def test_a_single_column_has_no_2d_shape_in_pyradiomics() -> None:
     subject = roi(noise(mask.shape), mask, CUBE)
     assert not [name for name in execute("radiomics2d", subject) if "shape" in name]
     with pytest.raises(ValueError, match="93 of 102 features"):
-        registry.load("features", "radiomics2d").extract(subject)
+        registry.load_feature_set("radiomics2d").extract(subject)
 
 
 def test_two_voxels_have_none_between_their_percentiles() -> None:
@@ -140,7 +140,7 @@ def test_two_voxels_have_none_between_their_percentiles() -> None:
     undefined = "original_firstorder_RobustMeanAbsoluteDeviation"
     assert np.isnan(execute("radiomics", subject)[undefined])
     with pytest.raises(ValueError, match=f"not finite: {undefined}$"):
-        registry.load("features", "radiomics").extract(subject)
+        registry.load_feature_set("radiomics").extract(subject)
 
 
 def test_a_value_that_is_not_finite_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,4 +148,4 @@ def test_a_value_that_is_not_finite_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(RadiomicsShape, "getFlatnessFeatureValue", lambda self: np.nan)
     with pytest.raises(ValueError, match="not finite: original_shape_Flatness"):
-        registry.load("features", "radiomics").extract(CASES["one slice"])
+        registry.load_feature_set("radiomics").extract(CASES["one slice"])

@@ -74,7 +74,7 @@ def compare(name: str, roi: Roi) -> Deviation:
     ValueError
         Where names or their order differ.
     """
-    got, expected = registry.load("features", name).extract(roi), execute(name, roi)
+    got, expected = registry.load_feature_set(name).extract(roi), execute(name, roi)
     if list(got) != list(expected):
         raise ValueError(
             f"feature set '{name}', roi_id '{roi.record.roi_id}': names or their order differ "

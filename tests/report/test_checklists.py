@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from benchmark.report.wording.checklists import FILES, OPEN, Item, checklist_tables, read_checklist
-from benchmark.report.wording.facts import facts
+from benchmark.report.wording.facts import described, facts
 from benchmark.report.wording.model_cards import model_cards
 from benchmark.run.folder import RunFolder
 
@@ -25,6 +25,14 @@ def test_all_items_are_there(file: str, reported: RunFolder) -> None:
     for item in checklist.items:
         used = {name for _, name, _, _ in string.Formatter().parse(item.answer) if name}
         assert used <= known.keys(), (file, item.number)
+
+
+def test_feature_sets_are_described_with_their_modifier() -> None:
+    told = described("features", "radiomics@eroded")
+    assert told.startswith("107 pyradiomics features")
+    assert "@eroded: The ROI with its mask shrunk" in told
+    # As runs that are older than the modifiers name it.
+    assert described("features", "radiomics_eroded") == "not in this version of the suite."
 
 
 def test_an_item_without_its_facts_is_open() -> None:

@@ -174,11 +174,9 @@ def test_no_cache_recalls_and_keeps_nothing(write_manifest: WriteManifest, tmp_p
 
 
 def test_a_digest_covers_what_the_file_imports() -> None:
-    reached = {
-        path.name for path in provenance._closure(ROOT / "features" / "radiomics_dilated.py")
-    }
-    assert {"_masks.py", "_pyradiomics.py", "roi.py"} <= reached
-    assert "voxels2d_box.py" not in reached
+    reached = {path.name for path in provenance._closure(ROOT / "features" / "radiomics.py")}
+    assert {"_pyradiomics.py", "_shape.py", "roi.py"} <= reached
+    assert not {"voxels2d_box.py", "_masks.py"} & reached
     reached = {path.name for path in provenance._closure(ROOT / "models" / "paper_cnn.py")}
     assert "_keras.py" in reached
     assert "svm.py" not in reached
@@ -196,6 +194,32 @@ def test_after_an_edit_nothing_is_kept(
         edited.setattr(provenance, "unchanged", lambda path: path.name != "prior.py")
         run(root, tmp_path / "three", "--set", "seed=1")
     assert run(root, tmp_path / "four", "--set", "seed=1")["fits"] == (N_FITS - FOLDS, FOLDS)
+
+
+def test_a_modifier_and_its_file_are_part_of_what_is_recalled(
+    write_manifest: WriteManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, n = write_manifest(), 24
+
+    def features(out: str, name: str) -> tuple[int, int]:
+        arms = ["--models", "prior", "--set", f'arms=["prior:{name}"]']
+        recalled: tuple[int, int] = run(root, tmp_path / out, *arms)["features"]
+        return recalled
+
+    for file in ("_masks.py", "diameter.py"):
+        with monkeypatch.context() as edited:
+            edited.setattr(provenance, "unchanged", lambda path, file=file: path.name != file)
+            assert features(f"edited {file}", "diameter@eroded") == (0, n)
+    assert features("plain", "diameter") == (0, n)
+    assert features("eroded", "diameter@eroded") == (0, n)
+    assert features("dilated", "diameter@dilated") == (0, n)
+    assert features("eroded again", "diameter@eroded") == (n, 0)
+    digest = provenance.digest
+    with monkeypatch.context() as edited:
+        other = {ROOT / "features" / "_masks.py": "another"}
+        edited.setattr(provenance, "digest", lambda path: other.get(path) or digest(path))
+        assert features("changed masks", "diameter@eroded") == (0, n)
+        assert features("changed masks, plain", "diameter") == (n, 0)
 
 
 def forget() -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmark.cohort.splits import leaked
 from benchmark.plugins.contracts import Arm
-from benchmark.plugins.registry import describe, names
+from benchmark.plugins.registry import describe, knows
 from benchmark.report.tables.main import arm_rows, label_note, lift_over_size
 from benchmark.report.tables.table import duration, percent, sentence, with_interval
 from benchmark.run.folder import RunFolder
@@ -84,7 +84,7 @@ def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
 
 def described(kind: str, name: str) -> str:
     """What ``list`` shows of a plug-in; says so where this checkout lacks it."""
-    if name not in names(kind):
+    if not knows(kind, name):
         return "not in this version of the suite."
     return sentence(describe(kind, name))
 
