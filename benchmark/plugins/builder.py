@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.plugins import registry
-from benchmark.plugins.contracts import Arm, Extract, FitTogether, Model
+from benchmark.plugins.contracts import Arm, Extract, FitTogether
 
 
 def extractors(arms: Sequence[Arm]) -> dict[str, Extract]:
@@ -36,6 +36,6 @@ class Builder:
     settings: Mapping[str, Mapping[str, Any]]
     jobs: int
 
-    def __call__(self, arm: Arm, seed: int) -> Model:
+    def __call__(self, arm: Arm, seed: int) -> Any:
         settings = arm.settings_beside(self.settings)
         return registry.load_model(arm.model).build(seed, jobs=self.jobs, **settings)

@@ -237,6 +237,10 @@ def _is_names(value: object) -> bool:
     return _is_name(value) or (isinstance(value, tuple) and all(map(_is_name, value)))
 
 
+def _is_supervision(value: object) -> bool:
+    return value in SUPERVISIONS
+
+
 def _is_suffixes(value: object) -> bool:
     return isinstance(value, tuple) and all(
         isinstance(each, str) and each.startswith(".") for each in value

@@ -35,7 +35,7 @@ def extent(view: np.ndarray) -> tuple[float, float, float, float]:
 
 def test_the_fixed_view_is_40_mm_along_rows_and_along_columns() -> None:
     top, height, left, width = extent(
-        registry.load("features", "voxels2d_fixed").extract(rectangle())
+        registry.load_feature_set("voxels2d_fixed").extract(rectangle())
     )
     # To the two edges, each of which may fall on either of two pixels.
     assert height * PIXEL_MM == pytest.approx(20 * ROW_MM, abs=2 * PIXEL_MM)
@@ -47,7 +47,7 @@ def test_the_fixed_view_is_40_mm_along_rows_and_along_columns() -> None:
 def test_the_fixed_view_without_a_mask_is_around_the_middle_of_the_image() -> None:
     """Rows 30 to 50 of 120 are 15 to 25 mm of 60; the view begins at 10 mm. Columns: 16 mm on of
     72, and the view begins there."""
-    view = registry.load("features", "voxels2d_fixed").extract(rectangle(mask=False))
+    view = registry.load_feature_set("voxels2d_fixed").extract(rectangle(mask=False))
     top, height, left, width = extent(view)
     assert top * PIXEL_MM == pytest.approx(15 - 10, abs=PIXEL_MM)
     assert height * PIXEL_MM == pytest.approx(10, abs=2 * PIXEL_MM)
@@ -57,19 +57,19 @@ def test_the_fixed_view_without_a_mask_is_around_the_middle_of_the_image() -> No
 
 @pytest.mark.parametrize("name", ["voxels2d_fixed_mask", "voxels2d_box_mask"])
 def test_the_mask_channel_lies_on_the_image_channel(name: str) -> None:
-    view = registry.load("features", name).extract(rectangle())
+    view = registry.load_feature_set(name).extract(rectangle())
     assert view.shape == (SIZE, SIZE, 2)
     np.testing.assert_array_equal(view[..., 0], view[..., 1])
     other = replace(rectangle(), image=np.zeros((3, 120, 90), np.float32))
     np.testing.assert_array_equal(
-        registry.load("features", name).extract(other)[..., 1], view[..., 1]
+        registry.load_feature_set(name).extract(other)[..., 1], view[..., 1]
     )
 
 
 def test_the_box_is_the_tight_one_whatever_the_spacing() -> None:
     """Brightness rises along rows in one ROI and along columns in the other."""
     ramp = np.linspace(-900, 300, 20, dtype=np.float32)
-    extract = registry.load("features", "voxels2d_box").extract
+    extract = registry.load_feature_set("voxels2d_box").extract
     for axis in (0, 1):
         roi = rectangle()
         roi.image[1, 30:50, 20:40] = ramp[:, None] if axis == 0 else ramp[None]
@@ -104,10 +104,10 @@ def test_the_largest_slice_is_the_first_of_equals() -> None:
 
 def test_planar_counterparts_are_the_ones_of_the_same_kind() -> None:
     for name in ("diameter", "radiomics"):
-        counterpart = registry.load("features", name).PLANAR
+        counterpart = registry.load_feature_set(name).planar
         assert counterpart == f"{name}2d"
     for name in ("ratings", "radiomics_filtered", "voxels2d_box", "voxels2d_fixed"):
-        assert not hasattr(registry.load("features", name), "PLANAR")
+        assert not registry.load_feature_set(name).planar
 
 
 @pytest.mark.parametrize("name", ["radiomics", "radiomics2d", "radiomics_filtered"])
@@ -124,7 +124,7 @@ def test_exchanging_rows_and_columns_exchanges_nothing_but_directions(name: str)
         np.ascontiguousarray(mask.swapaxes(1, 2)),
         (2.0, 0.8, 0.5),
     )
-    extract = registry.load("features", name).extract
+    extract = registry.load_feature_set(name).extract
     here, there = extract(one), extract(turned)
     directed = ("Maximum2DDiameterRow", "Maximum2DDiameterColumn", "wavelet")
     for feature, value in here.items():
