@@ -20,7 +20,7 @@ IDS = ("roi_id", "patient_id", "roi_a", "roi_b")
 """Columns, of any table, that name a ROI or a patient."""
 
 _WHEN_MISSING = {"supervision": "labels", "n_cached": 0}
-"""What runs of before these columns had in their place."""
+"""Values for runs that were made before these columns were."""
 
 ARM = {"arm": TEXT, "model": TEXT, "features": TEXT}
 _SPLIT = {"repeat": WHOLE, "fold": WHOLE}
@@ -137,7 +137,7 @@ METRIC_TABLE = StoredTable(
 SPLIT_METRIC_TABLE = StoredTable(
     "split_metrics", {**ARM, "metric": TEXT, **_VALUE, "n_splits": WHOLE, "method": TEXT}
 )
-"""Where there are several splits: means over them, corrected for their overlap."""
+"""Means over several splits, corrected for their overlap."""
 
 COMPARISON_TABLE = StoredTable(
     "comparisons",
@@ -152,7 +152,7 @@ COMPARISON_TABLE = StoredTable(
 RANK_TABLE = StoredTable(
     "ranks", {**ARM, "metric": TEXT, "rank": WHOLE, "probability": REAL, **_COUNTS}
 )
-"""How often each arm takes each rank over resamples of patients."""
+"""Share of the resamples of patients in which an arm takes a rank."""
 
 STRATA_TABLE = StoredTable(
     "strata",
@@ -221,7 +221,7 @@ LEAKAGE_TABLE = StoredTable(
         "ci_high": REAL, "p": REAL, **_COUNTS,
     },
 )  # fmt: skip
-"""What a leaky split adds, one row an (arm, metric)."""
+"""Inflation by a leaky split, one row an (arm, metric)."""
 
 EXPLANATION_TABLE = StoredTable(
     "explanations",

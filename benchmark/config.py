@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from benchmark.cohort.labels import LabelRule
 from benchmark.cohort.splits import SplitRule
 from benchmark.plugins import registry
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.runtime.paths import PROFILES
 
 

@@ -30,8 +30,8 @@ from benchmark.columns import (
 )
 from benchmark.config import Config, NamedArm
 from benchmark.plugins import registry
+from benchmark.plugins.arms import Arm
 from benchmark.plugins.builder import Builder, extractors, fits_together
-from benchmark.plugins.contracts import Arm
 from benchmark.report.document import write_tables
 from benchmark.roi import RoiDataset, RoiRecord
 from benchmark.run import multiverse, stored_models

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Intensities = Literal["acquired", "synthetic"]
-"""Where voxel values come from: a scanner, or a simulation that must say so."""
+"""Source of voxel values: a scanner, or a simulation that must say so."""
 
 INTENSITIES: tuple[Intensities, ...] = ("acquired", "synthetic")
 
 LUNG_WINDOW_HU = (-1000.0, 400.0)
-"""What images show and networks are fed: air to above the density of enhanced soft tissue."""
+"""Range that images show and networks are fed: air to above the density of enhanced soft tissue."""
 
 RATING_SCALE = range(1, 6)
 """LIDC-IDRI's malignancy suspicion, 1 (highly unlikely) to 5 (highly suspicious)."""

@@ -30,7 +30,7 @@ CHANGE_MM = 1.0
 
 MIN_SHARE = 0.25
 MIN_AREA_MM2 = 6.0
-"""What erosion leaves of the largest slice: this share of it and this area, all if it has less.
+"""Least that erosion leaves of the largest slice: this share and this area, all if it has less.
 
 Six pixels of the 1 mm grid. With four, pyradiomics finds no values between the 10th and the 90th
 percentile of some single slices, and refuses masks that the grid reduces to one voxel.
@@ -127,7 +127,7 @@ def shifted(roi: Roi) -> Roi:
 MODIFIERS: Mapping[str, Callable[[Roi], Roi]] = MappingProxyType(
     {"reader": one_reader, "dilated": dilated, "eroded": eroded, "shifted": shifted}
 )
-"""What may follow ``@`` in a feature set's name."""
+"""Mask modifiers by name: what may follow ``@`` in a feature set's name."""
 
 
 def _reach_mm(roi: Roi) -> float:

@@ -1,4 +1,4 @@
-"""What the 2D inputs share: the largest slice, resampling to a square, HU to [0, 1], the mask."""
+"""Shared parts of the 2D inputs: largest slice, resampling, HU to [0, 1], the mask."""
 
 from __future__ import annotations
 

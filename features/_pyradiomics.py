@@ -1,4 +1,4 @@
-"""What the pyradiomics feature sets share: settings, padding, resampling, and the classes.
+"""Settings, padding, resampling and classes that the pyradiomics feature sets share.
 
 Values are those of pyradiomics' ``RadiomicsFeatureExtractor.execute`` on the padded ROI, to
 rounding. It is not called itself: half of its time goes to diagnostics that nobody reads here,

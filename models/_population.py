@@ -1,4 +1,4 @@
-"""What batch normalisation predicts with: statistics averaged over the training batches."""
+"""Statistics that batch normalisation predicts with, averaged over the training batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every model shares: input checks, inner folds by patient, the decision threshold."""
+"""Shared parts of every model: input checks, inner folds by patient, decision threshold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well near-duplicates are told from look-alikes, on real nodules.
+"""Calibration of near-duplicates against look-alikes, on real nodules.
 
     python -m scripts.calibrate_near_duplicates ../shared/data
 

@@ -1,4 +1,4 @@
-"""How fast ``build lidc`` is, how much memory it takes, and whether kills leave a trace.
+"""Speed and memory of ``build lidc``, and whether kills leave a trace.
 
     python -m scripts.measure_build [--scans N] [--kills N] [--work DIR]
 

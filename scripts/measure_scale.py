@@ -28,8 +28,8 @@ from benchmark.cohort import near_duplicates, roi_table
 from benchmark.cohort.labels import LabelRule, assemble
 from benchmark.cohort.splits import SplitRule, make_splits
 from benchmark.config import Bootstrap
+from benchmark.plugins.arms import Arm
 from benchmark.plugins.builder import Builder, extractors
-from benchmark.plugins.contracts import Arm
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.run.extraction import extract
 from benchmark.run.inputs import check_voxels

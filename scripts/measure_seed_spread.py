@@ -1,4 +1,4 @@
-"""How far a model's metrics move when nothing but its seed changes.
+"""Spread of a model's metrics when nothing but its seed changes.
 
     python -m scripts.measure_seed_spread [--seeds N] [--models A,B] [--set KEY=VALUE ...]
 

@@ -8,7 +8,7 @@ import tomli_w
 
 from benchmark.config import as_toml_tree, load_config, select_arms
 from benchmark.plugins import registry
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 
 
 @pytest.mark.parametrize("profile", registry.names("profiles"))

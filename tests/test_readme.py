@@ -1,4 +1,4 @@
-"""What the README tells a user to type works as it stands."""
+"""The README's commands, examples and options work as they stand."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _EXAMPLES = 3  # ROIs named on the terminal; audit.json names all
 
 
 @dataclass(frozen=True)
-class Measured:
+class AuditedRoi:
     """One ROI's part of the audit; ``error`` alone where it cannot be read."""
 
     roi_id: str
@@ -108,7 +108,7 @@ def audit_rois(
         _extractors(features)
     dataset = manifest.open_dataset(path)
     ordered = sorted(dataset.records, key=lambda r: r.roi_id)
-    measured: list[Measured] = []
+    measured: list[AuditedRoi] = []
     for one in LocalWorkers(jobs).map(partial(measure, dataset.read), ordered, batch=16):
         measured.append(one)
         progress.update("Reading ROIs", len(measured), len(ordered))
@@ -130,18 +130,18 @@ def audit_rois(
     return findings, shown
 
 
-def measure(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> Measured:
+def measure(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> AuditedRoi:
     """Read and measure one ROI."""
     try:
         roi = read(record)
     except ValueError as error:
-        return Measured(record.roi_id, error=str(error))
+        return AuditedRoi(record.roi_id, error=str(error))
     edges = [roi.mask.take((0, -1), axis=axis).any() for axis in range(3)]
     spacing_mm = roi.spacing_mm
     sides_mm = [n * s for n, s in zip(roi.image.shape, spacing_mm, strict=True)]
     image_hash = hashlib.sha256(repr((roi.image.shape, spacing_mm)).encode())
     image_hash.update(np.ascontiguousarray(roi.image).tobytes())
-    return Measured(
+    return AuditedRoi(
         roi_id=record.roi_id,
         n_slices=roi.image.shape[0],
         slice_spacing_mm=spacing_mm[0],
@@ -159,7 +159,7 @@ def measure(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> Measured:
     )
 
 
-def find(dataset: RoiDataset, measured: Sequence[Measured]) -> dict[str, Any]:
+def find(dataset: RoiDataset, measured: Sequence[AuditedRoi]) -> dict[str, Any]:
     """The findings, in plain values; every list names all ROIs or patients concerned."""
     readable = [m for m in measured if not m.error]
     by_image, by_content = _groups(readable, "image_hash"), _groups(readable, "content_hash")
@@ -265,7 +265,7 @@ def _labels(dataset: RoiDataset) -> dict[str, Any]:
     }
 
 
-def _groups(measured: Sequence[Measured], attribute: str) -> list[list[str]]:
+def _groups(measured: Sequence[AuditedRoi], attribute: str) -> list[list[str]]:
     """ROI ids that share a value, where several do."""
     found: dict[str, list[str]] = defaultdict(list)
     for one in measured:
@@ -278,7 +278,7 @@ def _distribution(values: Sequence[float]) -> list[float]:
     return [float(v) for v in np.quantile(values, QUANTILES)] if len(values) else []
 
 
-def _by_size(dataset: RoiDataset, measured: Sequence[Measured]) -> list[RoiRecord]:
+def _by_size(dataset: RoiDataset, measured: Sequence[AuditedRoi]) -> list[RoiRecord]:
     size = {m.roi_id: m.volume_mm3 for m in measured if not m.error}
     readable = [r for r in dataset.records if r.roi_id in size]
     return sorted(readable, key=lambda r: (size[r.roi_id], r.roi_id))

@@ -1,4 +1,4 @@
-"""What a leaky split adds: the same arms with patients on both sides, and on one side only.
+"""Leakage audit: the same arms with patients on both sides, and on one side only.
 
 Both schemes are k-folds of the same nodules with as many folds, so that every ROI is tested
 once a repeat under each, by models trained on equally many: what differs is whether the

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmark.audit import leakage
-from benchmark.plugins.contracts import arms_in
+from benchmark.plugins.arms import arms_in
 from benchmark.report.tables.table import (
     Table,
     as_markdown,

@@ -1,4 +1,4 @@
-"""How far features agree when the mask changes: over perturbed masks, and over readers.
+"""Stability of features when the mask changes: over perturbed masks, and over readers.
 
 Two comparisons, each an ICC(2,1) a feature: ``perturbed``, the ROI's own mask beside its
 perturbed ones, and ``readers``, the first three readers' masks of ROIs that have as many.
@@ -34,7 +34,7 @@ _EXAMPLES = 3  # ROIs named on the terminal; all are in the findings
 
 
 @dataclass(frozen=True)
-class Measured:
+class MaskFeatures:
     """One ROI's features by mask, and why some have none.
 
     Attributes
@@ -86,7 +86,7 @@ def run(
         Where fewer than ``MIN_ROIS`` ROIs can be compared, and for images, whose pixels are no
         features with names.
     """
-    measured: list[Measured] = []
+    measured: list[MaskFeatures] = []
     work = partial(measure, dataset.read, extractors=extractors)
     for one in LocalWorkers(jobs).map(work, records, batch=4):
         measured.append(one)
@@ -123,7 +123,7 @@ def run(
 
 def measure(
     read: Callable[[RoiRecord], Roi], record: RoiRecord, extractors: Mapping[str, Extract]
-) -> Measured:
+) -> MaskFeatures:
     """One ROI's features from each of its masks.
 
     Raises
@@ -137,7 +137,7 @@ def measure(
     if not few_readers:
         for name, mask in zip(_readers(), roi.reader_outlines, strict=False):
             subjects[name] = (extractors[OWN], replace(roi, outline=mask))
-    measured = Measured(record.roi_id, few_readers=few_readers)
+    measured = MaskFeatures(record.roi_id, few_readers=few_readers)
     for name, (extract, subject) in subjects.items():
         try:
             value = extract(subject)
@@ -191,7 +191,9 @@ def _readers() -> list[str]:
     return [f"reader {number}" for number in range(1, N_READERS + 1)]
 
 
-def _compare(comparison: str, measured: Sequence[Measured], masks: Sequence[str]) -> pd.DataFrame:
+def _compare(
+    comparison: str, measured: Sequence[MaskFeatures], masks: Sequence[str]
+) -> pd.DataFrame:
     names = list(measured[0].features[masks[0]])
     values = np.array([[[one.features[m][f] for f in names] for m in masks] for one in measured])
     agreement = icc_2_1(values)

@@ -12,7 +12,7 @@ from benchmark.cohort.splits import Split
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 
 SCHEME = "external"
-"""What splits and predictions are marked with."""
+"""Scheme of such splits and of their predictions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class Joined:
 
 
 @dataclass(frozen=True)
-class _Reader:
+class _Loader:
     """Reads a record by the dataset that it came from; picklable."""
 
     training: RoiDataset
@@ -72,7 +72,7 @@ def join(training: tuple[RoiDataset, Cohort], test: tuple[RoiDataset, Cohort]) -
     dataset = RoiDataset(
         name=f"{training_set.name}, tested on {test_name(training_set, test_set)}",
         records=records,
-        read=_Reader(training_set, test_set, original_id),
+        read=_Loader(training_set, test_set, original_id),
         notes=tuple(dict.fromkeys(training_set.notes + test_set.notes)),
     )
     train_ids = tuple(training_cohort.roi_ids.tolist())

@@ -25,7 +25,7 @@ THRESHOLD = 0.85
 """Similarity from which two ROIs count as made of the same pixels."""
 
 SIDE = 24
-"""Of a thumbnail, in pixels of 1 mm."""
+"""Side of a thumbnail, in pixels of 1 mm."""
 
 _BLUR_MM = 0.6
 _RANGE_HU = (-1000.0, 400.0)

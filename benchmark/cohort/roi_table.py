@@ -15,26 +15,26 @@ from benchmark.roi import Roi, RoiRecord
 
 
 @dataclass(frozen=True)
-class Measured:
+class RoiExtent:
     """What only the voxels tell; the diameter is NaN in a dataset without masks."""
 
     equivalent_diameter_mm: float
     slice_spacing_mm: float
 
 
-def measure(roi: Roi) -> Measured:
+def measure(roi: Roi) -> RoiExtent:
     """Diameter of the sphere of the mask's volume, and the distance between slices, in mm."""
     diameter = roi.equivalent_diameter_mm if roi.has_mask else math.nan
-    return Measured(diameter, roi.spacing_mm[0])
+    return RoiExtent(diameter, roi.spacing_mm[0])
 
 
-def table(cohort: Cohort, measured: Sequence[Measured]) -> pd.DataFrame:
+def table(cohort: Cohort, measured: Sequence[RoiExtent]) -> pd.DataFrame:
     """Characteristics of a cohort's ROIs, unrounded.
 
     Parameters
     ----------
     cohort : Cohort
-    measured : sequence of Measured
+    measured : sequence of RoiExtent
         In the order of ``cohort.records``.
 
     Returns

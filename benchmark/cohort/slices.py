@@ -24,7 +24,7 @@ _ROI, _INDEX = "slice_of", "slice_index"
 
 
 @dataclass(frozen=True)
-class SliceReader:
+class SliceLoader:
     """Reads one slice of a ROI; picklable."""
 
     read: Callable[[RoiRecord], Roi]
@@ -74,7 +74,7 @@ def cut(dataset: RoiDataset, per_roi: int, workers: Workers, progress: Progress)
     return replace(
         dataset,
         records=tuple(records),
-        read=SliceReader(dataset.read),
+        read=SliceLoader(dataset.read),
         notes=(*dataset.notes, note),
     )
 

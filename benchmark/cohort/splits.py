@@ -1,4 +1,4 @@
-"""Which ROIs train and which test, the same for every model, stored as ROI ids."""
+"""Splits into training and test ROIs, the same for every model, stored as ROI ids."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ PROFILE = "nodulemnist3d"
 """Taken where the user names no profile."""
 
 SUFFIXES = (".npz",)
-"""Of the files that ``open_file`` opens."""
+"""Endings of the files that ``open_file`` opens."""
 
 FILE_NAME = "nodulemnist3d.npz"
 ADDRESS = "https://zenodo.org/records/10519652"
@@ -48,7 +48,7 @@ MD5 = {
     "8755a7e9e05a4d9ce80a24c3e7a256f3": "nodulemnist3d",
     "c47c5b7d457bf6332200d2ea6d64ecd8": "nodulemnist3d_64",
 }
-"""Of the published files, as ``medmnist`` 3.0.2 states them, and the names of what they hold."""
+"""Checksums (MD5) of the published files in ``medmnist`` 3.0.2, and names of what they hold."""
 
 SPLITS = ("train", "val", "test")
 SPACING_MM = (1.0, 1.0, 1.0)

@@ -1,4 +1,4 @@
-"""What stands between two runs besides the models: data, labels, protocol, splits, extraction.
+"""Comparability of two runs: data, labels, protocol, splits, extraction.
 
 Each check gives one line that names what it found, so that a changed label column, a moved
 fold, another scanner or another extractor is called by its name and no model is blamed for it.
@@ -81,7 +81,7 @@ def same_images(baseline: RunFolder, run: RunFolder) -> bool:
 
 def changed_sets(moved: pd.DataFrame) -> set[str]:
     """Feature sets with a changed value."""
-    changed = moved[(moved["n_changed"] > 0) & (moved["features"] != shift.CHARACTERISTICS)]
+    changed = moved[(moved["n_changed"] > 0) & (moved["features"] != shift.ROI_PROPERTIES)]
     return set(changed["features"])
 
 

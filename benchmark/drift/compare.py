@@ -16,7 +16,7 @@ from benchmark.drift import comparability, shift, timing
 from benchmark.drift.comparability import DRIFT, NOT_COMPARABLE, Finding
 from benchmark.drift.margins import Margins
 from benchmark.drift.verdicts import MISSING, NEW, REGRESSION, Verdict, judge_arms
-from benchmark.plugins.contracts import Arm, arms_in
+from benchmark.plugins.arms import Arm, arms_in
 from benchmark.run.folder import RunFolder
 
 _ROW = ["roi_id", "repeat", "fold"]

@@ -1,4 +1,4 @@
-"""How much worse a metric may be and still count as noise: ``margins.toml``, read and checked."""
+"""Margins of the gate: ``margins.toml``, read and checked."""
 
 from __future__ import annotations
 

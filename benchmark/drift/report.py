@@ -1,4 +1,4 @@
-"""What a comparison with the baseline found: terminal tables, JSON, Markdown, JUnit XML."""
+"""Reports of a comparison with the baseline: terminal tables, JSON, Markdown, JUnit XML."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmark.drift import comparability, verdicts
 from benchmark.drift.compare import Drift, version_changes
 from benchmark.drift.timing import Timing
 from benchmark.drift.verdicts import Verdict
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.report.tables.main import HEADLINE
 from benchmark.report.tables.table import Table, as_markdown, with_interval
 from benchmark.run.folder import RunFolder

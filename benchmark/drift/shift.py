@@ -1,4 +1,4 @@
-"""Whether inputs moved: feature by feature, ROI by ROI and as distributions.
+"""Shift of inputs: feature by feature, ROI by ROI and as distributions.
 
 Two questions, kept apart. *Changed*: on ROIs that both runs have, does a feature have another
 value? That is exact, and says that images or their extraction are others. *Shifted*: do the two
@@ -27,7 +27,7 @@ LEVEL = 0.05
 COLUMNS = [
     "features", "feature", "n_changed", "n_shared", "largest_change", "ks", "p", "p_holm",
 ]  # fmt: skip
-CHARACTERISTICS = "rois.csv"
+ROI_PROPERTIES = "rois.csv"
 """Stands for a feature set: sizes, slice thickness and ratings, which no extractor makes."""
 _OF_ROIS = ["equivalent_diameter_mm", "slice_thickness_mm", "malignancy_mean", "texture"]
 
@@ -88,7 +88,7 @@ def label_balance(
 
 
 def _sets(side: RunFolder) -> Mapping[str, pd.DataFrame]:
-    return {**side.features, CHARACTERISTICS: side.rois.set_index("roi_id")[_OF_ROIS]}
+    return {**side.features, ROI_PROPERTIES: side.rois.set_index("roi_id")[_OF_ROIS]}
 
 
 def _first_of_patients(rois: pd.DataFrame) -> pd.Index:

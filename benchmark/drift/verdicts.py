@@ -1,4 +1,4 @@
-"""Which differences of the metrics are noise, and which are loss.
+"""Verdicts on differences of the metrics: noise or loss.
 
 Both sides predicted the same ROIs in the same folds, so the difference is paired: row by row,
 on the same resamples of patients. A *gain* is how much better the run is, whatever the
@@ -47,7 +47,7 @@ from scipy.stats import norm
 
 from benchmark.config import Bootstrap
 from benchmark.drift.margins import Margins
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.statistics.cases import Floats, cases
 from benchmark.statistics.inference import interval
 from benchmark.statistics.metrics import METRICS, goodness

@@ -1,4 +1,4 @@
-"""Which files of a DICOM folder belong to which series.
+"""Series in a folder of DICOM files, in any layout.
 
 ``PatientID/StudyInstanceUID/SeriesInstanceUID`` is recognised by its names alone. In any other
 layout headers say what is what: three of a folder where these name one series, otherwise all;

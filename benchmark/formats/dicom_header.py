@@ -1,4 +1,4 @@
-"""What the header of a DICOM file says, read without its pixels.
+"""DICOM headers, read without the pixels.
 
 Plain little-endian headers are read by the few lines that they ask for, several times as fast as
 by pydicom, which reads whatever those do not understand: compressed pixels, big endian, headers
@@ -43,7 +43,7 @@ _WHOLES = {
     0x00280103: "PixelRepresentation",
 }
 Fields = dict[str, str]
-"""What a header says, by DICOM keyword, as text; several values are divided by backslashes."""
+"""Values of a header by DICOM keyword, as text; several values are divided by backslashes."""
 
 
 def read_fields(path: Path) -> Fields | None:

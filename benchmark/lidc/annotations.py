@@ -41,7 +41,10 @@ _DATABASE_NAMES = {
     "texture": "texture",
 }
 CHARACTERISTICS = tuple(_DATABASE_NAMES)
-"""What readers rated besides malignancy: 1 to 5, internal structure to 4, calcification to 6."""
+"""Characteristics that readers rated besides malignancy.
+
+From 1 to 5; internal structure to 4, calcification to 6.
+"""
 
 
 @dataclass(frozen=True)

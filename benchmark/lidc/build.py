@@ -32,7 +32,7 @@ from benchmark.lidc.annotations import Nodule, nodules, over_merged, patient_ids
 from benchmark.lidc.patients import choose_patients
 from benchmark.lidc.stack import LeftOut
 from benchmark.lidc.tables import Built, write_tables
-from benchmark.lidc.write import SCAN_FILE, Options, Task, build_scan
+from benchmark.lidc.write import SCAN_FILE, Options, ScanJob, build_scan
 from benchmark.runtime import folders
 from benchmark.runtime.cores import available_cores
 from benchmark.runtime.progress import Progress
@@ -157,7 +157,7 @@ def _build_scans(
 
 
 def _in_workers(
-    tasks: Iterable[Task], n_tasks: int, jobs: int
+    tasks: Iterable[ScanJob], n_tasks: int, jobs: int
 ) -> Iterator[tuple[int, LeftOut | None]]:
     workers = min(jobs, math.ceil(n_tasks / _SCANS_A_WORKER))
     if workers <= 1:
@@ -174,13 +174,13 @@ def _tasks(
     due: Sequence[Sequence[Nodule]],
     found: Mapping[str, tuple[Path, ...]],
     options: Options,
-) -> Iterator[Task]:
+) -> Iterator[ScanJob]:
     # One query serves many scans; the outlines of all would be hundreds of megabytes.
     for start in range(0, len(due), _SCANS_A_QUERY):
         batch = due[start : start + _SCANS_A_QUERY]
         outlines = read_outlines([nodule for scan in batch for nodule in scan])
         for scan in batch:
-            yield Task(
+            yield ScanJob(
                 target=_folder(rois, scan[0]),
                 paths=found[scan[0].series_instance_uid],
                 nodules=tuple(scan),

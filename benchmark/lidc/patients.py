@@ -1,4 +1,4 @@
-"""Which of LIDC-IDRI's patients a command is to work on."""
+"""Choice of LIDC-IDRI's patients for a command: the option ``--patients``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a build of LIDC-IDRI has to say: manifest, what was left out, a summary."""
+"""Tables of a build of LIDC-IDRI: manifest, cases left out, a summary."""
 
 from __future__ import annotations
 

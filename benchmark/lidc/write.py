@@ -54,7 +54,7 @@ class Options:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class ScanJob:
     """What it takes to build one scan.
 
     Attributes
@@ -85,7 +85,7 @@ def columns(options: Options) -> list[str]:
     return [*_COLUMNS, *(["reader_masks"] if options.single_readers else [])]
 
 
-def build_scan(task: Task) -> tuple[int, LeftOut | None]:
+def build_scan(task: ScanJob) -> tuple[int, LeftOut | None]:
     """Write the folder of one scan, which must not be there.
 
     Returns
@@ -144,7 +144,7 @@ def build_scan(task: Task) -> tuple[int, LeftOut | None]:
     return scan_id, None
 
 
-def _check_builder(task: Task) -> None:
+def _check_builder(task: ScanJob) -> None:
     if os.getpid() != task.builder and os.getppid() != _PARENT:
         raise RuntimeError("the build that this process worked for has been killed")
 

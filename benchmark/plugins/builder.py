@@ -1,4 +1,4 @@
-"""What the harness is handed: the extractors and builders of a run's plug-ins."""
+"""Builders and extractors of a run's plug-ins, as the loop is handed them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.plugins import registry
-from benchmark.plugins.contracts import Arm, Extract, FitTogether
+from benchmark.plugins.arms import Arm
+from benchmark.plugins.contracts import Extract, FitTogether
 
 
 def extractors(arms: Sequence[Arm]) -> dict[str, Extract]:

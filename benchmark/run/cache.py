@@ -1,4 +1,4 @@
-"""What runs remember of each other: features by content, fits by all that they depend on.
+"""Cache of the work of runs: features by content, fits by all that they depend on.
 
 A feature value is known again by the ROI's voxels, masks, spacing, id and attributes, and the
 extractor's code; a fit by the rows that it saw and was tested on, labels, patients, seed, settings

@@ -11,7 +11,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.plugins.contracts import Arm, Extract, Value
+from benchmark.plugins.arms import Arm
+from benchmark.plugins.contracts import Extract, Value
 from benchmark.roi import Roi, RoiDataset, RoiRecord, UnavailableError
 from benchmark.run.results import Extraction, Failure, FeatureTable, describe_error
 from benchmark.runtime.progress import Progress

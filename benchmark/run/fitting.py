@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.cohort.splits import Split
+from benchmark.plugins.arms import NO_LABEL, Arm
 from benchmark.plugins.contracts import (
-    NO_LABEL,
-    Arm,
     Build,
     FitTogether,
     Inputs,

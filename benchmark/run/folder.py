@@ -50,7 +50,7 @@ from benchmark.columns import (
     StoredTable,
 )
 from benchmark.config import Config, as_toml_tree, flat_settings
-from benchmark.plugins.contracts import Arm, arms_in
+from benchmark.plugins.arms import Arm, arms_in
 from benchmark.run.results import Failure, FeatureTable
 from benchmark.runtime import provenance
 from benchmark.runtime.paths import ROOT

@@ -1,4 +1,4 @@
-"""What a run works on: datasets opened, labelled, split, read once and described."""
+"""Inputs of a run: datasets opened, labelled, split, read once and described."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmark.cohort.splits import Split, check_splits, make_splits
 from benchmark.config import Config
 from benchmark.datasets import manifest
 from benchmark.plugins import registry
-from benchmark.plugins.contracts import LEFT_OUT_TOO, Arm
+from benchmark.plugins.arms import LEFT_OUT_TOO, Arm
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import Workers
@@ -186,7 +186,7 @@ class Checked:
         SHA-256 over ids, patients, labels and voxels.
     single_slice : bool
         Every ROI is one slice thick.
-    measured : tuple of Measured
+    measured : tuple of RoiExtent
         In the order of the cohort's records, as are
     thumbnails : tuple of ndarray
         By which near-duplicates are found, and
@@ -196,7 +196,7 @@ class Checked:
 
     fingerprint: str
     single_slice: bool
-    measured: tuple[roi_table.Measured, ...]
+    measured: tuple[roi_table.RoiExtent, ...]
     thumbnails: tuple[near_duplicates.Descriptor, ...]
     digests: tuple[str, ...]
 
@@ -234,7 +234,7 @@ class Content:
 
     digest: str
     n_slices: int
-    measured: roi_table.Measured
+    measured: roi_table.RoiExtent
     thumbnail: near_duplicates.Descriptor
 
 

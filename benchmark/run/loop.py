@@ -12,16 +12,8 @@ import numpy as np
 
 from benchmark.cohort.labels import Cohort
 from benchmark.cohort.splits import Split
-from benchmark.plugins.contracts import (
-    LABELS,
-    LEFT_OUT_TOO,
-    NO_LABEL,
-    Arm,
-    Build,
-    FitTogether,
-    Pack,
-    Readings,
-)
+from benchmark.plugins.arms import LABELS, LEFT_OUT_TOO, NO_LABEL, Arm
+from benchmark.plugins.contracts import Build, FitTogether, Pack, Readings
 from benchmark.roi import RoiRecord
 from benchmark.run.fitting import Task, Tested, fit_alone, fit_together
 from benchmark.run.results import Failure, FeatureTable, Fits, joined

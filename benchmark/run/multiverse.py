@@ -23,7 +23,7 @@ from benchmark.cohort.labels import Cohort, LabelRule, assemble
 from benchmark.cohort.splits import Split, SplitRule, check_splits, make_splits
 from benchmark.columns import MULTIVERSE_TABLE, UNIVERSE_TABLE, arm_of, by_arm
 from benchmark.config import Config
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.roi import RoiDataset, RoiRecord
 from benchmark.run.inputs import learnable_records
 from benchmark.run.loop import Bench, fit_and_test
@@ -35,7 +35,7 @@ from benchmark.statistics.inference import Interval, interval
 from benchmark.statistics.scoring import LEVEL, resample
 
 TRAINED, RESCORED = "trained", "re-scored"
-"""Whether a row's models were trained in its universe, or are the run's own."""
+"""Models of a row: trained in its universe, or the run's own."""
 
 _NONE = (np.nan, Interval(np.nan, np.nan))
 

@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.columns import PREDICTION_TABLE
-from benchmark.plugins.contracts import Arm, Inputs
+from benchmark.plugins.arms import Arm
+from benchmark.plugins.contracts import Inputs
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
-from benchmark.plugins.contracts import Arm, Model
+from benchmark.plugins.arms import Arm
+from benchmark.plugins.contracts import Model
 
 FOLDER = "models"
 

@@ -1,4 +1,4 @@
-"""How many worker processes make sense."""
+"""Number of worker processes that make sense here."""
 
 from __future__ import annotations
 

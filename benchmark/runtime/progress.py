@@ -1,4 +1,4 @@
-"""How long work reports where it stands, without knowing whether anyone watches."""
+"""Progress protocol: work reports how far it is, without knowing whether anyone watches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a result depends on besides its input: source files, packages, processor, settings.
+"""Provenance of a result besides its input: source files, packages, processor, settings.
 
 A file's digest covers the files of this project that it imports, and what those import. Files are
 read once a process; after an edit nobody knows which code ran, and ``unchanged`` says so.

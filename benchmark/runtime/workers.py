@@ -1,4 +1,4 @@
-"""Who does the work: processes of this machine, or the workers of a Dask cluster.
+"""Workers: processes of this machine, or those of a Dask cluster.
 
 Both are asked alike and answer in the order in which they were asked, so that what a run computes
 does not depend on who computed it.

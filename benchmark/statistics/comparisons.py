@@ -30,12 +30,12 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from benchmark.cohort.splits import Split
 from benchmark.columns import COMPARISON_TABLE, RANK_TABLE, arm_of, by_arm
 from benchmark.config import Bootstrap
 from benchmark.statistics.cases import Cases, Floats, cases
+from benchmark.statistics.clustered_auc import auc_components, clustered_variance
 from benchmark.statistics.inference import (
     Interval,
     bootstrap_p,
@@ -55,7 +55,7 @@ from benchmark.statistics.scoring import (
     tested_per_trained,
 )
 
-BASELINE = "size_only"
+SIZE_ONLY = "size_only"
 PATIENT_BOOTSTRAP = "patient bootstrap"
 _ROW = ["roi_id", "repeat", "fold"]
 
@@ -97,7 +97,7 @@ def compare(
         Where an arm has a ROI twice in one repeat and fold.
     """
     arms = _arms(predictions)
-    ordered = sorted(arms, key=lambda arm: _is_baseline(arms[arm]))
+    ordered = sorted(arms, key=lambda arm: _is_size_only(arms[arm]))
     whole = resampled or resample_arms(predictions, bootstrap, seed)
     rows = []
     for a, b in combinations(ordered, 2):
@@ -175,7 +175,7 @@ def lift(
         where it is missing.
     """
     arms, whole = _arms(predictions), dict(resampled or {})
-    baseline = next((arm for arm, frame in arms.items() if _is_baseline(frame)), None)
+    baseline = next((arm for arm, frame in arms.items() if _is_size_only(frame)), None)
     if baseline is None:
         return {}
 
@@ -233,76 +233,8 @@ def rank_stability(
     return RANK_TABLE.frame(rows)
 
 
-def auc_components(arm: Cases) -> tuple[float, Floats]:
-    """AUC within folds, and what each row contributes to its deviation.
-
-    A malignant row's placement V is the share of its fold's benign rows that it beats, ties
-    counting half; a benign row's is the share of malignant rows that beat it (DeLong et al.
-    1988). Its contribution is (V - AUC) times the pairs that it is part of, over all pairs.
-    With one fold these are DeLong's structural components over the number of their class;
-    with several, the linearisation of the pairs-weighted mean of the folds' AUCs.
-
-    Returns
-    -------
-    float, ndarray of shape (n,)
-        Both NaN where no fold has both classes.
-    """
-    right, partners = np.zeros(len(arm.y_true)), np.zeros(len(arm.y_true))
-    for fold in np.unique(arm.fold):
-        in_fold = arm.fold == fold
-        malignant = np.flatnonzero(in_fold & (arm.y_true == 1))
-        benign = np.flatnonzero(in_fold & (arm.y_true == 0))
-        right[malignant] = _beaten(arm.y_prob[malignant], arm.y_prob[benign])
-        right[benign] = _beaten(-arm.y_prob[benign], -arm.y_prob[malignant])
-        partners[malignant], partners[benign] = len(benign), len(malignant)
-    pairs = partners[arm.y_true == 1].sum()
-    if not pairs:
-        return np.nan, np.full(len(right), np.nan)
-    value = float(right[arm.y_true == 1].sum() / pairs)
-    return value, (right - value * partners) / pairs
-
-
-def _beaten(scores: Floats, others: Floats) -> Floats:
-    """How many of ``others`` each score exceeds, ties counting half."""
-    others = np.sort(others)
-    below = np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")
-    return below / 2
-
-
-def clustered_variance(
-    contributions: Floats, y_true: NDArray[np.int64], cluster: NDArray[np.int64]
-) -> float:
-    """Obuchowski's (1997) variance of an AUC or of a difference of two.
-
-    Contributions (see :func:`auc_components`; for a difference, the difference of those) are
-    summed within clusters, for malignant and benign ROIs apart. Each class's sum of squares
-    is scaled by I / (I - 1), I being the clusters that have the class, and the products by
-    that of all clusters. Where no cluster has two ROIs this is DeLong's variance.
-
-    Returns
-    -------
-    float
-        NaN where a class is found in one cluster only.
-    """
-    sums, present = [], []
-    n = int(cluster.max()) + 1
-    for value in (1, 0):
-        members = y_true == value
-        sums.append(np.bincount(cluster[members], contributions[members], n))
-        present.append(len(np.unique(cluster[members])))
-    if min(present) < 2:
-        return np.nan
-    (malignant, benign), (n1, n0) = sums, present
-    variance = (
-        n1 / (n1 - 1) * float(malignant @ malignant)
-        + n0 / (n0 - 1) * float(benign @ benign)
-        + 2 * n / (n - 1) * float(malignant @ benign)
-    )
-    return max(0.0, variance)
-
-
-def _is_baseline(rows: pd.DataFrame) -> bool:
-    return bool(rows["model"].iloc[0] == BASELINE)
+def _is_size_only(rows: pd.DataFrame) -> bool:
+    return bool(rows["model"].iloc[0] == SIZE_ONLY)
 
 
 def _arms(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:

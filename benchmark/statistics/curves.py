@@ -23,7 +23,7 @@ BAND_SAMPLES = 500
 """Resamples that a band is made from, the first of the run's; a band is looked at, not read off."""
 
 THRESHOLDS: Floats = np.arange(1, 81) / 100
-"""Of the decision curve: calling one nodule for every 99, or for every quarter of one."""
+"""Range of the decision curve: calling one nodule for every 99, or for every quarter of one."""
 
 _BAND = np.linspace(0, 1, 101)
 _LINE = np.linspace(0, 1, 1001)

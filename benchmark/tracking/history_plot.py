@@ -12,7 +12,7 @@ from benchmark.report.tables.main import HEADLINE
 from benchmark.report.tables.table import marked
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
-"""Of Okabe and Ito's palette: told apart with any kind of colour vision, and in grey."""
+"""Colours of Okabe and Ito's palette: told apart with any kind of colour vision, and in grey."""
 
 _SERIES = ["dataset", "fingerprint", "protocol"]
 _PANEL_INCHES = (3.2, 1.5)

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark.columns import by_arm
 from benchmark.config import flat_settings
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.run.folder import RunFolder
 
 SINKS = ("mlflow",)

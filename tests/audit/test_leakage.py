@@ -1,4 +1,4 @@
-"""What crosses from training into test: measured where it is planted, refused where undeclared."""
+"""Leakage: measured where it is planted, refused where it is undeclared."""
 
 from __future__ import annotations
 

@@ -55,4 +55,4 @@ def test_measurements_are_one_a_roi(n: int) -> None:
     records = tuple(RoiRecord(f"r{i}", "p", label=i % 2) for i in range(3))
     cohort = assemble(RoiDataset("d", records, voxels), LabelRule())
     with pytest.raises(ValueError, match="zip"):
-        roi_table.table(cohort, [roi_table.Measured(1.0, 1.0)] * n)
+        roi_table.table(cohort, [roi_table.RoiExtent(1.0, 1.0)] * n)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from benchmark import pipeline
 from benchmark.drift import baseline, margins, verdicts
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.run.folder import read_baseline
 from benchmark.runtime.paths import BASELINE, ROOT
 from benchmark.statistics.cases import Floats

@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from benchmark.drift import margins
 from benchmark.drift.verdicts import REGRESSION, judge_arms
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.statistics.cases import Floats
 
 MU, CUT, PREVALENCE, ROIS_A_PATIENT = 1.7, 1.0, 0.37, 1.83

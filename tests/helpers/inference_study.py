@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from benchmark.statistics.cases import Cases, Floats
-from benchmark.statistics.comparisons import auc_components, clustered_variance
+from benchmark.statistics.clustered_auc import auc_components, clustered_variance
 from benchmark.statistics.inference import (
     bootstrap_p,
     draw_patients,

@@ -22,7 +22,7 @@ from benchmark.columns import (
     TRAINING_TABLE,
 )
 from benchmark.config import Bootstrap, Config
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.report.gallery.build import Gallery, GalleryFigure, GalleryItem
 from benchmark.run.folder import RunFolder, read_run, write_run
 from benchmark.run.results import Extraction, Failure, Fits

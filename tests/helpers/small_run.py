@@ -11,7 +11,7 @@ from benchmark.cohort.near_duplicates import Pair
 from benchmark.cohort.splits import Split
 from benchmark.columns import PREDICTION_TABLE, TRAINING_TABLE
 from benchmark.config import Bootstrap
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.comparisons import compare
 from benchmark.statistics.scoring import score

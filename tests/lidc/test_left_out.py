@@ -1,4 +1,4 @@
-"""What is left out of a build of LIDC-IDRI and why, other layouts, bad files and arguments."""
+"""Cases left out of a build of LIDC-IDRI and why, other layouts, bad files and arguments."""
 
 from __future__ import annotations
 

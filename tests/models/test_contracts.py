@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from benchmark.plugins.contracts import LABELS, SUPERVISIONS, Readings
+from benchmark.plugins.arms import LABELS, SUPERVISIONS
+from benchmark.plugins.contracts import Readings
 from benchmark.runtime.paths import ROOT
 from models._tabular import apply_platt, fit_platt
 from models._training import inner_splits, split_patients, youden_threshold

@@ -1,4 +1,4 @@
-"""What is quicker on TensorFlow than Keras' own, beside it, and what is stored of it."""
+"""Quicker operations on TensorFlow beside Keras' own, and how they are stored."""
 
 from __future__ import annotations
 

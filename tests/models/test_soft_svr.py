@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from benchmark.plugins.contracts import NO_LABEL, Readings
+from benchmark.plugins.arms import NO_LABEL
+from benchmark.plugins.contracts import Readings
 from models import soft_svr
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmark.columns import MULTIVERSE_TABLE
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.report.figures.canvas import Drawing, plotted_arms
 from benchmark.report.figures.cost import seconds_per
 from benchmark.report.figures.draw import draw

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from benchmark.columns import PREDICTION_TABLE
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.report.gallery import drawings, picks
 from benchmark.report.gallery.build import CLAIMS
 from benchmark.report.gallery.explanations import HARDLY_CHANGED, Bars, HeatMap, Sanity

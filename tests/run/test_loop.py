@@ -11,7 +11,7 @@ import pytest
 
 from benchmark.cohort.labels import Cohort, LabelRule, assemble
 from benchmark.cohort.splits import Split, SplitRule, make_splits
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.roi import Roi, RoiDataset, RoiRecord, UnavailableError
 from benchmark.run.cache import RunCache
 from benchmark.run.extraction import extract

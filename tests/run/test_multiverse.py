@@ -14,7 +14,7 @@ from benchmark.cohort.labels import LabelRule
 from benchmark.cohort.splits import SplitRule
 from benchmark.columns import MULTIVERSE_TABLE
 from benchmark.config import Bootstrap, Config, Multiverse
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.run import folder, multiverse
 from benchmark.run.loop import Bench, fit_and_test

@@ -1,4 +1,4 @@
-"""What a model may learn from: never a test patient, in any way in which a suite fits models."""
+"""Supervision contracts: no test patient is learnt from, in any way in which models are fitted."""
 
 from __future__ import annotations
 
@@ -13,14 +13,8 @@ from benchmark.cohort import external
 from benchmark.cohort.labels import LabelRule, assemble
 from benchmark.cohort.splits import SplitRule, make_splits
 from benchmark.config import Config, Multiverse
-from benchmark.plugins.contracts import (
-    LABELS,
-    LEFT_OUT_TOO,
-    NO_LABEL,
-    RATINGS,
-    Arm,
-    Readings,
-)
+from benchmark.plugins.arms import LABELS, LEFT_OUT_TOO, NO_LABEL, RATINGS, Arm
+from benchmark.plugins.contracts import Readings
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.run import multiverse
 from benchmark.run.inputs import learnable_records

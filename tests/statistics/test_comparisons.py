@@ -12,9 +12,8 @@ from benchmark.cohort.splits import Split
 from benchmark.columns import COMPARISON_TABLE, PREDICTION_TABLE, RANK_TABLE
 from benchmark.config import Bootstrap
 from benchmark.statistics.cases import Cases, cases
+from benchmark.statistics.clustered_auc import auc_components, clustered_variance
 from benchmark.statistics.comparisons import (
-    auc_components,
-    clustered_variance,
     compare,
     rank_stability,
 )

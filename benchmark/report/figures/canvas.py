@@ -1,4 +1,4 @@
-"""What the figures share: arms with their colours, panels, titles, and PNG and SVG from them."""
+"""Canvas of the figures: arms with their colours, panels, titles, and PNG and SVG from them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 
 from benchmark.columns import by_arm
 from benchmark.config import Bootstrap
-from benchmark.plugins.contracts import Arm, arms_in
+from benchmark.plugins.arms import Arm, arms_in
 from benchmark.report.tables.table import marked, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.cases import Cases, Floats, cases
-from benchmark.statistics.comparisons import BASELINE
+from benchmark.statistics.comparisons import SIZE_ONLY
 from benchmark.statistics.curves import patient_draws
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -150,9 +150,9 @@ def plotted_arms(run: RunFolder) -> list[PlottedArm]:
     return arms
 
 
-def baseline(arms: Sequence[PlottedArm]) -> PlottedArm | None:
+def size_only_arm(arms: Sequence[PlottedArm]) -> PlottedArm | None:
     """``size_only``, where the run has it."""
-    return next((arm for arm in arms if arm.arm.model == BASELINE), None)
+    return next((arm for arm in arms if arm.arm.model == SIZE_ONLY), None)
 
 
 def new_figure(run: RunFolder, title: str, height: float, below: str = "") -> Any:

@@ -1,4 +1,4 @@
-"""What an AUC costs: time to fit, and time to predict one ROI with and without its features."""
+"""Cost of an AUC: time to fit, and time to predict one ROI with and without its features."""
 
 from __future__ import annotations
 

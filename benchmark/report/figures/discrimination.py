@@ -12,8 +12,8 @@ from benchmark.report.figures.canvas import (
     Drawing,
     PlottedArm,
     arm_panels,
-    baseline,
     note,
+    size_only_arm,
 )
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.cases import Cases, Floats
@@ -71,7 +71,7 @@ def _draw(
     at: tuple[float, float],
 ) -> None:
     curves = [trace(arm.cases, arm.draws) for arm in arms]
-    size = baseline(arms)
+    size = size_only_arm(arms)
     for axis, arm, curve in zip(panels, arms, curves, strict=True):
         axis.fill_between(
             curve.band_x, curve.low, curve.high, color=arm.colour, alpha=0.22, linewidth=0

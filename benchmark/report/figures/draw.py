@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from benchmark.plugins.contracts import arms_in
+from benchmark.plugins.arms import arms_in
 from benchmark.report.figures.canvas import Drawing, PlottedArm, plotted_arms, settle, style
 from benchmark.report.figures.confusion import confusion_figure
 from benchmark.report.figures.cost import cost_figure

@@ -11,8 +11,8 @@ from benchmark.report.figures.canvas import (
     GREY,
     Drawing,
     PlottedArm,
-    baseline,
     new_figure,
+    size_only_arm,
 )
 from benchmark.report.tables.main import Lift, lift_over_size
 from benchmark.report.tables.table import with_interval
@@ -29,7 +29,7 @@ def forest_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
         _line(left, arm, y, *arm.metrics["auc"])
         if lift is not None:
             _line(right, arm, y, lift.difference, lift.low, lift.high)
-    size = baseline(arms)
+    size = size_only_arm(arms)
     if size is not None:
         left.axvline(size.metrics["auc"][0], color=GREY, linestyle="--", linewidth=0.8)
     right.axvline(0, color=GREY, linestyle="--", linewidth=0.8)

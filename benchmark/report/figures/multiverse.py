@@ -12,7 +12,7 @@ from benchmark.report.figures.canvas import Drawing, PlottedArm, new_figure
 from benchmark.report.tables.multiverse import FACTORS
 from benchmark.run.folder import RunFolder
 from benchmark.run.multiverse import TRAINED
-from benchmark.statistics.comparisons import BASELINE
+from benchmark.statistics.comparisons import SIZE_ONLY
 
 
 def multiverse_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | None:
@@ -59,7 +59,7 @@ def multiverse_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | N
 
 
 def _sorted_by(table: pd.DataFrame) -> str:
-    return BASELINE if BASELINE in set(table.model) else str(table.model.iloc[0])
+    return SIZE_ONLY if SIZE_ONLY in set(table.model) else str(table.model.iloc[0])
 
 
 def _order(table: pd.DataFrame) -> list[int]:

@@ -13,8 +13,8 @@ from benchmark.report.figures.canvas import (
     Drawing,
     PlottedArm,
     arm_panels,
-    baseline,
     note,
+    size_only_arm,
 )
 from benchmark.report.figures.discrimination import BAND
 from benchmark.run.folder import RunFolder
@@ -66,7 +66,7 @@ def decision_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
         run, arms, "Decision curves", "threshold on P(malignant)", "net benefit"
     )
     curves = [decision(arm.cases, arm.draws) for arm in arms]
-    size = baseline(arms)
+    size = size_only_arm(arms)
     for axis, arm, curve in zip(panels, arms, curves, strict=True):
         axis.fill_between(
             curve.band_x, curve.low, curve.high, color=arm.colour, alpha=0.22, linewidth=0

@@ -20,7 +20,7 @@ import pandas as pd
 from benchmark.columns import EXPLANATION_TABLE, by_arm
 from benchmark.config import load_config
 from benchmark.plugins import registry
-from benchmark.plugins.contracts import arms_in
+from benchmark.plugins.arms import arms_in
 from benchmark.report.gallery import drawings
 from benchmark.report.gallery.explanations import SAMPLE, Explanations, explain
 from benchmark.report.gallery.picks import KINDS, RULE, Pick, pick

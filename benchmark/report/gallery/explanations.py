@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from benchmark.cohort.splits import Split
 from benchmark.columns import EXPLANATION_TABLE
+from benchmark.plugins.arms import Arm
 from benchmark.plugins.builder import extractors
-from benchmark.plugins.contracts import Arm, Model
+from benchmark.plugins.contracts import Model
 from benchmark.run import stored_models
 from benchmark.run.extraction import extract
 from benchmark.run.folder import RunFolder

@@ -9,7 +9,7 @@ import numpy as np
 from benchmark.roi import LUNG_WINDOW_HU, Roi
 
 WINDOW = f"{LUNG_WINDOW_HU[0]:g} to {LUNG_WINDOW_HU[1]:g} HU"
-"""What grey values span, in words."""
+"""Range of the grey values, in words."""
 
 
 def shown_slice(roi: Roi) -> int:

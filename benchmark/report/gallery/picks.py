@@ -1,4 +1,4 @@
-"""Which nodules the gallery shows: confident right, confident wrong and borderline ones."""
+"""Choice of the gallery's nodules: confident right, confident wrong and borderline ones."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmark.columns import by_arm
-from benchmark.plugins.contracts import arms_in
+from benchmark.plugins.arms import arms_in
 from benchmark.report.tables.main import arm_rows
 from benchmark.report.tables.table import Table, decimal, with_interval
 from benchmark.run.folder import RunFolder

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.report.tables.table import Table, duration, sentence, with_interval
 from benchmark.run.folder import RunFolder
-from benchmark.statistics.comparisons import BASELINE, PATIENT_BOOTSTRAP
+from benchmark.statistics.comparisons import PATIENT_BOOTSTRAP, SIZE_ONLY
 
 HEADLINE = ("accuracy", "sensitivity", "specificity", "auc")
 """Metrics of the main table; the others are in ``metrics.csv``."""
@@ -127,7 +127,7 @@ def lift_over_size(comparisons: pd.DataFrame, arm: Arm) -> Lift | None:
     """None for ``size_only`` itself and where there is no such row."""
     row = comparisons[
         (comparisons.arm_a == arm.name)
-        & (comparisons.model_b == BASELINE)
+        & (comparisons.model_b == SIZE_ONLY)
         & (comparisons.metric == "auc")
         & (comparisons.test == PATIENT_BOOTSTRAP)
     ]

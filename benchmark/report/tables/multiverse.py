@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from benchmark.columns import by_arm
-from benchmark.plugins.contracts import arms_in
+from benchmark.plugins.arms import arms_in
 from benchmark.report.tables.table import Table, decimal, with_range
 from benchmark.run.folder import RunFolder
 from benchmark.run.multiverse import RESCORED, TRAINED

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from benchmark.plugins.contracts import arms_in
+from benchmark.plugins.arms import arms_in
 from benchmark.report.tables.table import Table, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.strata import LIFT, MIN_PATIENTS

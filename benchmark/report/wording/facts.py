@@ -1,4 +1,4 @@
-"""What a run knows of itself, as text: the material of checklists and model cards."""
+"""Facts of a run as text: the material of checklists and model cards."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from benchmark.cohort.splits import leaked
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.plugins.registry import describe, knows
 from benchmark.report.tables.main import arm_rows, label_note, lift_over_size
 from benchmark.report.tables.table import duration, percent, sentence, with_interval
 from benchmark.run.folder import RunFolder
-from benchmark.statistics.comparisons import BASELINE
+from benchmark.statistics.comparisons import SIZE_ONLY
 from benchmark.statistics.metrics import METRICS
 
 _PACKAGES_OF_RADIOMICS = "pyradiomics"
@@ -74,10 +74,10 @@ def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
         "confounders": (
             "Size: a size-only model is tested beside all others, the lift over it is reported, "
             "and so are strata of size and size-matched pairs."
-            if _has(run, BASELINE)
+            if _has(run, SIZE_ONLY)
             else ""
         ),
-        "non_radiomic": _beside(run, BASELINE, "Size alone"),
+        "non_radiomic": _beside(run, SIZE_ONLY, "Size alone"),
         "simple_models": _simple_models(run),
     }
 
@@ -106,7 +106,7 @@ def _beside(run: RunFolder, model: str, what: str) -> str:
 
 
 def _simple_models(run: RunFolder) -> str:
-    simple = [arm for arm in run.arms if arm.model in ("prior", BASELINE, "logistic")]
+    simple = [arm for arm in run.arms if arm.model in ("prior", SIZE_ONLY, "logistic")]
     return "; ".join(f"{arm} AUC {_auc(run, arm)}" for arm in simple)
 
 

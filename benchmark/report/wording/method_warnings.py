@@ -9,10 +9,10 @@ import pandas as pd
 
 from benchmark.cohort.near_duplicates import across
 from benchmark.cohort.splits import leaked
-from benchmark.plugins.contracts import Arm, arms_in
+from benchmark.plugins.arms import Arm, arms_in
 from benchmark.report.tables.table import decimal, percent, with_interval
 from benchmark.run.folder import RunFolder
-from benchmark.statistics.comparisons import BASELINE, PATIENT_BOOTSTRAP
+from benchmark.statistics.comparisons import PATIENT_BOOTSTRAP, SIZE_ONLY
 from benchmark.statistics.metrics import IDEAL
 
 ENOUGH_CASES = 100
@@ -76,7 +76,7 @@ def _near_duplicates(run: RunFolder) -> Iterator[str]:
 
 
 def _no_baseline(run: RunFolder) -> Iterator[str]:
-    if BASELINE not in set(run.metrics.model):
+    if SIZE_ONLY not in set(run.metrics.model):
         yield (
             "No size-only row: nodule volume alone reaches a high AUC on this task, and without "
             "that row a model's own contribution cannot be read off"
@@ -139,7 +139,7 @@ def _few_cases(run: RunFolder) -> Iterator[str]:
 def _lift(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
     table = run.comparisons
     lifts = table[
-        (table.model_b == BASELINE) & (table.metric == "auc") & (table.test == PATIENT_BOOTSTRAP)
+        (table.model_b == SIZE_ONLY) & (table.metric == "auc") & (table.test == PATIENT_BOOTSTRAP)
     ]
     worse, not_shown = [], []
     names = {arm.name for arm in rated}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.report.tables.main import arm_rows, lift_over_size
 from benchmark.report.tables.table import Table, decimal, sentence, with_interval
 from benchmark.report.wording.facts import described, fit_seconds

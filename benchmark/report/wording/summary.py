@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmark.plugins.contracts import Arm, arms_in
+from benchmark.plugins.arms import Arm, arms_in
 from benchmark.report.tables.main import arm_rows, label_note, lift_over_size
 from benchmark.report.tables.pairwise import auc_pairs, verdict
 from benchmark.report.tables.table import SYNTHETIC, sentence, with_interval
 from benchmark.report.wording.method_warnings import rated_arms
 from benchmark.run.folder import RunFolder
-from benchmark.statistics.comparisons import BASELINE
+from benchmark.statistics.comparisons import SIZE_ONLY
 
 CEILING = "ratings"
 """Feature set of the readers' own ratings: what is fed by it is no competitor."""
@@ -45,7 +45,7 @@ def _tested(run: RunFolder) -> Iterator[str]:
 
 def _against_size(run: RunFolder) -> Iterator[str]:
     arms = rated_arms(run)
-    size = next((arm for arm in arms if arm.model == BASELINE), None)
+    size = next((arm for arm in arms if arm.model == SIZE_ONLY), None)
     if size is None:
         yield "Size alone was not tested, so what a model adds to size cannot be said."
         return
@@ -73,7 +73,7 @@ def _against_size(run: RunFolder) -> Iterator[str]:
 def _among_models(run: RunFolder) -> Iterator[str]:
     """Models against each other, without size, constants and the readers' own ratings."""
     arms = rated_arms(run)
-    competitors = [arm for arm in arms if arm.model != BASELINE and arm.features != CEILING]
+    competitors = [arm for arm in arms if arm.model != SIZE_ONLY and arm.features != CEILING]
     differences = _differences(run, competitors)
     if differences:
         shown = [text for decided, text in differences if decided]
