@@ -26,19 +26,9 @@ bits, or the second eigenvalue. Rounding may then show, see ``_imc2`` and ``_mcc
 
 
 def glcm(region: Region) -> Features:
-    from radiomics import cMatrices
-
-    n = len(region.present)
-    P: Floats = cMatrices.calculate_glcm(
-        region.ranks, region.mask, NEIGHBOURS, n, *region.in_plane
-    )[0][0]
-    # (n, n, angles), symmetric, each angle that has pairs adding up to 1.
-    P = P + P.transpose(1, 0, 2)
-    total = P.sum(axis=(0, 1))
-    if not total.any():
-        raise ValueError("no two voxels of the mask are neighbours; GLCM needs a pair")
-    P = P[:, :, total > 0] / total[total > 0]
-    n_angles = P.shape[2]
+    """The features of the class, by pyradiomics' names."""
+    P = _matrix(region)
+    n, _, n_angles = P.shape
 
     # Entry by entry; most of the matrix is empty.
     entries = np.flatnonzero(P)
@@ -99,6 +89,21 @@ def glcm(region: Region) -> Features:
         "SumEntropy": entropy_of(p_sum).mean(),
         "SumSquares": variance.mean(),
     }
+
+
+def _matrix(region: Region) -> Floats:
+    """Shape (n, n, angles), symmetric; each angle that has pairs adds up to 1."""
+    from radiomics import cMatrices
+
+    n = len(region.present)
+    P: Floats = cMatrices.calculate_glcm(
+        region.ranks, region.mask, NEIGHBOURS, n, *region.in_plane
+    )[0][0]
+    P = P + P.transpose(1, 0, 2)
+    total = P.sum(axis=(0, 1))
+    if not total.any():
+        raise ValueError("no two voxels of the mask are neighbours; GLCM needs a pair")
+    return np.asarray(P[:, :, total > 0] / total[total > 0])
 
 
 def _marginal(k: Floats, angle: NDArray[np.int64], p: Floats, size: int, n_angles: int) -> Floats:
