@@ -110,12 +110,20 @@ def measure(run: RunFolder, jobs: int, progress: Progress) -> Leakage:
         failures += fits.failures
         frames[side] = fits.prediction_table
     patient_of = dict(zip(cohort.roi_ids.tolist(), cohort.patients.tolist(), strict=True))
-    counts = leaked(make_splits(cohort, schemes[LEAKY], config.seed), patient_of)
+    tested, with_patient = leaked(make_splits(cohort, schemes[LEAKY], config.seed), patient_of)
     predictions = pd.concat(
         [frame.assign(side=side) for side, frame in frames.items()], ignore_index=True
     )
     table = inflation(frames[LEAKY], frames[GROUPED], config.bootstrap, config.seed)
-    return Leakage(table, predictions, schemes, *counts, reused, failures)
+    return Leakage(
+        table=table,
+        predictions=predictions,
+        rules=schemes,
+        tested=tested,
+        with_patient=with_patient,
+        reused=reused,
+        failures=failures,
+    )
 
 
 def inflation(

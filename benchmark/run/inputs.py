@@ -106,10 +106,16 @@ def prepare(config: Config, workers: Workers, progress: Progress) -> Material:
     environment = {"dataset": _describe(dataset, cohort, checked.fingerprint)}
     rois = roi_table.table(cohort, checked.measured)
     return Material(
-        dataset, cohort, splits, rois, _duplicates(cohort, checked.thumbnails),
-        checked.single_slice, protocol, environment,
-        dict(zip(cohort.roi_ids.tolist(), checked.digests, strict=True)),
-    )  # fmt: skip
+        dataset=dataset,
+        cohort=cohort,
+        splits=splits,
+        rois=rois,
+        near_duplicates=_duplicates(cohort, checked.thumbnails),
+        single_slice=checked.single_slice,
+        protocol=protocol,
+        environment=environment,
+        contents=dict(zip(cohort.roi_ids.tolist(), checked.digests, strict=True)),
+    )
 
 
 def learnable_records(cohort: Cohort, arms: Sequence[Arm]) -> list[RoiRecord]:
@@ -144,15 +150,15 @@ def _external(
     )
     digests = [digest for side in checked for digest in side.digests]
     return Material(
-        joined.dataset,
-        joined.cohort,
-        [joined.split],
-        roi_table.table(joined.cohort, [m for c in checked for m in c.measured]),
-        _duplicates(joined.cohort, [t for c in checked for t in c.thumbnails]),
-        all(c.single_slice for c in checked),
-        external.describe(training[0], test[0]),
-        environment,
-        dict(zip(joined.cohort.roi_ids.tolist(), digests, strict=True)),
+        dataset=joined.dataset,
+        cohort=joined.cohort,
+        splits=[joined.split],
+        rois=roi_table.table(joined.cohort, [m for c in checked for m in c.measured]),
+        near_duplicates=_duplicates(joined.cohort, [t for c in checked for t in c.thumbnails]),
+        single_slice=all(c.single_slice for c in checked),
+        protocol=external.describe(training[0], test[0]),
+        environment=environment,
+        contents=dict(zip(joined.cohort.roi_ids.tolist(), digests, strict=True)),
     )
 
 

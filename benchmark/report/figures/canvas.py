@@ -143,10 +143,14 @@ def plotted_arms(run: RunFolder) -> list[PlottedArm]:
         number, own = len(arms), cases(frame)
         arms.append(
             PlottedArm(
-                arm, own, patient_draws(own, bootstrap, seed), metrics[arm.name],
-                PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)],
+                arm=arm,
+                cases=own,
+                draws=patient_draws(own, bootstrap, seed),
+                metrics=metrics[arm.name],
+                colour=PALETTE[number % len(PALETTE)],
+                marker=MARKERS[number % len(MARKERS)],
             )
-        )  # fmt: skip
+        )
     return arms
 
 

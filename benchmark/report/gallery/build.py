@@ -203,9 +203,15 @@ def _item(
         elif key in found.bars:
             pictures[name] = partial(drawings.bars, found.bars[key], title, synthetic=synthetic)
     item = GalleryItem(
-        chosen.roi_id, chosen.patient_id, chosen.kind, chosen.label,
-        record.malignancy_ratings, scores, {}, tuple(notes),
-    )  # fmt: skip
+        roi_id=chosen.roi_id,
+        patient_id=chosen.patient_id,
+        kind=chosen.kind,
+        label=chosen.label,
+        ratings=record.malignancy_ratings,
+        scores=scores,
+        pictures={},
+        notes=tuple(notes),
+    )
     return item, pictures
 
 
