@@ -64,6 +64,7 @@ def test_two_settings_of_one_model_are_two_rows(
     assert invoke("drift", other, "--baseline", out) != 2
     assert invoke("report", out, "--jobs", "1") == 0
     assert "loose, C 30" in (out / "report.html").read_text()
+    capsys.readouterr()
     message = refused(
         capsys, "run", "--dataset", root, "--out", out, "--resume", "--set", changed, *FEW
     )

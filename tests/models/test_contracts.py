@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from benchmark.plugins import registry
 from benchmark.plugins.arms import LABELS, SUPERVISIONS
-from benchmark.plugins.contracts import Readings
+from benchmark.plugins.contracts import NamesDevice, Readings, ReportsEpochs
 from benchmark.runtime.paths import ROOT
 from models._tabular import apply_platt, fit_platt
 from models._training import inner_splits, split_patients, youden_threshold
@@ -125,6 +126,17 @@ def test_probabilities_keep_the_contract(fitted: tuple[str, Any, Any, Any]) -> N
     assert isinstance(model.threshold_, float)
     assert 0 <= model.threshold_ <= 1
     np.testing.assert_array_equal(X_new, before)
+
+
+def test_a_model_that_can_use_a_gpu_says_what_it_was_trained_on(
+    fitted: tuple[str, Any, Any, Any],
+) -> None:
+    name, model, _, _ = fitted
+    device = registry.load_model(name).device
+    assert isinstance(model, NamesDevice) is (device is not None)
+    assert device is None or model.device_ == device()
+    if isinstance(model, ReportsEpochs):
+        assert [epoch["epoch"] for epoch in model.history_] == [*range(1, len(model.history_) + 1)]
 
 
 def test_planted_signal_is_found(fitted: tuple[str, Any, Any, Any]) -> None:
