@@ -135,6 +135,13 @@ def test_failures_are_listed_and_change_the_exit_status(
     failures = json.loads((out / "failures.json").read_text())
     failed = [(f["roi_id"], f["features"]) for f in failures if f["status"] == "failed"]
     assert failed == [("r9", "radiomics")]
+    run = folder.read_run(out)
+    tested = {model: set(rows.roi_id) for model, rows in run.predictions.groupby("model")}
+    assert tested["logistic"] == tested["size_only"] - {"r9"}
+    trained = {roi for split in run.splits for roi in split.train}
+    assert "r9" in trained | tested["size_only"]
+    fits = run.timings[run.timings.stage == "fit"].set_index("model").n_rois
+    assert fits["size_only"] - fits["logistic"] == ("r9" in trained)
 
 
 def flatten(root: Path, keep: int = 0) -> None:

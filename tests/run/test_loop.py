@@ -136,7 +136,7 @@ def test_a_failing_model_is_recorded_and_the_others_go_on() -> None:
     assert [(f.model, f.fold, f.reason) for f in results.failures] == [
         ("broken", fold, "RuntimeError: out of luck") for fold in range(3)
     ]
-    assert len(results.predictions) == 60
+    assert results.predictions == run([ARM], {"size": size}).predictions
 
 
 def test_nan_predictions_are_a_failure() -> None:
@@ -159,7 +159,15 @@ def test_a_failing_roi_is_recorded_and_the_others_go_on() -> None:
     results = run([ARM], {"size": fragile})
     (failure,) = results.failures
     assert (failure.roi_id, failure.status, failure.stage) == ("r007", "failed", "extract")
-    assert len(results.predictions) == 59
+    tested = sorted(row["roi_id"] for row in results.predictions)
+    assert tested == [f"r{i:03}" for i in range(60) if i != 7]
+    whole = {row["roi_id"]: row for row in run([ARM], {"size": size}).predictions}
+    # Of folds that trained without it, as it was there to be tested in.
+    _, _, splits = make()
+    (fold,) = (split.fold for split in splits if "r007" in split.test)
+    for row in results.predictions:
+        if row["fold"] == fold:
+            assert row == whole[row["roi_id"]]
 
 
 def test_a_feature_set_that_the_data_cannot_give_is_skipped_with_its_reason() -> None:
@@ -170,7 +178,7 @@ def test_a_feature_set_that_the_data_cannot_give_is_skipped_with_its_reason() ->
     assert [(f.status, f.features, f.reason) for f in results.failures] == [
         ("skipped", "ratings", "no ratings here")
     ]
-    assert len(results.predictions) == 60
+    assert results.predictions == run([ARM], {"size": size}).predictions
 
 
 def test_columns_that_differ_between_rois_are_a_failure() -> None:

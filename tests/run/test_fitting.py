@@ -1,0 +1,198 @@
+"""One arm on one split: which rows a model sees, what is timed, and at which stage it failed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from benchmark.cohort.splits import Split
+from benchmark.plugins.contracts import Arm
+from benchmark.run import fitting
+from benchmark.run.fitting import Task, fit_alone, fit_together
+from benchmark.run.results import Failure
+from tests.helpers.clock import Clock
+
+VALUES = np.column_stack([np.arange(10.0), np.arange(10.0)[::-1]])
+BUILD_S, FIT_S, PREDICT_S = 100.0, 7.0, 0.5
+
+
+def task(seed: int = 3, *, kept: bool = False) -> Task:
+    return Task(
+        arm=Arm("model", "features"),
+        split=Split("kfold", 2, 1, ("train",), ("test",)),
+        seed=seed,
+        train=np.array([8, 1, 6, 2, 5]),
+        test=np.array([9, 0, 4]),
+        y=np.array([1, 0, 0, 0, 1]),
+        groups=np.array(list("abbcd")),
+        places=np.array([5, 6, 7]),
+        kept=kept,
+    )
+
+
+class Model:
+    """Rates by the first column and moves the clock; remembers what it was given."""
+
+    def __init__(self, seed: int, clock: Clock) -> None:
+        self.seed, self.clock = seed, clock
+        self.device_ = "abacus"
+
+    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:
+        self.clock.spend(FIT_S)
+        self.given = X, y, groups
+        self.threshold_ = np.float32(0.25)
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        self.clock.spend(PREDICT_S)
+        p = X[:, 0] / 10
+        return np.column_stack([1 - p, p])
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(fitting, "time", clock)
+    return clock
+
+
+class Bench:
+    """Builds models, slowly, and holds them."""
+
+    def __init__(self, clock: Clock, kind: type[Model] = Model) -> None:
+        self.clock, self.kind = clock, kind
+        self.built: list[Any] = []
+
+    def build(self, arm: Arm, seed: int) -> Model:
+        assert arm == Arm("model", "features")
+        self.clock.spend(BUILD_S)
+        self.built.append(self.kind(seed, self.clock))
+        return self.built[-1]
+
+
+def test_a_model_sees_its_training_rows_and_is_asked_about_its_test_rows(clock: Clock) -> None:
+    bench = Bench(clock)
+    found = fit_alone(VALUES, bench.build, None, task())
+    assert isinstance(found, fitting.Tested)
+    (model,) = bench.built
+    assert model.seed == 3
+    X, y, groups = model.given
+    np.testing.assert_array_equal(X, VALUES[[8, 1, 6, 2, 5]])
+    assert (y.tolist(), groups.tolist()) == ([1, 0, 0, 0, 1], list("abbcd"))
+    assert found.probabilities.tolist() == [0.9, 0.0, 0.4]
+    assert found.probabilities.dtype == np.float64
+    assert (found.threshold, type(found.threshold)) == (0.25, float)
+    assert found.training_auc == roc_auc_score([1, 0, 0, 0, 1], [8, 1, 6, 2, 5]) < 1
+    assert (found.device, found.history, found.packed, found.cached) == ("abacus", [], b"", False)
+
+
+def test_building_and_the_look_at_training_rows_are_not_timed(clock: Clock) -> None:
+    found = fit_alone(VALUES, Bench(clock).build, None, task())
+    assert isinstance(found, fitting.Tested)
+    assert (found.fit_s, found.predict_s) == (FIT_S, PREDICT_S)
+    assert clock.now == BUILD_S + FIT_S + 2 * PREDICT_S
+
+
+def test_fits_together_share_their_time_and_keep_their_order(clock: Clock) -> None:
+    bench = Bench(clock)
+
+    def together(models: list[Model], data: list[tuple[np.ndarray, ...]]) -> None:
+        clock.spend(30)
+        for model, (X, y, groups) in zip(models, data, strict=True):
+            model.given = X, y, groups
+            model.threshold_ = model.seed / 10
+
+    found = fit_together(VALUES, bench.build, None, together, [task(1), task(2), task(3)])
+    assert found is not None
+    assert [f.threshold for f in found] == [0.1, 0.2, 0.3]
+    assert [(f.fit_s, f.predict_s) for f in found] == [(10, PREDICT_S)] * 3
+    np.testing.assert_array_equal(bench.built[2].given[0], VALUES[[8, 1, 6, 2, 5]])
+
+
+def test_only_models_that_are_wanted_are_packed(clock: Clock) -> None:
+    def pack(model: Model) -> bytes:
+        return f"model of seed {model.seed}".encode()
+
+    bench = Bench(clock)
+    assert fit_alone(VALUES, bench.build, pack, task(kept=True)).packed == b"model of seed 3"
+    assert fit_alone(VALUES, bench.build, pack, task(kept=False)).packed == b""
+    assert fit_alone(VALUES, bench.build, None, task(kept=True)).packed == b""
+
+
+class Epochs(Model):
+    """Trains in epochs, and tells."""
+
+    def __init__(self, seed: int, clock: Clock) -> None:
+        super().__init__(seed, clock)
+        self.on_epoch: Any = None
+        self.history_: list[dict[str, float]] = []
+
+    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:
+        super().fit(X, y, groups)
+        self.on_epoch(1, 1)
+        self.history_ = [{"epoch": 1.0, "loss": 0.5}]
+
+
+def test_epochs_are_told_and_their_history_kept(clock: Clock) -> None:
+    told: list[tuple[int, int]] = []
+    found = fit_alone(
+        VALUES, Bench(clock, Epochs).build, None, task(), lambda *epoch: told.append(epoch)
+    )
+    assert isinstance(found, fitting.Tested)
+    assert told == [(1, 1)]
+    assert found.history == [{"epoch": 1.0, "loss": 0.5}]
+
+
+def failing(stage: str) -> type[Model]:
+    class Failing(Model):
+        def __init__(self, seed: int, clock: Clock) -> None:
+            if stage == "build":
+                raise RuntimeError("no luck")
+            super().__init__(seed, clock)
+
+        def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:
+            super().fit(X, y, groups)
+            if stage == "fit":
+                raise RuntimeError("no\n  luck")
+
+        def predict_proba(self, X: np.ndarray) -> np.ndarray:
+            p = super().predict_proba(X)
+            if stage == "infinite":
+                p[1, 1] = np.inf
+            return p[:, 1] if stage == "flat" else p[:-1] if stage == "short" else p
+
+    return Failing
+
+
+@pytest.mark.parametrize(
+    ("how", "stage", "reason"),
+    [
+        ("build", "fit", "RuntimeError: no luck"),
+        ("fit", "fit", "RuntimeError: no luck"),
+        ("infinite", "predict", "ValueError: predict_proba gave shape (3, 2) with 1 values that"),
+        ("flat", "predict", "ValueError: predict_proba gave shape (3,) with 0 values"),
+        ("short", "predict", "ValueError: predict_proba gave shape (2, 2) with 0 values"),
+        ("pack", "keep", "TypeError: cannot pack"),
+    ],
+)
+def test_a_failure_says_where_and_why(how: str, stage: str, reason: str, clock: Clock) -> None:
+    def pack(model: Model) -> bytes:
+        raise TypeError("cannot pack")
+
+    found = fit_alone(
+        VALUES, Bench(clock, failing(how)).build, pack if how == "pack" else None, task(kept=True)
+    )
+    assert isinstance(found, Failure)
+    assert (found.status, found.stage) == ("failed", stage)
+    assert (found.model, found.features, found.repeat, found.fold) == ("model", "features", 2, 1)
+    assert found.reason.startswith(reason)
+
+
+def test_a_fit_together_that_fails_warns_and_leaves_it_to_others(clock: Clock) -> None:
+    def together(models: list[Model], data: object) -> None:
+        raise MemoryError("too large")
+
+    with pytest.warns(RuntimeWarning, match="one by one: MemoryError: too large"):
+        assert fit_together(VALUES, Bench(clock).build, None, together, [task(), task()]) is None
