@@ -12,7 +12,7 @@ from benchmark.plugins.contracts import Arm
 from benchmark.roi import Roi, RoiDataset, RoiRecord, UnavailableError
 from benchmark.run import extraction
 from benchmark.run.extraction import Extracted, extract
-from benchmark.run.results import FeatureTable, Results
+from benchmark.run.results import Extraction, FeatureTable
 from benchmark.runtime.workers import LocalWorkers
 from tests.helpers.clock import Clock
 
@@ -41,14 +41,12 @@ def run(
     *,
     memory: Any = None,
     read: Callable[[RoiRecord], Roi] = read,
-) -> tuple[dict[str, FeatureTable], Results]:
-    results = Results()
-    tables = extract(
+) -> tuple[dict[str, FeatureTable], Extraction]:
+    results = extract(
         RoiDataset("d", records(), read), records(), [Arm("m", "f"), Arm("n", "f")],
-        {"f": extractor}, workers=LocalWorkers(1), progress=Silent(), results=results,
-        memory=memory,
+        {"f": extractor}, workers=LocalWorkers(1), progress=Silent(), cache=memory,
     )  # fmt: skip
-    return tables, results
+    return results.tables, results
 
 
 @pytest.fixture

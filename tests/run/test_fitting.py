@@ -85,7 +85,7 @@ def test_a_model_sees_its_training_rows_and_is_asked_about_its_test_rows(clock: 
     assert found.probabilities.dtype == np.float64
     assert (found.threshold, type(found.threshold)) == (0.25, float)
     assert found.training_auc == roc_auc_score([1, 0, 0, 0, 1], [8, 1, 6, 2, 5]) < 1
-    assert (found.device, found.history, found.packed, found.cached) == ("abacus", [], b"", False)
+    assert (found.device, found.epochs, found.packed, found.cached) == ("abacus", [], b"", False)
 
 
 def test_building_and_the_look_at_training_rows_are_not_timed(clock: Clock) -> None:
@@ -142,7 +142,7 @@ def test_epochs_are_told_and_their_history_kept(clock: Clock) -> None:
     )
     assert isinstance(found, fitting.Tested)
     assert told == [(1, 1)]
-    assert found.history == [{"epoch": 1.0, "loss": 0.5}]
+    assert found.epochs == [{"epoch": 1.0, "loss": 0.5}]
 
 
 def failing(stage: str) -> type[Model]:

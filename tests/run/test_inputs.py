@@ -50,7 +50,6 @@ def test_one_dataset(write_manifest: WriteManifest) -> None:
     own_rois(material)
     assert [split.fold for split in material.splits] == [0, 1, 2]
     assert not material.single_slice
-    assert material.not_done == []
     about = material.environment["dataset"]
     assert (about["n_rois"], about["n_patients"], about["n_malignant"]) == (24, 22, 12)
     assert about["patients_known"] is True
