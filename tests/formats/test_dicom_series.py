@@ -91,6 +91,33 @@ def test_header_and_pixels_are_pydicoms(change, implicit, tmp_path, monkeypatch)
         np.testing.assert_array_equal(stored, header.pixel_array[rows.start : rows.stop])
 
 
+@pytest.mark.parametrize("change", [None, compress])
+def test_images_and_pixels_that_are_not_square(change, tmp_path):
+    """More columns than rows, rows further apart than columns, a patient who lies askew."""
+    orientation = [0.96, 0.28, 0, -0.28, 0.96, 0]
+
+    def make(header: Dataset) -> None:
+        stored = np.frombuffer(header.PixelData, "<u2").reshape(SIZE, SIZE)
+        header.Rows, header.Columns = 200, 300
+        header.PixelData = stored[:200, :300].tobytes()
+        header.PixelSpacing = [0.75, 0.5]
+        header.ImageOrientationPatient = orientation
+        if change:
+            change(header)
+
+    path = write(tmp_path, make)
+    found = read_slice(path, SCAN.series_instance_uid)
+    assert (found.rows, found.columns) == (200, 300)
+    assert found.pixel_spacing_mm == (0.75, 0.5)
+    assert found.orientation == tuple(orientation)
+    assert (found.pixels_at >= 0) is (change is None)
+    pixels = pydicom.dcmread(path).pixel_array
+    for rows in (range(200), range(37, 38), range(150, 200)):
+        stored = read_stored(found, rows)
+        assert stored.shape == (len(rows), 300)
+        np.testing.assert_array_equal(stored, pixels[rows.start : rows.stop])
+
+
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("bits", [12, 13, 16])
 def test_unused_bits_and_sign(signed, bits, tmp_path):

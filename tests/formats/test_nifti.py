@@ -15,9 +15,10 @@ from benchmark.formats.nifti import Grid, decode, encode
 ORIGIN = (-12.5, 30.25, -100.0)
 SPACING = (2.5, 0.7, 0.6)
 SUPINE, PRONE = (1.0, 0, 0, 0, 1.0, 0), (-1.0, 0, 0, 0, -1.0, 0)
+ASKEW = (0.96, 0.28, 0, -0.28, 0.96, 0)
 
 
-@pytest.mark.parametrize("orientation", [SUPINE, PRONE])
+@pytest.mark.parametrize("orientation", [SUPINE, PRONE, ASKEW])
 @pytest.mark.parametrize("dtype", [np.int16, np.uint8])
 def test_readers_find_what_was_written(dtype, orientation, tmp_path):
     limits = np.iinfo(dtype)

@@ -122,6 +122,33 @@ def test_files_are_small_integers_at_the_place_in_the_patient(four):
             assert image.GetOrigin() == pytest.approx(origin, abs=1e-3)
 
 
+@pytest.mark.parametrize(
+    "orientation", [[-1, 0, 0, 0, -1, 0], [0.96, 0.28, 0, -0.28, 0.96, 0]], ids=["prone", "askew"]
+)
+def test_crops_lie_in_the_patient_however_the_patient_lies(orientation, tmp_path):
+    """The origin is as many columns along rows, and as many rows along columns, as were cut off."""
+    import SimpleITK as sitk
+
+    scan = nodules_of(SHORT)[0]
+
+    def turn(header: Dataset, index: int) -> None:
+        header.ImageOrientationPatient = orientation
+
+    write_series(tmp_path / "dicom", scan, flat, change=turn)
+    assert not build(tmp_path / "dicom", tmp_path / "rois", SHORT).left_out
+    across, down = np.array(orientation[:3]), np.array(orientation[3:])
+    for row in rows_of(tmp_path / "rois"):
+        column, line, index = (int(row[f"crop_{axis}0"]) for axis in ("col", "row", "slice"))
+        assert column != line
+        first = np.array([*ORIGIN_MM, scan.slice_zs_mm[index]])
+        place = first + (across * column + down * line) * scan.pixel_spacing_mm
+        for kind in ("image", "mask"):
+            image = sitk.ReadImage(tmp_path / "rois" / row[kind])
+            assert image.GetOrigin() == pytest.approx(place, abs=1e-3)
+            direction = np.array(image.GetDirection()).reshape(3, 3)
+            np.testing.assert_allclose(direction[:, :2].T, [across, down], atol=1e-5)
+
+
 def test_the_crop_covers_64_mm_where_the_scan_allows(four):
     root, volume, masks, _ = four
     for row in rows_of(root / "rois"):
