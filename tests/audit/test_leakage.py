@@ -212,3 +212,19 @@ def test_a_run_on_slices(
     rows = pd.read_parquet(out / "predictions.parquet")
     assert set(rows.features) == {"diameter2d", "radiomics2d"}
     assert rows.roi_id.str.contains("@").all()
+
+
+def test_a_holdout_run_stands_for_neither_side(
+    write_manifest: WriteManifest, tmp_path: Path
+) -> None:
+    """Its predictions are of one split: both k-folds are trained, and test every ROI."""
+    root, run, out = write_manifest(40), tmp_path / "run", tmp_path / "audit"
+    only = ["--models", "size_only", *SMALL[2:], "--set", "splits.scheme=holdout"]
+    assert invoke("run", "--dataset", root, "--out", run, *only) == 0
+    assert invoke("audit", run, "--out", out, "--jobs", "1") == 0
+    assert json.loads((out / "leakage.json").read_text())["taken_from_the_run"] == ""
+    both = pd.read_parquet(out / "leakage.parquet")
+    everything = sorted(f"r{i}" for i in range(40))
+    for _, own in both.groupby("side"):
+        assert sorted(own.roi_id) == everything
+    assert set(pd.read_csv(out / "leakage.csv").n_rois) == {40}

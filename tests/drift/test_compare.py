@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from benchmark import pipeline
 from benchmark.drift import baseline, margins, verdicts
@@ -285,6 +286,32 @@ def test_a_roi_that_one_arm_lost(base: Path, copy: Path) -> None:
     assert words(found, "size_only") == {"same"}
 
 
+def test_rows_are_paired_by_roi_whatever_their_order(base: Path, copy: Path) -> None:
+    edit_predictions(copy, lambda table: table.sample(frac=1, random_state=0))
+    status, found = gate(copy, base)
+    assert status == 0
+    assert {v["verdict"] for v in found["verdicts"]} == {"same"}
+    assert named(found) == set()
+
+
+def test_predictions_of_the_wrong_rois_are_not_the_same(base: Path, copy: Path) -> None:
+    """Scores handed on to the next ROI, rows in order: paired by place they are the baseline's."""
+
+    def hand_on(table: pd.DataFrame) -> pd.DataFrame:
+        rows = table.copy()
+        own = rows[(rows.model == "logistic") & (rows.fold == 0)].index
+        rows.loc[own, "roi_id"] = np.roll(rows.loc[own, "roi_id"].to_numpy(), 1)
+        truth = table[table.model == "logistic"].set_index("roi_id")
+        for column in ("y_true", "patient_id"):
+            rows.loc[own, column] = truth[column].loc[rows.loc[own, "roi_id"]].to_numpy()
+        return rows
+
+    edit_predictions(copy, hand_on)
+    _, found = gate(copy, base)
+    assert "same" not in words(found, "logistic")
+    assert words(found, "size_only") == words(found, "prior") == {"same"}
+
+
 def spoil(table: pd.DataFrame) -> pd.DataFrame:
     """A model whose probabilities are turned round."""
     wrong = table.model == "logistic"
@@ -337,6 +364,18 @@ def test_time_gates_only_when_asked(base: Path, copy: Path, tmp_path: Path) -> N
     # A machine whose reference takes five times as long is not a slower model.
     edit_json(copy / "environment.json", lambda e: e.update(reference_s=[1.0]))
     assert gate(copy, base, "--max-slowdown", "4")[0] == 0
+
+
+def test_recalled_times_are_not_compared(base: Path, copy: Path) -> None:
+    """Of a stage that the run recalled there is no time of its own."""
+    timings = pd.read_csv(copy / "timings.csv", keep_default_na=False)
+    recalled = (timings.model == "logistic") & (timings.stage == "fit")
+    timings.loc[recalled, "n_cached"] = timings.loc[recalled, "n_rois"]
+    timings.to_csv(copy / "timings.csv", index=False)
+    _, found = gate(copy, base)
+    compared = {(t["model"], t["stage"]) for t in found["timings"]}
+    assert ("logistic", "fit") not in compared
+    assert {("logistic", "predict"), ("size_only", "fit")} <= compared
 
 
 def test_what_is_no_run_is_refused(
@@ -448,6 +487,23 @@ def sides(n: int, noise: float, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return tuple(frame.assign(y_prob=1 / (1 + np.exp(0.75 - s))) for s in (score, other))  # type: ignore[return-value]
 
 
+@pytest.mark.parametrize("skewed", [-1, 1])
+def test_each_bound_is_the_outer_of_percentile_and_normal(skewed: int) -> None:
+    rng = np.random.default_rng(0)
+    gains = skewed * rng.exponential(0.01, 4000)
+    gain, error = float(gains.mean()), 0.01
+    low, high = verdicts._bounds(gains, gain, error)
+    percentile = np.quantile(gains, [error, 1 - error])
+    reach = stats.norm.isf(error) * gains.std()
+    normal = np.array([gain - reach, gain + reach])
+    # The long tail is the percentile's, the short one the normal bound's, so both are seen.
+    assert bool(percentile[0] < normal[0]) is (skewed < 0)
+    assert bool(percentile[1] > normal[1]) is (skewed > 0)
+    # The same quantities in another order of operations.
+    assert low == pytest.approx(min(percentile[0], normal[0]), abs=1e-12)
+    assert high == pytest.approx(max(percentile[1], normal[1]), abs=1e-12)
+
+
 def test_exchanging_the_sides_turns_gains_round() -> None:
     old, new = sides(120, 1.0, 0)
     rules = margins.read_margins()
@@ -459,6 +515,12 @@ def test_exchanging_the_sides_turns_gains_round() -> None:
         # Quantiles of the mirrored resamples: interpolation leaves the last bits.
         assert other.low == pytest.approx(-one.high, abs=1e-12)
         assert (other.baseline, other.run) == (one.run, one.baseline)
+
+
+def test_resamples_are_paired() -> None:
+    """Nearly the same scores differ by nearly nothing, however uncertain each side is."""
+    found = verdicts.judge_arms({("m", "f"): sides(120, 0.01, 0)}, margins.read_margins(), ["auc"])
+    assert found[0].high - found[0].low < 0.02
 
 
 def test_more_changed_arms_share_one_error() -> None:
@@ -481,12 +543,14 @@ def test_another_machines_last_bits_are_the_same_and_a_changed_decision_is_not()
     tolerance = rules.tolerance.probability
     near = old.assign(y_prob=old.y_prob + tolerance / 2)
     far = old.assign(y_prob=old.y_prob + 4 * tolerance)
-    called = old.assign(threshold=old.y_prob.median())
+    called = old.assign(threshold=np.sort(old.y_prob)[len(old) // 2])  # one of the scores
     calling = called.assign(threshold=np.nextafter(called.threshold, 1))
+    decided = [(side.y_prob >= side.threshold).sum() for side in (called, calling)]
+    assert decided[0] - decided[1] == 1
     for pair, same in (
         ((old, near), True),
         ((old, far), False),
-        ((called, calling), len(old) % 2 == 0),
+        ((called, calling), False),
     ):
         found = verdicts.judge_arms({Arm("m", "f"): pair}, rules, ["auc", "sensitivity"], 200)
         assert ({v.verdict for v in found} == {"same"}) is same

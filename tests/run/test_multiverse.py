@@ -218,8 +218,10 @@ def test_from_the_command_line(
     again = scoring.resample(scoring.cases(frame), Bootstrap(200), 0, ["auc"])["auc"]
     assert again.value == row.auc
     capsys.readouterr()
+    others = {i: {"roi_id": f"q{i}", "patient_id": f"q{i}"} for i in range(24)}
+    elsewhere = write_manifest(24, labels=False, change=others, folder="elsewhere")
     message = refused(
-        capsys, "run", "--dataset", root, "--test-dataset", root, "--multiverse",
+        capsys, "run", "--dataset", root, "--test-dataset", elsewhere, "--multiverse",
         "--out", tmp_path / "no",
     )  # fmt: skip
-    assert "--test-dataset leaves none to draw" in message or "both" in message
+    assert "--test-dataset leaves none to draw" in message

@@ -15,6 +15,7 @@ from benchmark.statistics.cases import Cases, cases
 from benchmark.statistics.clustered_auc import auc_components, clustered_variance
 from benchmark.statistics.comparisons import (
     compare,
+    lift,
     rank_stability,
 )
 from benchmark.statistics.inference import draw_patients, holm
@@ -120,6 +121,52 @@ def test_delong_agrees_with_the_paper() -> None:
     assert clustered_variance(parts_a, a.y_true, a.roi) == pytest.approx(expected[0, 0], rel=1e-10)
     got = clustered_variance(parts_a - parts_b, a.y_true, a.roi)
     assert got == pytest.approx(expected @ [1, -1] @ [1, -1], rel=1e-10)
+
+
+def test_tables_cluster_obuchowski_by_patient_and_delong_by_roi() -> None:
+    table = predictions(("a", "b"))
+    a, b = (cases(table[table.model == m]) for m in "ab")
+    found = compare(table, FEW, 0).set_index("test")
+    expected = {
+        "Obuchowski": obuchowski_by_the_paper((a, b)) @ [1, -1] @ [1, -1],
+        "DeLong": delong_by_the_paper(a, b) @ [1, -1] @ [1, -1],
+    }
+    assert abs(expected["Obuchowski"] / expected["DeLong"] - 1) > 0.05
+    for test, variance in expected.items():
+        row = found.loc[test]
+        # The same sums in another order: only rounding differs.
+        assert row.p == pytest.approx(
+            2 * stats.norm.sf(abs(row.difference) / math.sqrt(variance)), rel=1e-8
+        )
+        half = stats.norm.ppf(0.975) * math.sqrt(variance)
+        assert row.ci_high - row.difference == pytest.approx(half, rel=1e-8)
+        assert row.difference - row.ci_low == pytest.approx(half, rel=1e-8)
+
+
+@pytest.mark.parametrize("lacks", ["forest", "size_only"])
+def test_the_lift_is_on_the_rows_that_both_have(lacks: str) -> None:
+    table = predictions()
+    # Rows that the other arm gets wrong: leaving them to it would move its AUC.
+    gone = table[(table.model == lacks) & (table.y_true == 1)].nsmallest(12, "y_prob").roi_id
+    lacking = table[~((table.model == lacks) & table.roi_id.isin(gone))]
+    lifts = lift(lacking, FEW, 0)
+    assert set(lifts) == {("forest", "f"), ("cnn", "f")}
+    found = compare(lacking, FEW, 0)
+    rows = found[
+        (found.model_b == "size_only")
+        & (found.metric == "auc")
+        & (found.test == "patient bootstrap")
+    ].set_index("model_a")
+    both = table[~table.roi_id.isin(gone)]
+    a, b = (cases(both[both.model == m]) for m in ("forest", "size_only"))
+    ones = np.ones((1, a.n_patients))
+    by_hand = evaluate(a, ones, ["auc"])["auc"][0] - evaluate(b, ones, ["auc"])["auc"][0]
+    assert lifts["forest", "f"][0] == pytest.approx(by_hand, abs=1e-12)
+    for (model, _), (difference, ends) in lifts.items():
+        row = rows.loc[model]
+        assert (difference, ends.low, ends.high) == pytest.approx(
+            (row.difference, row.ci_low, row.ci_high), abs=1e-12
+        )
 
 
 def test_variance_by_hand() -> None:

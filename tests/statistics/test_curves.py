@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,8 +75,57 @@ def test_net_benefit_is_that_of_the_metrics() -> None:
     for percent in (10, 20, 30, 50):
         (position,) = np.flatnonzero(np.isclose(curve.x, percent / 100))
         assert curve.y[position] == pytest.approx(value(of, f"net_benefit_at_{percent}"))
-    prevalence = of.y_true.mean()
-    assert curves.treat_all(of)[49] == pytest.approx(2 * prevalence - 1)
+
+
+def test_treating_all_is_the_benefit_of_a_model_that_calls_everything() -> None:
+    of = arm(4)
+    called = replace(of, y_prob=np.ones(len(of.y_true)))
+    everything = curves.decision(called, draws(called)).y
+    np.testing.assert_allclose(curves.treat_all(of), everything, atol=1e-12)
+    assert everything[9] > everything[49] > everything[79]  # the harm grows with the threshold
+
+
+@pytest.mark.parametrize(
+    ("trace", "metric", "lacking"),
+    [(curves.roc, "auc", 0), (curves.roc, "auc", 1),
+     (curves.precision_recall, "average_precision", 0),
+     (curves.precision_recall, "average_precision", 1)],
+)  # fmt: skip
+def test_a_fold_without_a_class_takes_no_part_in_a_curve(trace, metric: str, lacking: int) -> None:
+    """Fold 0 keeps one class: the curve is that of the other folds, as the metric is."""
+    of = arm(4)
+    kept = (of.fold != 0) | (of.y_true != lacking)
+    arrays = {f: getattr(of, f)[kept] for f in ("y_true", "y_prob", "threshold", "fold")}
+    with_half = Cases(**arrays, roi=of.roi[kept], patient=of.patient[kept])
+    curve = trace(with_half, draws(with_half))
+    area = np.trapezoid(curve.y, curve.x)
+    # A thousand grid points against a few dozen steps.
+    assert area == pytest.approx(value(with_half, metric), abs=1e-3)
+    rest = with_half.fold != 0
+    without = Cases(
+        **{f: getattr(with_half, f)[rest] for f in ("y_true", "y_prob", "threshold", "fold")},
+        roi=with_half.roi[rest], patient=with_half.patient[rest],
+    )  # fmt: skip
+    np.testing.assert_allclose(curve.y, trace(without, draws(without)).y, atol=1e-12)
+
+
+def test_bands_are_quantiles_over_resampled_patients() -> None:
+    of = arm(1)
+    drawn = draws(of)
+    assert not np.array_equal(drawn[0], drawn[1])
+    samples = np.array([
+        evaluate(of, row[None], ["net_benefit_at_20"])["net_benefit_at_20"][0] for row in drawn
+    ])  # fmt: skip
+    curve = curves.decision(of, drawn)
+    low, high = np.quantile(samples, [0.025, 0.975])
+    # Sums in another order.
+    assert (curve.low[19], curve.high[19]) == pytest.approx((low, high), abs=1e-12)
+    band = curves.reliability(of, drawn)
+    in_bin = np.minimum((of.y_prob * 10).astype(int), 9) == 4
+    weights = drawn[:, of.patient][:, in_bin]
+    observed = (weights * of.y_true[in_bin]).sum(axis=1) / weights.sum(axis=1)
+    ends = np.quantile(observed, [0.025, 0.975])
+    assert (band.low[4], band.high[4]) == pytest.approx(tuple(ends), abs=1e-12)
 
 
 def test_calibration_bins_are_those_of_the_calibration_error() -> None:

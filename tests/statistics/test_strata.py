@@ -124,6 +124,54 @@ def test_intervals_are_withheld_below_the_stated_number(n_malignant: int, given:
     assert ("withheld" in accuracy["method"]) != given
 
 
+def test_intervals_are_withheld_by_patients_not_by_rois() -> None:
+    """Sixty malignant ROIs of ten patients are ten cases."""
+    rng = np.random.default_rng(0)
+    y_true = np.repeat([1, 0], [60, 40])
+    about = rois(y_true, equivalent_diameter_mm=np.full(100, 10.0))
+    patient = [f"p{i % 10 if i < 60 else i}" for i in range(100)]
+    table = predictions(y_true, a=rng.uniform(size=100)).assign(patient_id=patient)
+    found = stratify(table, about, BOOTSTRAP, seed=0)
+    assert found["ci_low"].isna().all()
+    assert found["method"].str.contains("withheld").all()
+    assert set(found.n_patients[found.stratum == "size"]) == {50}
+    assert set(found.n_malignant[found.stratum == "size"]) == {60}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "level"),
+    [
+        ("texture", 2.0, "non-solid (1 to 2)"), ("texture", 2.01, "part-solid (2 to 4)"),
+        ("texture", 3.99, "part-solid (2 to 4)"), ("texture", 4.0, "solid (4 to 5)"),
+        ("malignancy_range", 1, "ratings 0 or 1 apart"),
+        ("malignancy_range", 2, "ratings 2 or more apart"),
+        ("slice_thickness_mm", 1.25, "<= 1.25 mm"),
+        ("slice_thickness_mm", 1.26, "1.25 to 2.5 mm"),
+        ("slice_thickness_mm", 2.5, "1.25 to 2.5 mm"), ("slice_thickness_mm", 2.51, "> 2.5 mm"),
+    ],
+)  # fmt: skip
+def test_edges_of_the_other_strata(column: str, value: float, level: str) -> None:
+    y_true = np.array([0, 1])
+    about = rois(y_true, **{column: np.full(2, value)})
+    found = stratify(predictions(y_true, a=np.array([0.1, 0.9])), about, BOOTSTRAP, seed=0)
+    assert set(found.level) == {level}
+
+
+def test_pairs_are_of_one_repeat_and_rows_without_a_partner_are_left_out() -> None:
+    """r0 and r1 meet in repeat 0 only, r2 is never tested with a partner of its size."""
+    y_true = np.array([1, 0, 1])
+    about = rois(y_true, equivalent_diameter_mm=np.array([10.0, 10.0, 30.0]))
+    once = predictions(y_true, a=np.array([0.8, 0.2, 0.9]))
+    again = once.assign(repeat=1, fold=[0, 1, 0])
+    found = stratify(pd.concat([once, again], ignore_index=True), about, BOOTSTRAP, seed=0)
+    matched = found[found.stratum == "size-matched"].set_index("metric")
+    assert matched.loc["auc", ["n_rois", "n_malignant"]].tolist() == [2, 1]
+    # Of the two rows only: a third, of repeat 1, would change the mean of squares.
+    assert matched.loc["brier", "value"] == pytest.approx(0.04)
+    apart = stratify(again, about, BOOTSTRAP, seed=0)
+    assert "size-matched" not in set(apart.stratum)
+
+
 def test_matching_finds_as_many_pairs_as_there_can_be() -> None:
     rng = np.random.default_rng(1)
     for _ in range(40):
