@@ -38,9 +38,10 @@ from benchmark.run import multiverse, stored_models
 from benchmark.run.cache import RunCache
 from benchmark.run.extraction import extract
 from benchmark.run.folder import RunFolder, describe_machine, write_run
-from benchmark.run.inputs import Material, learnable_records, prepare, read_all
+from benchmark.run.inputs import Material, prepare, read_all
 from benchmark.run.loop import Bench, fit_and_test
 from benchmark.run.results import Extraction, Failure, Fits
+from benchmark.run.supervision import records_to_extract
 from benchmark.runtime import provenance, reference
 from benchmark.runtime.folders import check_new, new_folder
 from benchmark.runtime.progress import Progress
@@ -133,7 +134,7 @@ def _further(
     material: Material, arms: Sequence[Arm], explored: _Explored | None
 ) -> list[RoiRecord]:
     """ROIs beside the cohort's of which features are needed, in order of ``roi_id``."""
-    others = learnable_records(material.cohort, arms)[len(material.cohort.records) :]
+    others = records_to_extract(material.cohort, arms)[len(material.cohort.records) :]
     if explored is not None:
         others = [*others, *multiverse.further_records(explored.every, material.cohort, arms)]
     return [record for _, record in sorted({r.roi_id: r for r in others}.items())]

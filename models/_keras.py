@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from models import _gradcam
 from models._backend import device, load_keras, seeded
 from models._population import use_population_statistics
+from models._threshold import youden_threshold
 from models._training import (
     Floats,
     Indices,
@@ -22,7 +23,6 @@ from models._training import (
     check_training,
     split_patients,
     two_columns,
-    youden_threshold,
 )
 
 

@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models._training import (
-    Floats,
-    check_inputs,
-    check_training,
-    inner_splits,
-    two_columns,
-    youden_threshold,
-)
+from models._threshold import youden_threshold
+from models._training import Floats, check_inputs, check_training, inner_splits, two_columns
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models._tabular import apply_platt, fit_platt
+from models._threshold import youden_threshold
 from models._training import (
     Floats,
     Indices,
@@ -24,7 +25,6 @@ from models._training import (
     check_training,
     inner_splits,
     two_columns,
-    youden_threshold,
 )
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from benchmark.config import Bootstrap, load_config, select_arms
 from benchmark.plugins.builder import Builder, extractors
 from benchmark.run.extraction import extract
 from benchmark.run.folder import RunFolder
-from benchmark.run.inputs import learnable_records, prepare
+from benchmark.run.inputs import prepare
 from benchmark.run.loop import Bench, fit_and_test
 from benchmark.run.results import Failure
+from benchmark.run.supervision import records_to_extract
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import LocalWorkers
 from benchmark.statistics.cases import cases
@@ -95,7 +96,7 @@ def measure(run: RunFolder, jobs: int, progress: Progress) -> Leakage:
     cohort, arms = material.cohort, select_arms(config)
     reused = next((side for side, rule in schemes.items() if rule == config.splits), "")
     extracted = extract(
-        material.dataset, learnable_records(cohort, arms), arms, extractors(arms),
+        material.dataset, records_to_extract(cohort, arms), arms, extractors(arms),
         workers=workers, progress=progress,
     )  # fmt: skip
     build = Builder(config.models, jobs)

@@ -212,9 +212,7 @@ class ModelPlugin:
     )
     supervision: str = field(
         default=LABELS,
-        metadata=hook(
-            "SUPERVISION", f"one of {', '.join(SUPERVISIONS)}", SUPERVISIONS.__contains__
-        ),
+        metadata=hook("SUPERVISION", f"one of {', '.join(SUPERVISIONS)}", _is_supervision),
     )
     device: Callable[[], str] | None = field(
         default=None, metadata=hook("device", "a function without arguments", callable)

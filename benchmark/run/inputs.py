@@ -17,7 +17,6 @@ from benchmark.cohort.splits import Split, check_splits, make_splits
 from benchmark.config import Config
 from benchmark.datasets import manifest
 from benchmark.plugins import registry
-from benchmark.plugins.arms import LEFT_OUT_TOO, Arm
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import Workers
@@ -116,16 +115,6 @@ def prepare(config: Config, workers: Workers, progress: Progress) -> Material:
         environment=environment,
         contents=dict(zip(cohort.roi_ids.tolist(), checked.digests, strict=True)),
     )
-
-
-def learnable_records(cohort: Cohort, arms: Sequence[Arm]) -> list[RoiRecord]:
-    """ROIs whose features the arms need: the cohort's, and those that some arm learns from too.
-
-    A model that learns from ROIs that the label rule leaves out is given those of training
-    patients, split by split; see ``benchmark.run.loop``.
-    """
-    wanted = any(arm.supervision == LEFT_OUT_TOO for arm in arms)
-    return [*cohort.records, *(cohort.left_out if wanted else ())]
 
 
 def _external(

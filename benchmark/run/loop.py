@@ -1,4 +1,7 @@
-"""The loop: fit and test every arm on every split, recall what is known, record the rest."""
+"""The loop: fit and test every arm on every split, recall what is known, record the rest.
+
+A model chooses its decision threshold (``models/_threshold.py``); a run may set one for all.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ import numpy as np
 
 from benchmark.cohort.labels import Cohort
 from benchmark.cohort.splits import Split
-from benchmark.plugins.arms import LABELS, LEFT_OUT_TOO, NO_LABEL, Arm
-from benchmark.plugins.contracts import Build, FitTogether, Pack, Readings
-from benchmark.roi import RoiRecord
+from benchmark.plugins.arms import NO_LABEL, Arm
+from benchmark.plugins.contracts import Build, FitTogether, Pack
 from benchmark.run.fitting import Task, Tested, fit_alone, fit_together
 from benchmark.run.results import Failure, FeatureTable, Fits, joined
+from benchmark.run.supervision import cannot_learn, left_out_to_learn_from, readings_of
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.seeds import derive_seed
 from benchmark.runtime.workers import Workers
@@ -51,6 +54,7 @@ class Bench:
     seed : int
         The run's.
     threshold : float or "train"
+        On P(malignant), for all arms; ``train`` takes each model's own.
     workers : Workers
         Remote ones fit and test; local ones serve inside a model, and fits take turns.
     progress : Progress
@@ -86,15 +90,15 @@ def fit_and_test(
     found = Fits()
     runnable = [arm for arm in arms if all(name in tables for name in arm.feature_sets)]
     fed = {arm.features: _fed(arm, tables) for arm in runnable}
-    people = _People(cohort)
+    place_of = {roi_id: place for place, roi_id in enumerate(cohort.roi_ids.tolist())}
     tasks = []
     for arm in runnable:
-        if why := people.cannot_teach(arm):
+        if why := cannot_learn(arm, cohort):
             found.failures.append(
                 Failure("skipped", "fit", why, arm.model, arm.features, arm=arm.name)
             )
             continue
-        tasks += [_task(arm, split, fed[arm.features], people, bench) for split in splits]
+        tasks += [_task(arm, split, fed[arm.features], cohort, place_of, bench) for split in splits]
     outcomes = _outcomes(fed, tasks, bench, what)
     for number, (each, outcome) in enumerate(zip(tasks, outcomes, strict=True), start=1):
         if isinstance(outcome, Failure):
@@ -118,37 +122,14 @@ def _fed(arm: Arm, tables: Mapping[str, FeatureTable]) -> FeatureTable:
     return tables[names[0]] if len(names) == 1 else joined({name: tables[name] for name in names})
 
 
-class _People:
-    """Who is in a cohort, and what may be learnt from whom."""
-
-    def __init__(self, cohort: Cohort) -> None:
-        self.cohort = cohort
-        self.place_of = {roi_id: place for place, roi_id in enumerate(cohort.roi_ids.tolist())}
-
-    def cannot_teach(self, arm: Arm) -> str:
-        """Why the arm cannot learn here; empty where it can."""
-        if arm.supervision == LABELS:
-            return ""
-        silent = [r.roi_id for r in self.cohort.records if not r.malignancy_ratings]
-        if not silent:
-            return ""
-        return (
-            f"{arm.model} learns from readers' ratings, and roi_id '{silent[0]}' has none "
-            f"({len(silent)} of {len(self.cohort.records)} have none)"
-        )
-
-    def left_out(self, split: Split) -> list[RoiRecord]:
-        """ROIs that the label rule leaves out, of patients who are trained on and not tested."""
-        patients = self.cohort.patients
-        trained, tested = (
-            {str(patients[self.place_of[roi_id]]) for roi_id in ids}
-            for ids in (split.train, split.test)
-        )
-        return [r for r in self.cohort.left_out if r.patient_id in trained - tested]
-
-
-def _task(arm: Arm, split: Split, table: FeatureTable, people: _People, bench: Bench) -> Task:
-    cohort, place_of = people.cohort, people.place_of
+def _task(
+    arm: Arm,
+    split: Split,
+    table: FeatureTable,
+    cohort: Cohort,
+    place_of: Mapping[str, int],
+    bench: Bench,
+) -> Task:
     (train, trained), (test, tested) = (
         (
             np.array([table.rows[i] for i in ids if i in table.rows], dtype=np.intp),
@@ -156,23 +137,18 @@ def _task(arm: Arm, split: Split, table: FeatureTable, people: _People, bench: B
         )
         for ids in (split.train, split.test)
     )
-    y, groups, readings = cohort.labels[trained], cohort.patients[trained], None
-    if arm.supervision != LABELS:
-        records = [cohort.records[place] for place in trained.tolist()]
-        if arm.supervision == LEFT_OUT_TOO:
-            more = [r for r in people.left_out(split) if r.roi_id in table.rows]
-            records += more
-            train = np.append(train, [table.rows[r.roi_id] for r in more]).astype(np.intp)
-            y = np.append(y, [NO_LABEL] * len(more)).astype(np.int64)
-            groups = np.append(groups, [r.patient_id for r in more])
-        readings = Readings(
-            tuple(record.malignancy_ratings for record in records),
-            tuple(record.attributes for record in records),
-        )
+    more = [r for r in left_out_to_learn_from(arm, split, cohort) if r.roi_id in table.rows]
+    learnt_from = [*(cohort.records[place] for place in trained.tolist()), *more]
+    y, groups = cohort.labels[trained], cohort.patients[trained]
+    if more:
+        train = np.append(train, [table.rows[r.roi_id] for r in more])
+        y = np.append(y, [NO_LABEL] * len(more))
+        groups = np.append(groups, [r.patient_id for r in more])
     return Task(
         arm=arm, split=split, seed=fit_seed(arm, split, bench.seed), train=train, test=test,
         y=y, groups=groups, places=tested,
-        kept=bench.pack is not None and split.repeat == 0, readings=readings,
+        kept=bench.pack is not None and split.repeat == 0,
+        readings=readings_of(arm, learnt_from),
     )  # fmt: skip
 
 

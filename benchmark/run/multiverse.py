@@ -25,9 +25,9 @@ from benchmark.columns import MULTIVERSE_TABLE, UNIVERSE_TABLE, arm_of, by_arm
 from benchmark.config import Config
 from benchmark.plugins.arms import Arm
 from benchmark.roi import RoiDataset, RoiRecord
-from benchmark.run.inputs import learnable_records
 from benchmark.run.loop import Bench, fit_and_test
 from benchmark.run.results import Failure, FeatureTable, Fits
+from benchmark.run.supervision import records_to_extract
 from benchmark.runtime.seeds import derive_seed
 from benchmark.statistics.cases import cases
 from benchmark.statistics.comparisons import lift
@@ -106,7 +106,7 @@ def further_records(
 
     With ``arms``, those too that they learn from there.
     """
-    used = {r.roi_id: r for universe in every for r in learnable_records(universe.cohort, arms)}
+    used = {r.roi_id: r for universe in every for r in records_to_extract(universe.cohort, arms)}
     known = {record.roi_id for record in cohort.records}
     return [used[roi_id] for roi_id in sorted(used.keys() - known)]
 

@@ -10,7 +10,8 @@ as each fold has its own fitted model: the metrics of ranking (AUC, average prec
 sensitivity at a specificity and the reverse) compare ROIs of one fold only, combine the
 folds by the number of cases that they speak for, and leave out a fold that lacks one class.
 
-To add a metric, write one function and enter it in ``METRICS``.
+To add a metric, write one function and enter it in ``METRICS``; in ``IDEAL`` too where lower, or
+nearer to a value, is better, and in ``PROPORTIONS`` where it is a plain proportion.
 """
 
 from __future__ import annotations

@@ -519,7 +519,9 @@ def test_exchanging_the_sides_turns_gains_round() -> None:
 
 def test_resamples_are_paired() -> None:
     """Nearly the same scores differ by nearly nothing, however uncertain each side is."""
-    found = verdicts.judge_arms({("m", "f"): sides(120, 0.01, 0)}, margins.read_margins(), ["auc"])
+    found = verdicts.judge_arms(
+        {Arm("m", "f"): sides(120, 0.01, 0)}, margins.read_margins(), ["auc"]
+    )
     assert found[0].high - found[0].low < 0.02
 
 

@@ -18,7 +18,8 @@ from benchmark.plugins.arms import LABELS, SUPERVISIONS
 from benchmark.plugins.contracts import NamesDevice, Readings, ReportsEpochs
 from benchmark.runtime.paths import ROOT
 from models._tabular import apply_platt, fit_platt
-from models._training import inner_splits, split_patients, youden_threshold
+from models._threshold import youden_threshold
+from models._training import inner_splits, split_patients
 
 NAMES = sorted(p.stem for p in (ROOT / "models").glob("*.py") if not p.stem.startswith("_"))
 LEARNERS = [name for name in NAMES if name != "prior"]

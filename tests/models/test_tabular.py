@@ -15,7 +15,8 @@ from sklearn.pipeline import Pipeline
 
 from benchmark.runtime.paths import ROOT
 from models._tabular import TunedClassifier, apply_platt, fit_platt
-from models._training import check_training, inner_splits, split_patients, youden_threshold
+from models._threshold import youden_threshold
+from models._training import check_training, inner_splits, split_patients
 
 N = 24
 TABULAR = ["logistic", "random_forest", "size_only", "svm", "xgb"]

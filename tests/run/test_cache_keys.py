@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from benchmark.cohort.splits import Split
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
+from benchmark.plugins.contracts import Readings
 from benchmark.plugins.registry import path_of
 from benchmark.roi import RoiRecord
 from benchmark.run import fitting
-from benchmark.run.cache import _FITTING, Memory
+from benchmark.run.cache import _FITTING, RunCache
 from benchmark.run.extraction import Extracted
 from benchmark.run.fitting import Task
 from benchmark.run.results import FeatureTable
@@ -34,15 +35,15 @@ RECORD = RoiRecord(
 ROI_ID = RECORD.roi_id
 
 
-def memory(folder: Path, **changed: Any) -> Memory:
+def memory(folder: Path, **changed: Any) -> RunCache:
     about: dict[str, Any] = {
         "contents": {"r1": "content", "r2": "content"}, "settings": {MODEL: {"C": [1.0]}},
         "machines": (("a processor",),),
     }  # fmt: skip
-    return Memory(Store(folder / "store"), **(about | changed))
+    return RunCache(Store(folder / "store"), **(about | changed))
 
 
-def known_features(one: Memory, record: RoiRecord = RECORD, name: str = FEATURES) -> bool:
+def known_features(one: RunCache, record: RoiRecord = RECORD, name: str = FEATURES) -> bool:
     """Whether what was kept of ``RECORD`` is recalled for this record."""
     return record.roi_id in one.recall_features(name, [record])
 
@@ -141,7 +142,7 @@ def table(values: np.ndarray = VALUES) -> FeatureTable:
 
 
 def known_fits(
-    one: Memory, *tasks: Task, together: bool, values: np.ndarray = VALUES
+    one: RunCache, *tasks: Task, together: bool, values: np.ndarray = VALUES
 ) -> list[bool]:
     found = one.recall_fits(tasks, table(values), together=together)
     return [each is not None for each in found]
@@ -172,6 +173,8 @@ def moved(place: tuple[int, int]) -> np.ndarray:
         pytest.param({"test": np.array([4, 3])}, id="a test row"),
         pytest.param({"test": np.array([5, 4])}, id="order of test rows"),
         pytest.param({"arm": Arm("svm", FEATURES)}, id="model"),
+        pytest.param({"arm": Arm(MODEL, FEATURES, "a", {"C": [2.0]})}, id="settings of the arm"),
+        pytest.param({"readings": Readings(((4,), (2,), (5,), (1,)), ({},) * 4)}, id="readings"),
         pytest.param(
             {"train": np.array([0, 1, 2]), "test": np.array([3, 4, 5])}, id="division of the rows"
         ),
@@ -183,6 +186,25 @@ def test_a_fit_depends_on_its_task(kept_fits: tuple[Path, bool], changed: dict[s
     # What is fitted together is another whole where one of its tasks is another.
     expected = [False, not together]
     assert known_fits(memory(folder), other, OTHER, together=together) == expected
+
+
+def test_a_fit_depends_on_each_rating_and_attribute(tmp_path: Path) -> None:
+    told = Readings(((4,), (2,), (5,), (1,)), ({"texture": "1"}, {}, {}, {}))
+    task = replace(TASK, readings=told)
+    memory(tmp_path).keep_fits([task], [FIT], table())
+    assert known_fits(memory(tmp_path), task, together=False) == [True]
+    for other in (
+        replace(told, ratings=((4,), (2,), (5,), (2,))),
+        replace(told, attributes=({"texture": "2"}, {}, {}, {})),
+    ):
+        changed = replace(TASK, readings=other)
+        assert known_fits(memory(tmp_path), changed, together=False) == [False]
+
+
+def test_an_arms_name_alone_changes_no_fit(kept_fits: tuple[Path, bool]) -> None:
+    folder, together = kept_fits
+    tasks = [replace(t, arm=Arm(MODEL, FEATURES, "mine")) for t in (TASK, OTHER)]
+    assert known_fits(memory(folder), *tasks, together=together) == [True, True]
 
 
 @pytest.mark.parametrize("place", [(0, 1), (4, 0)], ids=["trained on", "tested"])
@@ -253,7 +275,7 @@ def test_fits_made_together_are_not_those_made_alone(kept_fits: tuple[Path, bool
 
 def test_what_is_recalled_is_what_was_kept(tmp_path: Path) -> None:
     history = [{"epoch": 1.0, "loss": 0.25}]
-    kept = replace(FIT, device="gpu", history=history, packed=b"\x00model\n", predict_s=0.125)
+    kept = replace(FIT, device="gpu", epochs=history, packed=b"\x00model\n", predict_s=0.125)
     memory(tmp_path).keep_fits([TASK], [kept], table())
     (found,) = memory(tmp_path).recall_fits([replace(TASK, kept=True)], table())
     assert found is not None

@@ -17,9 +17,9 @@ from benchmark.plugins.arms import LABELS, LEFT_OUT_TOO, NO_LABEL, RATINGS, Arm
 from benchmark.plugins.contracts import Readings
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.run import multiverse
-from benchmark.run.inputs import learnable_records
 from benchmark.run.loop import Bench, fit_and_test
 from benchmark.run.results import FeatureTable, joined
+from benchmark.run.supervision import records_to_extract
 from benchmark.runtime.workers import LocalWorkers
 
 
@@ -114,10 +114,10 @@ def test_left_out_nodules_are_of_patients_who_are_trained_on_and_not_tested(
     rule: SplitRule,
 ) -> None:
     cohort = assemble(dataset(), LabelRule())
-    records = learnable_records(cohort, ARMS)
+    records = records_to_extract(cohort, ARMS)
     assert len(records) == 60
     assert len(cohort.records) == 40
-    assert len(learnable_records(cohort, ARMS[:2])) == 40
+    assert len(records_to_extract(cohort, ARMS[:2])) == 40
     splits = make_splits(cohort, rule, 0)
     log: list[Any] = []
     fits = fit_and_test({"number": table(records)}, cohort, splits, ARMS, bench(log))
@@ -141,7 +141,7 @@ def test_in_external_validation_nothing_of_the_other_dataset_is_learnt_from() ->
     join = external.join(
         (ours, assemble(ours, LabelRule())), (theirs, assemble(theirs, LabelRule()))
     )
-    records = learnable_records(join.cohort, ARMS)
+    records = records_to_extract(join.cohort, ARMS)
     assert len(records) == 40 + 20 + 20  # ours, theirs that are tested, ours that are left out
     log: list[Any] = []
     fit_and_test({"number": table(records)}, join.cohort, [join.split], ARMS, bench(log))
@@ -185,7 +185,7 @@ def test_an_arm_that_needs_ratings_is_skipped_where_a_nodule_has_none() -> None:
     first = replace(whole.records[0], label=0, malignancy_ratings=())
     cohort = assemble(replace(whole, records=(first, *whole.records[1:])), LabelRule())
     splits = make_splits(cohort, RULES["k-fold"], 0)
-    tables = {"number": table(learnable_records(cohort, ARMS))}
+    tables = {"number": table(records_to_extract(cohort, ARMS))}
     fits = fit_and_test(tables, cohort, splits, ARMS, bench([]))
     assert {p["arm"] for p in fits.predictions} == {"labels"}
     assert [(f.status, f.arm) for f in fits.failures] == [

@@ -150,20 +150,20 @@ def test_the_lift_is_on_the_rows_that_both_have(lacks: str) -> None:
     gone = table[(table.model == lacks) & (table.y_true == 1)].nsmallest(12, "y_prob").roi_id
     lacking = table[~((table.model == lacks) & table.roi_id.isin(gone))]
     lifts = lift(lacking, FEW, 0)
-    assert set(lifts) == {("forest", "f"), ("cnn", "f")}
+    assert set(lifts) == {"forest:f", "cnn:f"}
     found = compare(lacking, FEW, 0)
     rows = found[
         (found.model_b == "size_only")
         & (found.metric == "auc")
         & (found.test == "patient bootstrap")
-    ].set_index("model_a")
+    ].set_index("arm_a")
     both = table[~table.roi_id.isin(gone)]
     a, b = (cases(both[both.model == m]) for m in ("forest", "size_only"))
     ones = np.ones((1, a.n_patients))
     by_hand = evaluate(a, ones, ["auc"])["auc"][0] - evaluate(b, ones, ["auc"])["auc"][0]
-    assert lifts["forest", "f"][0] == pytest.approx(by_hand, abs=1e-12)
-    for (model, _), (difference, ends) in lifts.items():
-        row = rows.loc[model]
+    assert lifts["forest:f"][0] == pytest.approx(by_hand, abs=1e-12)
+    for arm, (difference, ends) in lifts.items():
+        row = rows.loc[arm]
         assert (difference, ends.low, ends.high) == pytest.approx(
             (row.difference, row.ci_low, row.ci_high), abs=1e-12
         )
