@@ -451,6 +451,7 @@ RULE = [
     (-0.01, -0.02, -0.005, 0.03, "noise", True),  # shown, and smaller than what is tolerated
     (-0.05, -0.08, -0.02, 0.03, "regression", True),
     (-0.02, -0.035, -0.005, 0.03, "noise", False),  # shown, but not to be beyond the margin
+    (-0.05, -0.12, 0.02, 0.03, "noise", False),  # beyond the margin, and not shown
     (0.05, 0.02, 0.08, 0.03, "improvement", True),
     (-0.02, -0.08, 0.04, 0.03, "noise", False),  # too few cases to tell
     (math.nan, math.nan, math.nan, 0.03, "not comparable", False),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 
 from benchmark.cohort.near_duplicates import Pair
 from benchmark.report.wording.method_warnings import cautions
@@ -94,3 +97,39 @@ def test_no_size_row() -> None:
     p, y_true = calibrated(N, 0)
     assert starting(run({"m": p}, y_true), "No size-only row")
     assert starting(run({"size_only": p}, y_true), "No size-only row") == []
+
+
+def test_each_arm_is_named_with_its_own_figures_and_no_other() -> None:
+    """Several arms, one of them at fault at a time: neither its neighbours nor their figures."""
+    p, y_true = calibrated(N, 0)
+    logit = np.log(p / (1 - p))
+    noise = np.random.default_rng(1).normal(0, 3, N)
+    arms = {
+        "size_only": 1 / (1 + np.exp(-(logit + noise))),
+        "good": p,
+        "steep": 1 / (1 + np.exp(-3 * logit)),
+        "worse": np.random.default_rng(1).uniform(size=N),
+    }
+    trained = {"size_only": 0.6, "good": 0.7, "steep": 1.0, "worse": 0.5}
+    run_ = run(arms, y_true, trained=trained)
+    (gap,) = starting(run_, "Train-test gap")
+    assert "steep:f 1.000 and 0.8" in gap
+    assert "good:f" not in gap
+    assert "worse:f" not in gap
+    (off,) = starting(run_, "Calibration is off")
+    assert "steep:f slope 0.3" in off
+    assert "good:f" not in off
+    (low,) = starting(run_, "Worse than size alone")
+    assert "worse:f -0." in low
+    assert "good:f" not in low
+    assert "steep:f" not in low
+
+
+def test_a_gap_is_of_the_mean_over_splits() -> None:
+    p, y_true = calibrated(N, 0)
+    run_ = run({"m": p}, y_true, trained={"m": 1.0})
+    second = run_.training.assign(fold=1, auc=0.8)
+    both = replace(run_, training=pd.concat([run_.training, second]))
+    # The mean, .9, is .03 above what is tested; the first split alone is .13 above.
+    assert starting(run_, "Train-test gap")
+    assert starting(both, "Train-test gap") == []

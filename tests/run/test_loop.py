@@ -334,3 +334,26 @@ def test_which_arms_can_be_fitted_together() -> None:
 
     assert fits_together(Arm("paper_cnn", "voxels2d_box")) is fit_together
     assert fits_together(Arm("logistic", "radiomics")) is None
+
+
+def test_training_holds_each_fits_auc_on_its_own_training_rows() -> None:
+    from sklearn.metrics import roc_auc_score
+
+    _, cohort, splits = make()
+    label_of = dict(zip(cohort.roi_ids.tolist(), cohort.labels.tolist(), strict=True))
+    noisy = {i: label_of[i] + int(i[1:]) * 7 % 11 / 6 for i in label_of}
+
+    def score(roi: Roi) -> dict[str, float]:
+        return {"n": noisy[roi.record.roi_id]}
+
+    results = run([ARM], {"size": score})
+    expected = [
+        roc_auc_score([label_of[i] for i in s.train], [noisy[i] for i in s.train]) for s in splits
+    ]
+    assert [(t["fold"], t["n_rois"]) for t in results.training] == [(0, 40), (1, 40), (2, 40)]
+    assert [t["auc"] for t in results.training] == pytest.approx(expected, abs=1e-12)
+    assert len({round(value, 6) for value in expected}) > 1
+    tested = {s.fold: set(s.test) for s in splits}
+    for row in results.predictions:
+        assert row["roi_id"] in tested[row["fold"]]
+        assert row["y_true"] == label_of[row["roi_id"]]

@@ -108,6 +108,16 @@ def test_every_combination_and_the_runs_own() -> None:
     assert len(multiverse.universes(dataset(), outside)[0]) == (2 * 2 * 3 + 1) * 2
 
 
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [({"test_dataset": "elsewhere"}, "--test-dataset"),
+     ({"splits": SplitRule(scheme="given")}, "splits.scheme = given")],
+)  # fmt: skip
+def test_no_universes_without_splits_to_draw(changed: dict[str, object], named: str) -> None:
+    with pytest.raises(ValueError, match=f"{named} leaves none to draw"):
+        multiverse.universes(dataset(), replace(CONFIG, **changed))
+
+
 def test_given_labels_leave_the_split_alone_to_vary() -> None:
     every, _ = multiverse.universes(dataset(labels=True), CONFIG)
     assert [(u.factors["aggregation"], u.rule.scheme) for u in every] == [
