@@ -273,6 +273,15 @@ def test_fits_made_together_are_not_those_made_alone(kept_fits: tuple[Path, bool
     assert known_fits(memory(folder), TASK, OTHER, together=not together) == [False, False]
 
 
+def test_half_of_a_company_is_not_recalled(kept_fits: tuple[Path, bool]) -> None:
+    """One task's model is wanted and was not kept: its company is fitted again with it."""
+    folder, together = kept_fits
+    one = memory(folder)
+    found = known_fits(one, replace(TASK, kept=True), OTHER, together=together)
+    assert found == [False, not together]
+    assert one.fits.recalled == (0 if together else 1)
+
+
 def test_what_is_recalled_is_what_was_kept(tmp_path: Path) -> None:
     history = [{"epoch": 1.0, "loss": 0.25}]
     kept = replace(FIT, device="gpu", epochs=history, packed=b"\x00model\n", predict_s=0.125)

@@ -162,7 +162,7 @@ def test_pairs_are_of_one_repeat_and_rows_without_a_partner_are_left_out() -> No
     y_true = np.array([1, 0, 1])
     about = rois(y_true, equivalent_diameter_mm=np.array([10.0, 10.0, 30.0]))
     once = predictions(y_true, a=np.array([0.8, 0.2, 0.9]))
-    again = once.assign(repeat=1, fold=[0, 1, 0])
+    again = once.assign(repeat=1, fold=[0, 1, 0], y_prob=[0.5, 0.1, 0.9])
     found = stratify(pd.concat([once, again], ignore_index=True), about, BOOTSTRAP, seed=0)
     matched = found[found.stratum == "size-matched"].set_index("metric")
     assert matched.loc["auc", ["n_rois", "n_malignant"]].tolist() == [2, 1]
