@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 
@@ -129,7 +127,7 @@ def test_a_gap_is_of_the_mean_over_splits() -> None:
     p, y_true = calibrated(N, 0)
     run_ = run({"m": p}, y_true, trained={"m": 1.0})
     second = run_.training.assign(fold=1, auc=0.8)
-    both = replace(run_, training=pd.concat([run_.training, second]))
+    both = run_.replaced(training=pd.concat([run_.training, second]))
     # The mean, .9, is .03 above what is tested; the first split alone is .13 above.
     assert starting(run_, "Train-test gap")
     assert starting(both, "Train-test gap") == []

@@ -289,7 +289,7 @@ def test_what_is_recalled_is_what_was_kept(tmp_path: Path) -> None:
     (found,) = memory(tmp_path).recall_fits([replace(TASK, kept=True)], table())
     assert found is not None
     assert found.probabilities.tolist() == [0.2, 0.8]
-    for name in ("threshold", "training_auc", "fit_s", "predict_s", "device", "history", "packed"):
+    for name in ("threshold", "training_auc", "fit_s", "predict_s", "device", "epochs", "packed"):
         assert getattr(found, name) == getattr(kept, name), name
     assert found.cached
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.roi import Roi, RoiDataset, RoiRecord, UnavailableError
 from benchmark.run import extraction
 from benchmark.run.extraction import Extracted, extract

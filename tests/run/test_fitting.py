@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from benchmark.cohort.splits import Split
-from benchmark.plugins.contracts import Arm
+from benchmark.plugins.arms import Arm
 from benchmark.run import fitting
 from benchmark.run.fitting import Task, fit_alone, fit_together
 from benchmark.run.results import Failure
