@@ -21,7 +21,7 @@ from benchmark.runtime.paths import PROFILES
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made: resamples of patients, and the method.
+    """Settings of intervals: resamples of patients, and the method.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Multiverse:
-    """What ``--multiverse`` spans: every combination, and the run's own protocol.
+    """Span of ``--multiverse``: every combination, and the run's own protocol.
 
     Attributes
     ----------

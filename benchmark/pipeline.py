@@ -170,7 +170,7 @@ def _bench(config: Config, workers: Workers, progress: Progress, cache: RunCache
 
 
 def _not_done(material: Material, explored: _Explored | None) -> list[Failure]:
-    """What was left out before the first feature was extracted."""
+    """Failures of what was left out before the first feature was extracted."""
     reason = too_many(len(material.cohort.records))
     skipped = [Failure("skipped", "near-duplicates", reason)] if reason else []
     return skipped + (explored.skipped if explored is not None else [])

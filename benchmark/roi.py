@@ -34,7 +34,7 @@ class UnavailableError(ValueError):
 
 @dataclass(frozen=True)
 class RoiRecord:
-    """What is known of a ROI without its voxels: one row of ``manifest.csv``.
+    """Record of a ROI, without its voxels: one row of ``manifest.csv``.
 
     Attributes
     ----------
@@ -170,7 +170,7 @@ class Roi:
 
     @property
     def equivalent_diameter_mm(self) -> float:
-        """Of the ball with the mask's volume, (6 V / pi)^(1/3), mm."""
+        """Diameter of the ball with the mask's volume, (6 V / pi)^(1/3), mm."""
         return float((6 * self.volume_mm3 / math.pi) ** (1 / 3))
 
     def content_hash(self) -> str:

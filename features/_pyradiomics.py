@@ -161,7 +161,7 @@ def _features(
 
 
 def _named(prefix: str, of_class: Features) -> dict[str, float]:
-    """In pyradiomics' order: it sorts its methods, get...FeatureValue."""
+    """Prefix the names and put them in pyradiomics' order, that of its get...FeatureValue."""
     names = sorted(of_class, key="{}FeatureValue".format)
     return {f"{prefix}_{name}": float(of_class[name]) for name in names}
 
@@ -186,7 +186,7 @@ def _one_thread() -> ThreadpoolController:
 def _shape2d(
     inside: NDArray[np.bool_], voxel_mm: tuple[float, ...], chosen: dict[str, Any]
 ) -> Features:
-    """Of a slice's mask in its bounding box."""
+    """Shape of a slice's mask in its bounding box."""
     import SimpleITK as sitk
     from radiomics.shape2D import RadiomicsShape2D
 

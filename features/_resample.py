@@ -31,7 +31,7 @@ _ROUNDING_HU = 1e-8
 
 
 def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """Of a mask with at least one voxel."""
+    """Bounding box of a mask with at least one voxel."""
     planes = (np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
     return tuple(slice(int(where[0]), int(where[-1]) + 1) for where in planes)
 
@@ -43,7 +43,7 @@ def resample(
     wanted_mm: Sequence[float],
     bin_width: float,
 ) -> tuple[Floats, NDArray[np.bool_], tuple[float, ...]]:
-    """What ``imageoperations.resampleImage`` and cropping to the mask leave.
+    """Resample, leaving what ``imageoperations.resampleImage`` and cropping to the mask do.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _with_itk(
 
 
 def _rounding_shows(values: Floats, bin_width: float) -> bool:
-    """Whether voxels lie on the edge of a bin, or are equal but for rounding.
+    """True if voxels lie on the edge of a bin, or are equal but for rounding.
 
     Equal voxels matter to what counts those between two percentiles, and to flat regions.
     """

@@ -56,7 +56,7 @@ def shape(inside: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> Features:
 
 
 def _eigenvalues(places: tuple[NDArray[np.int64], ...], spacing: Floats) -> Floats:
-    """Of the voxels' covariance, ascending.
+    """Eigenvalues of the voxels' covariance, ascending.
 
     Step by step as pyradiomics: of a flat mask one is 0 but for rounding, and its root is not.
     """
@@ -96,7 +96,7 @@ def _mesh(mask: NDArray[np.bool_], spacing: Floats) -> tuple[float, float, Seque
 
 
 def _kinds(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Of every cube of eight voxels, which of them are inside, one bit each."""
+    """Kinds of every cube of eight voxels: which are inside, one bit each."""
     kinds = np.zeros(np.array(mask.shape) - 1, np.uint8)
     for bit, corner in enumerate(itertools.product((0, 1), repeat=3)):
         window = tuple(slice(at, at + n) for at, n in zip(corner, kinds.shape, strict=True))
@@ -146,7 +146,7 @@ def _diameters(vertices: NDArray[np.int64], spacing: Floats) -> list[float]:
 
 
 def _ends(points: NDArray[np.int64], directions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Without those that lie between two others on a line along one of the directions."""
+    """Points without those that lie between two others on a line along one of the directions."""
     base = 4 * int(points.max()) + 4
     for direction in directions:
         # Where a line meets the plane t = 0, then how far along it, as digits of one number.

@@ -68,7 +68,7 @@ def _gldm(region: Region) -> Features:
 
 
 def _sized(P: Floats, levels: Floats, words: tuple[str, str, str, str]) -> Features:
-    """What GLRLM, GLSZM and GLDM have in common: counts by grey level and a size.
+    """Common part of GLRLM, GLSZM and GLDM: counts by grey level and a size.
 
     Parameters
     ----------

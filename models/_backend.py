@@ -56,7 +56,7 @@ def _held_back_stderr() -> Iterator[None]:
 
 
 def device() -> str:
-    """What the backend would train on: ``cpu``, or the GPU's name."""
+    """Device that the backend would train on: ``cpu``, or the GPU's name."""
     backend = load_keras().backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf

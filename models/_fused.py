@@ -23,7 +23,7 @@ _REAL: ContextVar[Any] = ContextVar("real", default=None)
 
 @contextmanager
 def only_real(real: Any) -> Iterator[None]:
-    """Within, ``BatchNormalization`` leaves images out of a batch's statistics.
+    """Let ``BatchNormalization`` leave images out of a batch's statistics, within the block.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from models._training import Floats
 
 
 def heat_maps(keras: Any, network: Any, images: NDArray[np.float32], batch_size: int) -> Floats:
-    """Where the last convolution speaks for malignancy.
+    """Maps of where the last convolution speaks for malignancy.
 
     The maps of the last convolution are weighted by the mean gradient of the log-odds of
     malignancy (malignant less benign logit) and summed; what is negative is set to 0.

@@ -238,7 +238,7 @@ class KerasClassifier:
         return _gradcam.stretch(maps, X.shape[1:-1])
 
     def randomised_rank_correlation(self, X: NDArray[Any], *, draws: int, seed: int) -> Floats:
-        """Whether heat maps come from what was learnt: their likeness to those of chance weights.
+        """Likeness of heat maps to those of chance weights: whether they come from what was learnt.
 
         Adebayo et al. 2018: every trainable array is shuffled, batch normalisation is given the
         shuffled network's own statistics of X, and the maps are compared by rank.
@@ -274,7 +274,7 @@ class KerasClassifier:
         return X.astype(np.float32, copy=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: settings, and the network as Keras' configuration and weights.
+        """State that is pickled: settings, and the network as Keras' configuration and weights.
 
         Without ``on_epoch``, which belongs to whoever watched the training, and without the
         optimiser's state, twice as large as the weights.

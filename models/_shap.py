@@ -33,7 +33,7 @@ _TOLERANCE = 1e-4  # XGBoost adds up its trees in float32
 
 @dataclass(frozen=True, eq=False)
 class Contributions:
-    """What each column adds to a row's output, beside the mean output of the background.
+    """Contributions of columns to a row's output, beside the mean output of the background.
 
     Attributes
     ----------

@@ -38,7 +38,7 @@ NO_LABEL = -1
 
 
 class Readings(Protocol):
-    """What readers said of the training rows."""
+    """Readers' ratings of the training rows."""
 
     @property
     def ratings(self) -> Sequence[tuple[int, ...]]:

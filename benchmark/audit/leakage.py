@@ -35,7 +35,7 @@ METRICS = ("auc", "accuracy", "sensitivity", "specificity")
 
 @dataclass(frozen=True, eq=False)
 class Leakage:
-    """What the two schemes gave.
+    """Outcome of the two schemes.
 
     Attributes
     ----------

@@ -31,7 +31,7 @@ class _Loader:
     training: RoiDataset
     test: RoiDataset
     original_id: Mapping[str, str]
-    """Of the test ROIs, by the id that they have here."""
+    """Own ids of the test ROIs, by the id that they have here."""
 
     def __call__(self, record: RoiRecord) -> Roi:
         original = self.original_id.get(record.roi_id)

@@ -22,7 +22,7 @@ INDETERMINATE = 3
 
 @dataclass(frozen=True)
 class LabelRule:
-    """How ratings become labels.
+    """Rule by which ratings become labels.
 
     Attributes
     ----------

@@ -119,7 +119,7 @@ def find(roi_ids: Sequence[str], descriptors: Sequence[Descriptor]) -> list[Pair
 
 
 def similarities(thumbnails: Descriptor) -> Floats:
-    """Of every two thumbnails, shape (n, n); the part below the diagonal stays 0.
+    """Similarity of every two thumbnails, shape (n, n); the part below the diagonal stays 0.
 
     -1 where two show too little in common.
     """
@@ -190,7 +190,7 @@ def _similarity(
 
 
 def across(splits: Sequence[Split], pairs: Sequence[Pair]) -> tuple[int, list[Pair]]:
-    """What of the pairs crosses from training into test.
+    """Pairs that cross from training into test.
 
     Returns
     -------

@@ -16,7 +16,7 @@ from benchmark.roi import Roi, RoiRecord
 
 @dataclass(frozen=True)
 class RoiExtent:
-    """What only the voxels tell; the diameter is NaN in a dataset without masks."""
+    """Extent of a ROI, from its voxels; the diameter is NaN in a dataset without masks."""
 
     equivalent_diameter_mm: float
     slice_spacing_mm: float

@@ -20,7 +20,7 @@ GIVEN_SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How ROIs are divided.
+    """Rule by which ROIs are divided.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class SplitRule:
 
     @property
     def leaky(self) -> bool:
-        """Whether a patient may stand on both sides."""
+        """True if a patient may stand on both sides."""
         return self.group == "none"
 
     def describe(self, *, patients_known: bool = True) -> str:

@@ -62,7 +62,7 @@ def refresh_baseline(run_dir: Path, folder: Path, reason: str) -> Path:
 
 
 def uncommitted(path: Path) -> bool:
-    """Whether a file differs from the last commit; False outside a git checkout."""
+    """True if a file differs from the last commit; False outside a git checkout."""
     try:
         done = subprocess.run(
             ["git", "status", "--porcelain", "--", path.name],

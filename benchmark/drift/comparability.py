@@ -75,7 +75,7 @@ def check(
 
 
 def same_images(baseline: RunFolder, run: RunFolder) -> bool:
-    """Whether both runs read the same ROIs, patients, labels and voxels."""
+    """True if both runs read the same ROIs, patients, labels and voxels."""
     return _fingerprint(baseline) == _fingerprint(run)
 
 

@@ -51,7 +51,7 @@ class Drift:
 
     @property
     def comparable(self) -> bool:
-        """Whether metrics of the two speak about one task."""
+        """True if metrics of the two speak about one task."""
         return all(finding.status != NOT_COMPARABLE for finding in self.findings)
 
     @property
@@ -173,7 +173,7 @@ def _failed(run: RunFolder, arm: Arm) -> str:
 
 
 def _failure(run: RunFolder, arm: Arm, roi_id: str = "") -> str:
-    """What failures.json says of an arm, or of a ROI of its features."""
+    """Reason that failures.json gives for an arm, or for a ROI of its features."""
     for failure in run.failures:
         of_features = failure.features in (arm.features, *arm.feature_sets)
         of_arm = of_features and failure.model in ("", arm.model) and failure.arm in ("", arm.name)

@@ -97,7 +97,7 @@ def _first_of_patients(rois: pd.DataFrame) -> pd.Index:
 
 
 def _scale(values: pd.Series) -> float:
-    """What a change is measured in; 1 where a feature is 0 throughout or nowhere known."""
+    """Unit of a change; 1 where a feature is 0 throughout or nowhere known."""
     spread = float(values.std())
     if not spread > 0:
         spread = abs(float(values.mean()))

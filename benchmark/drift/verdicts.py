@@ -65,7 +65,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one metric of one arm did.
+    """Verdict on one metric of one arm.
 
     Attributes
     ----------

@@ -47,7 +47,7 @@ Fields = dict[str, str]
 
 
 def read_fields(path: Path) -> Fields | None:
-    """What the header says; None where the file is not DICOM.
+    """Read the header; None where the file is not DICOM.
 
     ``PixelsAt`` and ``PixelBytes`` say where pixels lie that need no decoding.
 
@@ -121,7 +121,7 @@ def _element(data: bytes, position: int, explicit: bool) -> tuple[int, int, int]
 
 
 def _after_sequence(data: bytes, position: int, explicit: bool) -> int:
-    """Where a sequence of undefined length ends; negative where it is none that we understand."""
+    """End of a sequence of undefined length; negative where it is none that we understand."""
     while True:
         group, element, length = _IMPLICIT_ELEMENT(data, position)  # items are alike everywhere
         position += 8

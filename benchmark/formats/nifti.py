@@ -30,7 +30,7 @@ _GZIP = zlib.MAX_WBITS | 16
 
 @dataclass(frozen=True)
 class Grid:
-    """Where voxels lie in the patient, in DICOM's axes (left, posterior, superior).
+    """Place of the voxels in the patient, in DICOM's axes (left, posterior, superior).
 
     Attributes
     ----------

@@ -87,7 +87,7 @@ class Nodule:
 
 @dataclass(frozen=True, eq=False)
 class Consensus:
-    """Where enough readers saw nodule.
+    """Consensus: voxels where enough readers saw nodule.
 
     Attributes
     ----------

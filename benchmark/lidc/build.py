@@ -227,7 +227,7 @@ def _folder(rois: Path, nodule: Nodule) -> Path:
 
 
 def _stored(folder: Path) -> dict[str, Any] | None:
-    """What the folder of a scan that was built says of itself."""
+    """Description that the folder of a built scan holds."""
     try:
         content: dict[str, Any] = json.loads((folder / SCAN_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -34,7 +34,7 @@ _LOOK_EVERY_S = 1.0
 
 
 class Client(Protocol):
-    """What is used of ``idc_index.IDCClient``."""
+    """Part of ``idc_index.IDCClient`` that is used."""
 
     index: pd.DataFrame
 
@@ -75,7 +75,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked for, and what of it is not there yet.
+    """Plan of a download: what was asked for, and what of it is not there yet.
 
     Attributes
     ----------
@@ -184,7 +184,7 @@ def download(client: Client, plan: Plan, progress: Progress) -> tuple[list[Serie
 
 
 def is_complete(series: Series, out: Path) -> bool:
-    """Whether all files of a series are there, by number and total size."""
+    """True if all files of a series are there, by number and total size."""
     folder = series.folder(out)
     sizes = [path.stat().st_size for path in folder.glob("*.dcm")]
     off_mb = abs(sum(sizes) / 1e6 - series.size_mb)
@@ -213,7 +213,7 @@ def _annotated_series() -> set[str]:
 
 
 def _remove_fragments(folder: Path) -> None:
-    """What a killed s5cmd leaves: the file's name and a random number."""
+    """Draft that a killed s5cmd leaves: the file's name and a random number."""
     for path in folder.glob("*.dcm*"):
         if path.suffix[len(".dcm") :].isdecimal():
             path.unlink()

@@ -33,7 +33,7 @@ class Outline:
 
 @dataclass(frozen=True, eq=False)
 class ReaderMasks:
-    """What each reader saw, over the box that encloses all readers' outlines.
+    """Masks of what each reader saw, over the box that encloses all readers' outlines.
 
     Attributes
     ----------

@@ -31,7 +31,7 @@ class ScanError(ValueError):
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What did not become a ROI, or came to less than it could.
+    """Case that did not become a ROI, or came to less than it could.
 
     Attributes
     ----------

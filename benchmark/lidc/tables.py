@@ -34,7 +34,7 @@ collection at The Cancer Imaging Archive, doi 10.7937/K9/TCIA.2015.LO9QL9SX.
 
 @dataclass(frozen=True)
 class Built:
-    """What a folder holds after a build.
+    """Content of a folder after a build.
 
     Attributes
     ----------

@@ -35,7 +35,7 @@ _PARENT = os.getppid()
 
 @dataclass(frozen=True)
 class Options:
-    """What decides on the files that a build writes.
+    """Options that decide on the files that a build writes.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class ScanJob:
-    """What it takes to build one scan.
+    """Job of building one scan, with all that it takes.
 
     Attributes
     ----------

@@ -66,12 +66,12 @@ class Arm:
 
     @property
     def named(self) -> bool:
-        """Whether the arm has a name of its own."""
+        """True if the arm has a name of its own."""
         return self.name != f"{self.model}:{self.features}"
 
     @property
     def label(self) -> str:
-        """What stands in a table's column for the model: its name, or the arm's own."""
+        """Label in a table's column for the model: its name, or the arm's own."""
         return self.name if self.named else self.model
 
     def fed_by(self, features: str) -> Arm:

@@ -18,7 +18,7 @@ def extractors(arms: Sequence[Arm]) -> dict[str, Extract]:
 
 
 def fits_together(arm: Arm) -> FitTogether | None:
-    """What trains several models of the arm at once; None where each has to be fitted by itself."""
+    """Find what trains several models of the arm at once; None where each is fitted by itself."""
     return registry.load_model(arm.model).fit_together
 
 

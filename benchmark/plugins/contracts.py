@@ -34,7 +34,7 @@ def take(inputs: Inputs, rows: NDArray[np.intp]) -> Inputs:
 
 @dataclass(frozen=True)
 class Readings:
-    """What readers said of the training ROIs, in the order of the rows.
+    """Readers' ratings of the training ROIs, in the order of the rows.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Readings:
 
 
 class Model(Protocol):
-    """What a file in models/ builds.
+    """Model, as a file in models/ builds it.
 
     Attributes
     ----------

@@ -50,7 +50,7 @@ def join(base: str, modifier: str) -> str:
 
 
 def known() -> Mapping[str, Modify]:
-    """By name, in the order in which they are stated."""
+    """Mask modifiers by name, in the order in which they are stated."""
     found: Mapping[str, Modify] = importlib.import_module("features._masks").MODIFIERS
     return found
 

@@ -38,7 +38,7 @@ def named_datasets() -> list[str]:
 
 
 def knows(kind: str, name: str) -> bool:
-    """Whether there is a plug-in of that name, or a feature set and a modifier of that name."""
+    """True if there is a plug-in of that name, or a feature set and a modifier of that name."""
     base, sign, modifier = name.partition(modifiers.SIGN)
     if kind != "features" or not sign:
         return name in names(kind)
@@ -155,7 +155,7 @@ def _load(contract: type[Plugin], kind: str, name: str) -> Plugin:
 
 
 def hooks_of(contract: type[Plugin], file: str, given: dict[str, Any]) -> dict[str, Any]:
-    """What a module holds of a contract, by the contract's fields; what it may lack is left out.
+    """Names that a module holds, by the contract's fields; what it may lack is left out.
 
     Raises
     ------

@@ -34,7 +34,7 @@ _WHEREABOUTS = ("image", "mask", "reader_masks", "manifest_row", "split")
 
 @dataclass
 class Counts:
-    """How often something was recalled, and how often it had to be done."""
+    """Counts of what was recalled, and of what had to be done."""
 
     recalled: int = 0
     done: int = 0
@@ -64,7 +64,7 @@ class RunCache:
     fits: Counts = field(default_factory=Counts)
 
     def recall_features(self, name: str, records: Sequence[RoiRecord]) -> dict[str, Extracted]:
-        """By ROI id, those that are known."""
+        """Features by ROI id; ids that are not known are absent."""
         keys = {self._feature_key(name, record): record.roi_id for record in records}
         stored = self.store.get(list(keys))
         found = {keys[key]: _unpack_features(keys[key], value) for key, value in stored.items()}
@@ -90,7 +90,7 @@ class RunCache:
     def recall_fits(
         self, tasks: Sequence[Task], table: FeatureTable, *, together: bool = False
     ) -> list[Tested | None]:
-        """None where one is not known, or its model is wanted and was not kept.
+        """Recall fits; None where one is not known, or its model is wanted and was not kept.
 
         Fits of tasks ``together`` are those made as this one program, all or none.
         """

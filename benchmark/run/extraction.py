@@ -35,10 +35,10 @@ class Extracted:
 
 
 class FeatureCache(Protocol):
-    """What earlier runs extracted."""
+    """Cache of what earlier runs extracted."""
 
     def recall_features(self, name: str, records: Sequence[RoiRecord]) -> dict[str, Extracted]:
-        """By ROI id, those that are known."""
+        """Features by ROI id; ids that are not known are absent."""
 
     def keep_features(
         self, name: str, records: Sequence[RoiRecord], extracted: Sequence[Extracted]

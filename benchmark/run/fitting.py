@@ -66,7 +66,7 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """What fitting and testing an arm on a split gave.
+    """Outcome of fitting and testing an arm on a split.
 
     Attributes
     ----------

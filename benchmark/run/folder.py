@@ -95,12 +95,12 @@ class RunFolder:
 
     @property
     def synthetic(self) -> bool:
-        """Whether voxel values come from a simulation."""
+        """True if voxel values come from a simulation."""
         return bool(self.environment["dataset"]["intensities"] == "synthetic")
 
     @property
     def arms(self) -> tuple[Arm, ...]:
-        """Those that finished, in the order of the tables."""
+        """Arms that finished, in the order of the tables."""
         return tuple(arms_in(self.metrics))
 
     @cached_property
@@ -121,7 +121,7 @@ class RunFolder:
 
     @cached_property
     def failures(self) -> tuple[Failure, ...]:
-        """What failed or was skipped."""
+        """Failures and skips."""
         return tuple(Failure(**failure) for failure in json.loads(self._text("failures.json")))
 
     @cached_property
@@ -177,7 +177,7 @@ class RunFolder:
 
     @cached_property
     def features(self) -> dict[str, pd.DataFrame]:
-        """What the models were fed, by feature set, indexed by ROI id; see ``feature_frame``."""
+        """Inputs of the models, by feature set, indexed by ROI id; see ``feature_frame``."""
         files = sorted((self.path / "features").glob("*.parquet"))
         return {
             file.stem: pd.read_parquet(file).drop(columns=INTENSITIES).set_index("roi_id")

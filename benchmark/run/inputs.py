@@ -24,7 +24,7 @@ from benchmark.runtime.workers import Workers
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What a run works on, checked and described.
+    """Inputs of a run, checked and described.
 
     Attributes
     ----------
@@ -173,7 +173,7 @@ def _describe(dataset: RoiDataset, cohort: Cohort, fingerprint: str) -> dict[str
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """What reading every ROI of a cohort told.
+    """Findings from reading every ROI of a cohort.
 
     Attributes
     ----------
@@ -225,7 +225,7 @@ def check_voxels(
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What reading one ROI told."""
+    """Findings from reading one ROI."""
 
     digest: str
     n_slices: int

@@ -26,12 +26,12 @@ from benchmark.runtime.workers import Workers
 
 
 class FitCache(Protocol):
-    """What earlier runs fitted and tested."""
+    """Cache of what earlier runs fitted and tested."""
 
     def recall_fits(
         self, tasks: Sequence[Task], table: FeatureTable, *, together: bool = False
     ) -> list[Tested | None]:
-        """None where one is not known; of tasks fitted ``together``, all or none."""
+        """Recall fits, None where one is not known; of tasks fitted ``together``, all or none."""
 
     def keep_fits(
         self,
@@ -46,7 +46,7 @@ class FitCache(Protocol):
 
 @dataclass(frozen=True)
 class Bench:
-    """How arms are fitted and tested, whatever on.
+    """Settings with which arms are fitted and tested, whatever on.
 
     Attributes
     ----------
@@ -155,7 +155,7 @@ def _task(
 def _outcomes(
     fed: Mapping[str, FeatureTable], tasks: Sequence[Task], bench: Bench, what: str
 ) -> Iterator[Tested | Failure]:
-    """In the order of the tasks; arms whose features are alike follow each other."""
+    """Yield outcomes in the order of the tasks; arms of the same features follow each other."""
     done = 0
     for features, group in groupby(tasks, key=lambda task: task.arm.features):
         table, some = fed[features], list(group)
@@ -184,7 +184,7 @@ def _outcomes(
 def _recalled_or_together(
     tasks: Sequence[Task], table: FeatureTable, bench: Bench
 ) -> dict[int, Tested | Failure]:
-    """What is known and what is fitted at once, by the identity of the task.
+    """Outcomes that are known or fitted at once, by the identity of the task.
 
     An arm that is fitted at once is recalled as the same whole: rounding depends on the company.
     """

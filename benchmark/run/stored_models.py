@@ -42,7 +42,7 @@ def write(run_folder: Path, models: Mapping[tuple[Arm, int], bytes]) -> None:
 
 
 def has_models(run_folder: Path) -> bool:
-    """Whether the run has kept any model."""
+    """True if the run has kept any model."""
     return any((run_folder / FOLDER).glob("*.joblib"))
 
 

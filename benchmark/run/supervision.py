@@ -44,7 +44,7 @@ def left_out_to_learn_from(arm: Arm, split: Split, cohort: Cohort) -> list[RoiRe
 
 
 def readings_of(arm: Arm, records: Sequence[RoiRecord]) -> Readings | None:
-    """What readers said of the training rows, for an arm that learns from it; else None."""
+    """Readings of the training rows, for an arm that learns from them; else None."""
     if arm.supervision == LABELS:
         return None
     return Readings(

@@ -54,7 +54,7 @@ def _digest(files: Iterable[Path]) -> str:
 
 
 def unchanged(path: Path) -> bool:
-    """Whether the file, and those that it imports, are on disk as they were when first read."""
+    """True if the file, and those that it imports, are on disk as they were when first read."""
     files = _closure(path)
     return all(file.is_file() and file.read_bytes() == snapshot()[file] for file in files)
 
@@ -126,7 +126,7 @@ def machine() -> tuple[str, ...]:
 
 @cache
 def surroundings() -> tuple[str, ...]:
-    """What may change the last bits of a result, or how long it takes, on equal code and input."""
+    """Surroundings that may change a result's last bits, or its time, on equal code and input."""
     return (*_installed(), *machine(), *_OF_THREADS)
 
 

@@ -46,7 +46,7 @@ def location() -> Path:
 
 
 def limit_bytes() -> int:
-    """Of the shared file: ``$LUNG_NODULE_CACHE_GB``, or ``DEFAULT_GB``.
+    """Size limit of the shared file: ``$LUNG_NODULE_CACHE_GB``, or ``DEFAULT_GB``.
 
     Raises
     ------

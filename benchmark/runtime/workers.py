@@ -27,7 +27,7 @@ _IN_FLIGHT = 4
 
 
 class Workers(Protocol):
-    """Who does the work.
+    """Workers that map a function over items.
 
     Attributes
     ----------
@@ -44,10 +44,10 @@ class Workers(Protocol):
     def remote(self) -> bool: ...
 
     def describe(self) -> str:
-        """In words."""
+        """Description in words."""
 
     def machines(self) -> list[tuple[str, ...]]:
-        """What the machines that do the work are, where they are not as this one."""
+        """Machines that do the work, where they are not as this one."""
 
     def map(
         self, function: Callable[[Item], Result], items: Iterable[Item], *, batch: int = 1

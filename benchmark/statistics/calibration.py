@@ -56,7 +56,7 @@ def intercept_in_the_large(y_true: NDArray[np.int64], x: Floats, weights: Floats
 
 
 def _overlap(y_true: NDArray[np.int64], x: Floats, weights: Floats) -> NDArray[np.bool_]:
-    """Whether each class reaches above the lowest logit of the other (Albert & Anderson 1984)."""
+    """True if each class reaches above the lowest logit of the other (Albert & Anderson 1984)."""
     ends = []
     for value in (0, 1):
         members = np.flatnonzero(y_true == value)

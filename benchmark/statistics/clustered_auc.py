@@ -38,7 +38,7 @@ def auc_components(arm: Cases) -> tuple[float, Floats]:
 
 
 def _beaten(scores: Floats, others: Floats) -> Floats:
-    """How many of ``others`` each score exceeds, ties counting half."""
+    """Number of ``others`` that each score exceeds, ties counting half."""
     others = np.sort(others)
     below = np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")
     return below / 2

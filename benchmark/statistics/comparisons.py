@@ -201,7 +201,7 @@ def lift(
 def rank_stability(
     predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int, metric: str = "auc"
 ) -> pd.DataFrame:
-    """How often each arm takes each rank over resamples of patients.
+    """Share of the resamples of patients in which each arm takes each rank.
 
     Only rows that all arms have count. Arms that tie share their ranks evenly, so the
     probabilities of an arm, and those of a rank, add up to 1. Resamples in which the

@@ -19,7 +19,7 @@ _LOWER_BOUNDS = (0.9, 0.75, 0.5)
 
 @dataclass(frozen=True, eq=False)
 class MeanSquares:
-    """Of a two-way layout without replication; arrays of shape (p,).
+    """Mean squares of a two-way layout without replication; arrays of shape (p,).
 
     Attributes
     ----------

@@ -199,7 +199,7 @@ def ece(s: Scores) -> Floats:
 
 
 def benefit_of_calling(s: Scores, threshold: float) -> Floats:
-    """What each ROI adds to n times the net benefit, calling P(malignant) >= t; shape (n,).
+    """Share of each ROI in n times the net benefit, calling P(malignant) >= t; shape (n,).
 
     A true positive counts 1, a false positive -t/(1 - t) (Vickers & Elkin 2006); t below 1.
     """

@@ -118,7 +118,7 @@ def stratify(
 
 
 def match_by_size(diameter_mm: Floats, y_true: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which ROIs belong to disjoint pairs of a malignant and a benign one of nearly one size.
+    """Match ROIs into disjoint pairs of a malignant and a benign one of nearly one size.
 
     There are as many pairs as can be; of such choices it is one with the smallest sum of
     differences in log diameter. No pair's ratio exceeds ``MATCHED_RATIO``. Time and memory (2 bits)

@@ -46,7 +46,7 @@ def plot(history: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def version_changes(runs: pd.DataFrame) -> list[tuple[int, str]]:
-    """Where versions changed: the run's place, and what changed there.
+    """Changes of versions: the run's place, and what changed there.
 
     Parameters
     ----------

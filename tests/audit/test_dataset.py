@@ -158,7 +158,7 @@ def test_refusals(
     run = tmp_path / "run"
     run.mkdir()
     (run / "predictions.parquet").touch()
-    assert "is not a run folder: no failures.json" in refused(capsys, "audit", run, "--out", out)
+    assert "is not a run folder: no config.toml" in refused(capsys, "audit", run, "--out", out)
     out.mkdir()
     (out / "mine.txt").touch()
     assert "exists already" in refused(capsys, "audit", root, "--out", out)

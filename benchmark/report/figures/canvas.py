@@ -102,7 +102,7 @@ class Drawing:
 
     @cached_property
     def png(self) -> bytes:
-        """At 200 dots an inch."""
+        """PNG at 200 dots an inch."""
         return self._save("png", {"Software": None}, dpi=200)
 
     def _save(self, kind: str, metadata: dict[str, None], **options: Any) -> bytes:
@@ -172,7 +172,7 @@ def new_figure(run: RunFolder, title: str, height: float, below: str = "") -> An
 
 
 def counts(run: RunFolder) -> str:
-    """What was tested: ``lidc_crops: 751 ROIs of 411 patients, 308 malignant``."""
+    """Counts of what was tested: ``lidc_crops: 751 ROIs of 411 patients, 308 malignant``."""
     tested = run.predictions.drop_duplicates("roi_id")
     return (
         f"{run.environment['dataset']['name']}: n = {len(tested)} ROIs of "

@@ -91,7 +91,7 @@ class GalleryFigure:
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """What a report shows of single nodules, and of features over many.
+    """Single nodules that a report shows, and features over many.
 
     Attributes
     ----------

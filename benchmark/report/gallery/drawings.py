@@ -46,7 +46,7 @@ def nodule(roi: Roi, *, synthetic: bool) -> bytes:
 
 
 def heat_map(shown: HeatMap, title: str, *, synthetic: bool) -> bytes:
-    """What the network saw, and the same under its heat map, each scaled to its own maximum.
+    """Image that the network saw, and the same under its heat map, each scaled to its own maximum.
 
     Of a volume, the slice with the most heat, the middle one where there is none. Of several
     channels, the first.

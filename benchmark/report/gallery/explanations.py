@@ -68,12 +68,12 @@ class ShowsContributions(Protocol):
     """A model of columns that can say what each adds."""
 
     def contributions(self, X: NDArray[Any], background: NDArray[Any]) -> Contributions:
-        """For rows X against background rows."""
+        """Explain rows X against background rows."""
 
 
 @dataclass(frozen=True, eq=False)
 class HeatMap:
-    """What a network saw of a nodule, shape (..., channels), and where it found malignancy."""
+    """Image of a nodule, shape (..., channels), and where a network found malignancy in it."""
 
     image: NDArray[np.float32]
     heat: NDArray[np.float64]
@@ -81,7 +81,7 @@ class HeatMap:
 
 @dataclass(frozen=True, eq=False)
 class Bars:
-    """What each feature added to one nodule's output."""
+    """Contribution of each feature to one nodule's output."""
 
     columns: tuple[str, ...]
     values: NDArray[np.float64]
@@ -111,7 +111,7 @@ class Sanity:
 
     @property
     def warning(self) -> str:
-        """What must be said of maps that hardly depend on what was learnt; else empty."""
+        """Warning of maps that hardly depend on what was learnt; else empty."""
         if not self.mean > HARDLY_CHANGED:
             return ""
         return (

@@ -133,5 +133,5 @@ def _base64(data: bytes) -> str:
 
 
 def _hash(text: str) -> str:
-    """Of an inline element, as a content security policy names it."""
+    """Hash of an inline element, as a content security policy names it."""
     return "sha256-" + _base64(hashlib.sha256(text.encode("utf-8")).digest())

@@ -78,7 +78,7 @@ def _total(timings: pd.DataFrame, arm: Arm, stage: str) -> float:
 
 
 def _named_note(run: RunFolder) -> str:
-    """What arms with a name of their own are made of."""
+    """Note on arms with a name of their own: model and settings."""
     told = []
     for entry in run.config["arms"]:
         if not isinstance(entry, str):
@@ -90,7 +90,7 @@ def _named_note(run: RunFolder) -> str:
 
 
 def _cache_note(timings: pd.DataFrame) -> str:
-    """Which models' times were measured by an earlier run."""
+    """Note on models whose times were measured by an earlier run."""
     recalled = timings[(timings.n_cached > 0) & (timings.stage == "fit")]
     models = list(dict.fromkeys(recalled.model.astype(str)))
     if not models:
@@ -108,7 +108,7 @@ def arm_rows(metrics: pd.DataFrame, arm: Arm) -> dict[str, Any]:
 
 
 def label_note(run: RunFolder) -> str:
-    """What the labels stand for."""
+    """Note on what the labels stand for."""
     given = "as given by the dataset" in run.environment["protocol"]["label"]
     return _GIVEN if given else _SUSPICION
 
@@ -124,7 +124,7 @@ class Lift:
 
 
 def lift_over_size(comparisons: pd.DataFrame, arm: Arm) -> Lift | None:
-    """None for ``size_only`` itself and where there is no such row."""
+    """Lift of an arm over size; None for ``size_only`` itself and where there is no such row."""
     row = comparisons[
         (comparisons.arm_a == arm.name)
         & (comparisons.model_b == SIZE_ONLY)

@@ -20,7 +20,7 @@ FACTORS = {
 
 
 def multiverse_tables(run: RunFolder) -> list[Table]:
-    """None for a run without ``--multiverse``."""
+    """Tables of the multiverse; none for a run without ``--multiverse``."""
     if run.multiverse is None or run.multiverse.empty:
         return []
     trained = run.multiverse[run.multiverse.models == TRAINED]

@@ -50,6 +50,6 @@ def strata_tables(run: RunFolder) -> list[Table]:
 
 
 def _range(counts: pd.Series[int]) -> str:
-    """Of the arms, which differ where a feature set or a fit failed."""
+    """Range over the arms, which differ where a feature set or a fit failed."""
     low, high = int(counts.min()), int(counts.max())
     return str(low) if low == high else f"{low} to {high}"

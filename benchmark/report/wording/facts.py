@@ -83,7 +83,7 @@ def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
 
 
 def described(kind: str, name: str) -> str:
-    """What ``list`` shows of a plug-in; says so where this checkout lacks it."""
+    """Line that ``list`` shows of a plug-in, or that this checkout lacks it."""
     if not knows(kind, name):
         return "not in this version of the suite."
     return sentence(describe(kind, name))
@@ -214,7 +214,7 @@ def _radiomics_software(run: RunFolder) -> str:
 
 
 def workers(run: RunFolder) -> str:
-    """Who did the work."""
+    """Workers that did the work, in words."""
     told = run.environment
     return str(told.get("workers") or f"{told['jobs']} processes of one machine")
 

@@ -105,7 +105,7 @@ def _threshold_on_test(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
 
 
 def _is_a_tested_score(rows: pd.DataFrame) -> bool:
-    """Whether the threshold is one of the scores, or midway between two neighbours."""
+    """True if the threshold is one of the scores, or midway between two neighbours."""
     scores = np.unique(rows["y_prob"])
     threshold = rows["threshold"].iloc[0]
     return bool(np.isin(threshold, [*scores, *(scores[1:] + scores[:-1]) / 2]))
