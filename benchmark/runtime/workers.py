@@ -168,8 +168,9 @@ def _in_reach() -> Iterator[None]:
     try:
         yield
     except (CancelledError, ClosedClientError, CommClosedError) as error:
+        told = " ".join(str(error).split())
         raise ValueError(
-            f"--cluster: the scheduler was lost ({error}); --resume goes on from here"
+            f"--cluster: the scheduler was lost ({told}); --resume goes on from here"
         ) from error
 
 

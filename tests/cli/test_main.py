@@ -180,7 +180,7 @@ def test_mask_modifiers_stay_on_the_planar_feature_sets(
     assert invoke(*given, "--out", out, "--set", arms) == 0
     run = folder.read_run(out)
     assert set(run.predictions.features) == {"diameter2d", "diameter2d@eroded"}
-    stored = folder.read_features(out)
+    stored = folder.read_run(out).features
     area = {name: stored[name].area_mm2.sum() for name in stored}
     assert 0 < area["diameter2d@eroded"] < area["diameter2d"]
 

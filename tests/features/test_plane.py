@@ -59,7 +59,7 @@ def test_the_fixed_view_without_a_mask_is_around_the_middle_of_the_image() -> No
 def test_the_mask_channel_lies_on_the_image_channel(name: str) -> None:
     view = registry.load_feature_set(name).extract(rectangle())
     assert view.shape == (SIZE, SIZE, 2)
-    alone = registry.load("features", name.removesuffix("_mask")).extract(rectangle())
+    alone = registry.load_feature_set(name.removesuffix("_mask")).extract(rectangle())
     np.testing.assert_array_equal(view[..., :1], alone)
     np.testing.assert_array_equal(view[..., 0], view[..., 1])
     other = replace(rectangle(), image=np.zeros((3, 120, 90), np.float32))
