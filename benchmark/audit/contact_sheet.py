@@ -28,7 +28,7 @@ def draw(dataset: RoiDataset, records: Sequence[RoiRecord], path: Path) -> None:
     ----------
     dataset : RoiDataset
     records : sequence of RoiRecord
-        In the order in which they are shown; none is a sheet without tiles.
+        ROIs in the order in which they are shown; an empty one gives a sheet without tiles.
     path : Path
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -64,7 +64,7 @@ def draw(dataset: RoiDataset, records: Sequence[RoiRecord], path: Path) -> None:
 
 
 def pick(records: Sequence[RoiRecord]) -> list[RoiRecord]:
-    """All, or ``MAX_ROIS`` of them evenly spaced, the first and the last included."""
+    """All records, or ``MAX_ROIS`` evenly spaced ones, the first and the last included."""
     if len(records) <= MAX_ROIS:
         return list(records)
     return [records[i] for i in np.linspace(0, len(records) - 1, MAX_ROIS).round().astype(int)]

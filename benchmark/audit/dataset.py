@@ -34,7 +34,7 @@ _EXAMPLES = 3  # ROIs named on the terminal; audit.json names all
 
 @dataclass(frozen=True)
 class AuditedRoi:
-    """One ROI's part of the audit; ``error`` alone where it cannot be read."""
+    """One ROI's part of the audit; ``error`` alone is set where the ROI cannot be read."""
 
     roi_id: str
     error: str = ""
@@ -87,13 +87,13 @@ def audit_rois(
     jobs : int
     progress : Progress
     features : str, optional
-        Feature set whose stability over masks is measured too, into ``stability.csv``; takes
-        minutes.
+        Feature set whose stability over masks is measured too, into ``stability.csv``; this
+        takes minutes.
 
     Returns
     -------
     findings : dict
-        What ``audit.json`` holds.
+        The content of ``audit.json``.
     tables : list of Table
         The same for a terminal.
 
@@ -238,7 +238,7 @@ def _extractors(features: str) -> dict[str, Extract]:
     Raises
     ------
     ValueError
-        Where it takes no mask modifiers, or has one already.
+        Where the feature set takes no mask modifiers, or has one already.
     """
     if modifiers.split(features)[1]:
         raise ValueError(
@@ -251,7 +251,7 @@ def _extractors(features: str) -> dict[str, Extract]:
 
 
 def _labels(dataset: RoiDataset) -> dict[str, Any]:
-    """Balance under the default rule, or why there is none."""
+    """Balance of the labels under the default rule, or the reason why there is none."""
     try:
         cohort = assemble(dataset, LabelRule())
     except ValueError as error:
@@ -266,7 +266,7 @@ def _labels(dataset: RoiDataset) -> dict[str, Any]:
 
 
 def _groups(measured: Sequence[AuditedRoi], attribute: str) -> list[list[str]]:
-    """ROI ids that share a value, where several do."""
+    """Groups of two or more ROI ids that share a value."""
     found: dict[str, list[str]] = defaultdict(list)
     for one in measured:
         found[getattr(one, attribute)].append(one.roi_id)

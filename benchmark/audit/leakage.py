@@ -1,8 +1,8 @@
 """Leakage audit: the same arms with patients on both sides, and on one side only.
 
 Both schemes are k-folds of the same nodules with as many folds, so that every ROI is tested
-once a repeat under each, by models trained on equally many: what differs is whether the
-patient's other ROIs were trained on.
+once a repeat under each, by models trained on equally many. The schemes differ only in whether
+the patient's other ROIs were trained on.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Leakage:
     predictions : DataFrame
         As in ``predictions.parquet``, with a column ``side``: ``leaky`` or ``grouped``.
     rules : dict of str to SplitRule
-        By side.
+        The split rule of each side.
     tested, with_patient : int
-        ROIs tested under the leaky scheme over all its splits, and those of them of a patient
-        whose other ROIs were trained on.
+        ROIs tested under the leaky scheme over all its splits, and how many of them belong to a
+        patient whose other ROIs were trained on.
     reused : str
         Side whose predictions are the run's own; empty where both were trained anew.
     failures : list of Failure
@@ -143,8 +143,8 @@ def inflation(
     -------
     DataFrame
         Columns of ``LEAKAGE_TABLE``. Intervals are 95 % and resample patients, the same ones on
-        both sides. The splits are taken as they fell: their chance is not in the interval, and
-        ``splits.repeats`` is what averages it out.
+        both sides. The interval does not include the chance of how the splits fell;
+        ``splits.repeats`` averages that out.
     """
     rows = []
     sides = [by_arm(frame) for frame in (leaky, grouped)]

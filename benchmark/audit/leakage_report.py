@@ -25,8 +25,8 @@ from benchmark.runtime.progress import Progress
 def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Table, list[Failure]]:
     """Measure the leakage of a run's protocol, and write what was found.
 
-    ``leakage.csv`` (``LEAKAGE_TABLE``), ``leakage.parquet`` (the predictions, by side),
-    ``leakage.md`` (the table) and ``leakage.json`` (schemes, counts, failures, versions).
+    The files are ``leakage.csv`` (``LEAKAGE_TABLE``), ``leakage.parquet`` (the predictions, by
+    side), ``leakage.md`` (the table) and ``leakage.json`` (schemes, counts, failures, versions).
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Tab
     Raises
     ------
     ValueError
-        Where ``out`` exists, and as in :func:`leakage.measure`.
+        Where ``out`` exists, and where :func:`leakage.measure` raises.
     """
     check_new(out)
     audited = read_run(path)

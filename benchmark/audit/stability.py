@@ -1,7 +1,7 @@
 """Stability of features when the mask changes: over perturbed masks, and over readers.
 
-Two comparisons, each an ICC(2,1) a feature: ``perturbed``, the ROI's own mask beside its
-perturbed ones, and ``readers``, the first three readers' masks of ROIs that have as many.
+There are two comparisons, each with one ICC(2,1) a feature: ``perturbed`` compares the ROI's own
+mask with its perturbed ones, ``readers`` the first three readers' masks where there are three.
 A feature can agree well here and still tell nothing.
 """
 
@@ -35,17 +35,17 @@ _EXAMPLES = 3  # ROIs named on the terminal; all are in the findings
 
 @dataclass(frozen=True)
 class MaskFeatures:
-    """One ROI's features by mask, and why some have none.
+    """One ROI's features by mask, and the reasons why some masks have none.
 
     Attributes
     ----------
     roi_id : str
     features : dict of str to dict
-        By ``own``, the perturbations, and ``reader 1`` to ``reader 3``.
+        Features by mask: ``own``, the perturbations, and ``reader 1`` to ``reader 3``.
     failed : dict of str to str
-        The reason, by mask.
+        The reason of failure, by mask.
     few_readers : bool
-        It has fewer than three readers' masks.
+        True where the ROI has fewer than three readers' masks.
     """
 
     roi_id: str
@@ -69,22 +69,22 @@ def run(
     records : sequence of RoiRecord
         ROIs that can be read.
     extractors : mapping of str to callable
-        Of ``own`` and of each perturbation.
+        The extractor of ``own`` and of each perturbation.
     jobs : int
     progress : Progress
 
     Returns
     -------
     table : DataFrame
-        A row a comparison and feature: icc, ci_low, ci_high (95 %), agreement in words.
+        One row a comparison and feature: icc, ci_low, ci_high (95 %), agreement in words.
     findings : dict
-        In plain values: ROIs compared, and by id those that were not, with the reason.
+        Plain values: ROIs compared, and the reason by id for those that were not.
 
     Raises
     ------
     ValueError
-        Where fewer than ``MIN_ROIS`` ROIs can be compared, and for images, whose pixels are no
-        features with names.
+        Where fewer than ``MIN_ROIS`` ROIs can be compared, and for images, whose pixels are not
+        named features.
     """
     measured: list[MaskFeatures] = []
     work = partial(measure, dataset.read, extractors=extractors)
@@ -129,7 +129,7 @@ def measure(
     Raises
     ------
     ValueError
-        Where they are an image.
+        Where the features are an image.
     """
     roi = read(record)
     subjects = {name: (extract, roi) for name, extract in extractors.items()}
@@ -213,5 +213,5 @@ def _compare(
 
 
 def _family(feature: str) -> str:
-    """``shape`` of ``original_shape_Sphericity``, as pyradiomics names features."""
+    """The class in a pyradiomics feature's name: ``shape`` of ``original_shape_Sphericity``."""
     return feature.split("_")[1] if feature.count("_") >= 2 else ""
