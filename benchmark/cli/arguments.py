@@ -39,7 +39,7 @@ def default_folder(profile: str, dataset: str) -> Path:
 
 
 def show_run(run: RunFolder) -> bool:
-    """Print a run's table and what failed or was skipped; whether anything failed."""
+    """Print a run's table and what failed or was skipped; return True where anything failed."""
     from benchmark.cli.terminal import show_table
     from benchmark.report.document import report_tables
 
@@ -48,7 +48,7 @@ def show_run(run: RunFolder) -> bool:
 
 
 def show_failures(failures: Sequence[Failure]) -> bool:
-    """Print what failed or was skipped on stderr; whether anything failed."""
+    """Print on stderr what failed or was skipped; return True where anything failed."""
     for failure in failures:
         click.echo(_describe(failure), err=True)
     return any(failure.status == "failed" for failure in failures)

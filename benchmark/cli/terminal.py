@@ -1,6 +1,6 @@
 """Progress and tables on a terminal, or as plain lines where output goes to a file.
 
-Belongs to ``cli.py``: together they are all that prints.
+Nothing outside this folder prints.
 """
 
 from __future__ import annotations
