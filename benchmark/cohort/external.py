@@ -12,7 +12,7 @@ from benchmark.cohort.splits import Split
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 
 SCHEME = "external"
-"""Scheme of such splits and of their predictions."""
+"""Scheme of the split between two datasets, and of its predictions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def join(training: tuple[RoiDataset, Cohort], test: tuple[RoiDataset, Cohort]) -
 
 
 def describe(training: RoiDataset, test: RoiDataset) -> str:
-    """The protocol's line on the split."""
+    """The protocol's line about the split."""
     return (
         f"split: external validation, trained on all of {training.name} and tested on all of "
         f"{test_name(training, test)}, no patient in both"

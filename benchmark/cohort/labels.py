@@ -27,11 +27,11 @@ class LabelRule:
     Attributes
     ----------
     aggregation : {"median", "mean"}
-        Of the readers' ratings.
+        How a nodule's ratings are combined.
     min_readers : int
-        Nodules rated by fewer are left out.
+        Nodules rated by fewer readers are left out.
     indeterminate : {"drop", "benign", "malignant"}
-        What becomes of an aggregate of exactly 3; above 3 is malignant, below benign.
+        Treatment of an aggregate of exactly 3; above 3 is malignant, below 3 benign.
     """
 
     aggregation: Literal["median", "mean"] = "median"

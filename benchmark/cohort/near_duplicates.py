@@ -1,9 +1,9 @@
 """ROIs made of the same pixels, found by content: another mask, crop, id, rounding or a shift.
 
-Round nodules look alike, so a small picture alone tells nothing. What tells two copies of one scan
-from two look-alikes is fine detail and noise: a thumbnail of what surrounds the nodule, in
-physical units, loses its coarse structure and its local contrast, and what is left is correlated
-over small shifts. ``scripts/calibrate_near_duplicates.py`` measures the threshold,
+Round nodules look alike, so a small picture alone tells nothing. Fine detail and noise tell two
+copies of one scan from two look-alikes. So a thumbnail of the nodule's surroundings, in physical
+units, is freed of its coarse structure and its local contrast, and the rest is correlated over
+small shifts. ``scripts/calibrate_near_duplicates.py`` measures the threshold,
 ``results/near_duplicates.md`` holds the figures.
 """
 
@@ -32,11 +32,14 @@ _RANGE_HU = (-1000.0, 400.0)
 _COARSE_MM = 1.5
 _LOCAL_MM = 3.0
 _FLOOR_HU = 15.0
-"""Local contrast below this is not raised to the level of the rest: it may be rounding."""
+"""Local contrast below this, in HU, may be rounding: it is not raised to the level of the rest."""
 _REACH = 2  # pixels of 1 mm that two masks' centres may lie apart, along each axis
 _MIN_OVERLAP = 150  # pixels that both must show
 MAX_ROIS = 10_000
-"""Above it a run seeks no pairs, and says so: time grows with the square, to minutes here."""
+"""Most ROIs among which a run seeks pairs: time grows with the square, to minutes here.
+
+With more, a run seeks none, and says so.
+"""
 _TINY = np.float32(1e-9)
 _BLOCK = 256  # ROIs compared with all others at a time
 
@@ -77,7 +80,7 @@ def descriptor(roi: Roi) -> Descriptor:
 
 
 def _kernel(n: int, spacing_mm: float, centre: float) -> tuple[Floats, NDArray[np.bool_]]:
-    """Gaussian resampling of an axis to SIDE points of 1 mm, and which of them it covers."""
+    """Gaussian resampling of an axis to SIDE points of 1 mm, and a mask of the points it covers."""
     points_mm = np.arange(SIDE) - (SIDE - 1) / 2 + centre * spacing_mm
     pixels_mm = (np.arange(n) + 0.5) * spacing_mm
     weights = np.exp(-0.5 * ((points_mm[:, None] - pixels_mm) / _BLUR_MM) ** 2)
@@ -87,7 +90,7 @@ def _kernel(n: int, spacing_mm: float, centre: float) -> tuple[Floats, NDArray[n
 
 
 def too_many(n: int) -> str:
-    """Why near-duplicates of so many ROIs are not sought; empty where they are."""
+    """The reason why near-duplicates of ``n`` ROIs are not sought; empty where they are."""
     if n <= MAX_ROIS:
         return ""
     return f"not sought: {n} ROIs, and time grows with the square; the limit is {MAX_ROIS}"
@@ -102,7 +105,7 @@ def find(roi_ids: Sequence[str], descriptors: Sequence[Descriptor]) -> list[Pair
     ----------
     roi_ids : sequence of str, length n
     descriptors : sequence of ndarray, length n
-        As :func:`descriptor` gives them.
+        Thumbnails, as :func:`descriptor` gives them.
     """
     if len(roi_ids) < 2:
         return []
@@ -121,7 +124,7 @@ def find(roi_ids: Sequence[str], descriptors: Sequence[Descriptor]) -> list[Pair
 def similarities(thumbnails: Descriptor) -> Floats:
     """Similarity of every two thumbnails, shape (n, n); the part below the diagonal stays 0.
 
-    -1 where two show too little in common.
+    It is -1 where two thumbnails show too little in common.
     """
     whole = np.zeros((len(thumbnails), len(thumbnails)), np.float32)
     for start, block in _blocks(thumbnails):
@@ -130,7 +133,7 @@ def similarities(thumbnails: Descriptor) -> Floats:
 
 
 def _blocks(thumbnails: Descriptor) -> Iterator[tuple[int, Floats]]:
-    """Rows from a start on, against all thumbnails from that one on."""
+    """Blocks of rows, each with its first row: similarities to all thumbnails from that row on."""
     detail, shown = _detail(thumbnails)
     others = _flat(detail), _flat(detail) ** 2, _flat(shown)
     for start in range(0, len(thumbnails), _BLOCK):
@@ -176,7 +179,10 @@ def _flat(stack: Floats) -> Floats:
 def _similarity(
     detail: Floats, shown: Floats, other: Floats, other_squared: Floats, other_shown: Floats
 ) -> Floats:
-    """Highest correlation over the shifts of the rows, on what both show; others are flat."""
+    """Highest correlation over the shifts of the rows, on what both show.
+
+    ``other`` and what follows it are flat: one row a thumbnail.
+    """
     best = np.full((len(detail), len(other)), -1, np.float32)
     for dy in range(-_REACH, _REACH + 1):
         for dx in range(-_REACH, _REACH + 1):
@@ -195,9 +201,9 @@ def across(splits: Sequence[Split], pairs: Sequence[Pair]) -> tuple[int, list[Pa
     Returns
     -------
     int
-        Tested ROIs, over all splits, of which a near-duplicate was trained on.
+        Tested ROIs, over all splits, whose near-duplicate was trained on.
     list of Pair
-        The pairs that some split parts, each once.
+        The pairs that some split separates, each once.
     """
     tested = 0
     parted: dict[Pair, None] = {}

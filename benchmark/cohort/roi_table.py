@@ -1,4 +1,4 @@
-"""One row a ROI: what its readers and its scan say of it; strata are made from these."""
+"""Table of ROIs, one row each: what readers and scan say of it; strata are made from it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def table(cohort: Cohort, measured: Sequence[RoiExtent]) -> pd.DataFrame:
     ----------
     cohort : Cohort
     measured : sequence of RoiExtent
-        In the order of ``cohort.records``.
+        Measures in the order of ``cohort.records``.
 
     Returns
     -------

@@ -18,7 +18,7 @@ from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import Workers
 
 MIN_AREA = 0.5
-"""Share of the largest slice's area; the caps of a nodule are a voxel or two, and no picture."""
+"""Least share of the largest slice's area: a nodule's caps are a voxel or two, and no picture."""
 
 _ROI, _INDEX = "slice_of", "slice_index"
 
@@ -46,8 +46,8 @@ def cut(dataset: RoiDataset, per_roi: int, workers: Workers, progress: Progress)
     ----------
     dataset : RoiDataset
     per_roi : int
-        Slices of a ROI at most, evenly spread over those where its mask has at least
-        ``MIN_AREA`` of the area that it has in the largest (over all where it has no mask). The
+        Most slices of a ROI. They are spread evenly over the slices where its mask has at least
+        ``MIN_AREA`` of its area in the largest slice (over all slices where it has no mask). The
         id of a slice is ``ROI@INDEX``.
     workers : Workers
     progress : Progress

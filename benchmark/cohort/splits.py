@@ -25,15 +25,15 @@ class SplitRule:
     Attributes
     ----------
     scheme : {"holdout", "kfold", "given"}
-        ``given`` takes the dataset's own: column ``split``, where ``train`` and ``val`` train
-        and ``test`` tests.
+        ``given`` takes the dataset's own column ``split``: rows of ``train`` and ``val`` train,
+        rows of ``test`` are tested.
     group : {"patient", "none"}
         ``patient`` keeps all of a patient's ROIs on one side. ``none`` is the paper's
         nodule-level split: patients leak from training into test.
     test_size : float
         Share of ROIs tested, for ``holdout``.
     folds : int
-        For ``kfold``.
+        Number of folds, for ``kfold``.
     repeats : int
         How often the whole scheme is drawn again.
     """
@@ -64,7 +64,7 @@ class SplitRule:
         return self.group == "none"
 
     def describe(self, *, patients_known: bool = True) -> str:
-        """The protocol's line; ``patients_known`` is False where ids are not published."""
+        """The protocol's line; ``patients_known`` is False where patient ids are not published."""
         what = {
             "kfold": f"stratified {self.folds}-fold",
             "holdout": f"stratified hold-out, {self.test_size:.0%} tested",
@@ -86,7 +86,7 @@ class Split:
     Attributes
     ----------
     scheme : str
-        That of the rule, or ``external`` where training and test are two datasets.
+        The rule's scheme, or ``external`` where training and test are two datasets.
     repeat, fold : int
     train, test : tuple of str
         ROI ids.
@@ -100,7 +100,7 @@ class Split:
 
 
 def make_splits(cohort: Cohort, rule: SplitRule, seed: int) -> list[Split]:
-    """Draw the splits; rows in another order give the same splits.
+    """Draw the splits; the order of the rows changes nothing.
 
     Grouped schemes use scikit-learn's ``StratifiedGroupKFold`` (stratified with
     ``shuffle=True`` from 1.8 on); the grouped hold-out joins the folds that make up
@@ -109,8 +109,8 @@ def make_splits(cohort: Cohort, rule: SplitRule, seed: int) -> list[Split]:
     Raises
     ------
     ValueError
-        Where patients or cases are too few, a side lacks a class, or a split that should be
-        given is not.
+        Where patients or cases are too few, where a side lacks a class, or where ``given`` is
+        asked for and the dataset has no split.
     """
     splits = []
     for repeat in range(rule.repeats):
@@ -219,7 +219,7 @@ def check_splits(splits: Sequence[Split], cohort: Cohort, *, leaky: bool) -> Non
 
 
 def leaked(splits: Sequence[Split], patient_of: Mapping[str, str]) -> tuple[int, int]:
-    """ROIs tested, over all splits, and those of a patient whose other ROIs were trained on."""
+    """Count ROIs tested, over all splits, and those whose patient's other ROIs were trained on."""
     tested = with_patient = 0
     for split in splits:
         trained = {patient_of[roi_id] for roi_id in split.train}
