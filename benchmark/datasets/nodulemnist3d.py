@@ -4,17 +4,17 @@
 ``MEDMNIST_ROOT`` names, otherwise in ``~/.medmnist``, where the ``medmnist`` package puts it;
 ``--dataset PATH.npz`` names a file anywhere. Its MD5 must be one that MedMNIST publishes.
 
-What the file lacks, results on it lack as well:
+The file lacks the following, and so do results on it:
 
 - No masks. Feature sets that need one are skipped.
-- No patient ids: each ROI counts as a patient of its own, so that intervals ignore that nodules
-  of one patient resemble each other.
+- No patient ids. Each ROI counts as a patient of its own, so intervals ignore that nodules of one
+  patient resemble each other.
 - No HU. Voxels are whole numbers from 0 to 255, of a window that is not published; they are
   mapped linearly to [-1024, 400] HU, the window of the authors' other lung nodule work
   (DenseSharp, Zhao et al., Cancer Res 2018). Every model sees the same scale, but HU of other
   datasets agree only as far as that guess holds.
-- No word on axis order, taken as (z, y, x), nor on the voxel size of the 64 x 64 x 64 file; the
-  28 x 28 x 28 one is a crop at 1 mm, and 1 mm is taken for both.
+- No word on axis order, which is taken as (z, y, x), nor on the voxel size of the 64 x 64 x 64
+  file. The 28 x 28 x 28 file is a crop at 1 mm, and 1 mm is taken for both.
 
 Source: Yang et al., MedMNIST v2, Sci Data 2023;10:41, doi 10.1038/s41597-022-01721-8; file and
 licence (CC BY 4.0): doi 10.5281/zenodo.10519652. Made from LIDC-IDRI.
@@ -36,7 +36,7 @@ from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.runtime.progress import Progress
 
 PROFILE = "nodulemnist3d"
-"""Taken where the user names no profile."""
+"""Profile where the user names none."""
 
 SUFFIXES = (".npz",)
 """Endings of the files that ``open_file`` opens."""
@@ -67,7 +67,8 @@ def open_dataset(jobs: int, progress: Progress) -> RoiDataset:
     Raises
     ------
     ValueError
-        Where it is absent, saying what to download and where to put it, or is another file.
+        Where it is absent, saying what to download and where to put it, or where it is another
+        file.
     """
     return open_file(find(FILE_NAME))
 
@@ -126,7 +127,7 @@ def open_file(path: Path) -> RoiDataset:
 
 @dataclass(frozen=True, eq=False)
 class _Reader:
-    """Holds all voxels; joblib hands such arrays to workers as one shared memory map."""
+    """Reader that holds all voxels; joblib hands them to workers as one shared memory map."""
 
     images: dict[str, NDArray[np.uint8]]
 

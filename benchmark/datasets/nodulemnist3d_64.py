@@ -1,7 +1,7 @@
 """NoduleMNIST3D, 64 x 64 x 64 (MedMNIST+): a file of your own download, official split.
 
-``nodulemnist3d_64.npz``, looked for where ``nodulemnist3d`` looks, which also says what the
-files lack.
+``nodulemnist3d_64.npz`` is looked for where ``nodulemnist3d`` looks; that module also says what
+the files lack.
 """
 
 from __future__ import annotations

