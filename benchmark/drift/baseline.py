@@ -1,4 +1,4 @@
-"""The committed baseline: refreshed by one explicit command, with a reason, and recorded."""
+"""The committed baseline: one explicit command refreshes it, and records the reason."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def refresh_baseline(run_dir: Path, folder: Path, reason: str) -> Path:
     ----------
     run_dir : Path
     folder : Path
-        The baseline; replaced as a whole, ``CHANGES.md`` grows.
+        The baseline. It is replaced as a whole; ``CHANGES.md`` grows.
     reason : str
 
     Raises
     ------
     ValueError
-        Without a reason, for a run with failures, where ``folder`` holds something else than a
-        baseline, and while ``margins.toml`` has uncommitted changes: a widened margin and a
-        refreshed baseline must not go into one change, as neither could be judged.
+        Without a reason, for a run with failures, where ``folder`` holds anything but a
+        baseline, and while ``margins.toml`` has uncommitted changes: if a widened margin and a
+        refreshed baseline went into one change, neither could be judged.
     """
     if not reason.strip():
         raise ValueError("--refresh needs --reason: why does the baseline change?")

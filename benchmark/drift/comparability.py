@@ -1,7 +1,7 @@
 """Comparability of two runs: data, labels, protocol, splits, extraction.
 
-Each check gives one line that names what it found, so that a changed label column, a moved
-fold, another scanner or another extractor is called by its name and no model is blamed for it.
+Each check gives one line that names what it found. A changed label column, a moved fold, another
+scanner or another extractor is thus called by its name, and no model is blamed for it.
 
 =================  =============================================================================
 status             meaning
@@ -50,15 +50,15 @@ class Finding:
 def check(
     baseline: RunFolder, run: RunFolder, moved: pd.DataFrame, tolerance: float
 ) -> list[Finding]:
-    """Every check, in the order in which they explain each other.
+    """Run every check, in the order in which they explain each other.
 
     Parameters
     ----------
     baseline, run : RunFolder
     moved : DataFrame
-        As :func:`benchmark.drift.shift.table` gives.
+        The table that :func:`benchmark.drift.shift.table` gives.
     tolerance : float
-        That of ``moved``.
+        The tolerance of ``moved``.
     """
     rois = [_rois(baseline, run), *_of_shared(baseline, run)]
     redrawn = any(finding.status == NOT_COMPARABLE for finding in rois)
@@ -160,7 +160,7 @@ Sides = tuple[frozenset[str], frozenset[str]]
 
 
 def _splits(baseline: RunFolder, run: RunFolder, *, redrawn: bool) -> Finding:
-    """Compared on ROIs that both have: a dropped ROI alone moves no fold."""
+    """Compare the splits on ROIs that both have: a dropped ROI alone moves no fold."""
     shared = set(baseline.rois["roi_id"]) & set(run.rois["roi_id"])
     old, new = (_sides(side.splits, shared) for side in (baseline, run))
     if old == new:

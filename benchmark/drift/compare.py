@@ -1,7 +1,7 @@
-"""A run against a baseline: data and protocol first, then verdicts on the arms, versions, times.
+"""Comparison with a baseline: data and protocol first, then verdicts on arms, versions, times.
 
-The rule behind a verdict is in :mod:`benchmark.drift.verdicts`, what is checked of the data in
-:mod:`benchmark.drift.comparability`.
+:mod:`benchmark.drift.verdicts` has the rule behind a verdict,
+:mod:`benchmark.drift.comparability` the checks of the data.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Drift:
     ----------
     baseline, run : RunFolder
     findings : list of Finding
-        Data and protocol.
+        Findings about data and protocol.
     verdicts : list of Verdict
     shift : DataFrame
-        As :func:`benchmark.drift.shift.table` gives.
+        The table that :func:`benchmark.drift.shift.table` gives.
     versions : dict of str to (str, str)
         Package, interpreter or processor -> the baseline's and the run's, where they differ.
     timings : list of Timing
@@ -56,15 +56,15 @@ class Drift:
 
     @property
     def open(self) -> list[Verdict]:
-        """Gated verdicts of noise that could as well be a loss beyond the margin."""
+        """Gated verdicts ``noise`` that could as well be a loss beyond the margin."""
         return [v for v in self.verdicts if v.gated and not v.conclusive]
 
     @property
     def status(self) -> int:
         """Exit status: 3 not comparable, 1 drift, 0 fine.
 
-        A run on other data or under another protocol is 3 whatever its metrics say. On the same
-        task, a loss found outranks an arm that cannot be compared.
+        A run on other data or under another protocol gives 3, whatever its metrics say. On the
+        same task, a loss that is found outranks an arm that cannot be compared.
         """
         gated = {v.verdict for v in self.verdicts if v.gated}
         if not self.comparable:
@@ -91,8 +91,8 @@ def compare(
     baseline, run : RunFolder
     margins : Margins
     max_slowdown : float or None
-        Time relative to the reference computation, run over baseline, from which on an arm is
-        too slow; None gates no time.
+        An arm is too slow above this ratio, run over baseline, of times relative to the
+        reference computation; None gates no time.
     strict : bool
         Also fail where noise is not conclusive.
     """
@@ -183,7 +183,7 @@ def _failure(run: RunFolder, arm: Arm, roi_id: str = "") -> str:
 
 
 def version_changes(baseline: RunFolder, run: RunFolder) -> dict[str, tuple[str, str]]:
-    """Packages, interpreter, processor and cores that differ: the baseline's and the run's."""
+    """Packages, interpreter, processor and cores that differ, each as (baseline's, run's)."""
     old, new = (_flat(side) for side in (baseline, run))
     names = dict.fromkeys([*old, *new])
     return {

@@ -23,10 +23,10 @@ class Margin:
     Attributes
     ----------
     margin : float
-        In the metric's own unit.
+        Largest tolerated loss, in the metric's own unit.
     reason : str
     share : float
-        Of the family's error that tests of this metric may use; 0: reported, not gated.
+        Share of the family's error that tests of this metric may use; 0: reported, not gated.
     """
 
     margin: float
@@ -45,14 +45,14 @@ class Margin:
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Tolerance:
-    """Up to where two numbers of two machines are the same.
+    """The largest difference at which numbers of two machines count as the same.
 
     Attributes
     ----------
     probability : float
-        Absolute, of P(malignant).
+        Absolute difference of P(malignant).
     feature : float
-        Relative to the feature's standard deviation over the baseline's ROIs.
+        Difference relative to the feature's standard deviation over the baseline's ROIs.
     reason : str
     """
 
@@ -64,7 +64,7 @@ class Tolerance:
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
 class Margins:
-    """``margins.toml``.
+    """The content of ``margins.toml``.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class Margins:
         Chance of any false regression in one run, over all gated arms and metrics together.
     tolerance : Tolerance
     metrics : dict of str to Margin
-        One for each metric of the suite.
+        One margin for each metric of the suite.
     models : dict of str to dict of str to Margin
         Margins of a model's own, by model and metric; ``share`` is the metric's.
     """
@@ -94,8 +94,9 @@ class Margins:
     def error(self, metric: str, n_arms: int) -> float:
         """One-sided error of each end of an interval when ``n_arms`` arms are tested.
 
-        The family's error times the metric's share over the arms: Bonferroni's inequality,
-        weighted, holds whatever the dependence. A metric that is not gated gets 2.5 %.
+        It is the family's error times the metric's share, divided by the number of arms:
+        Bonferroni's inequality, weighted, holds whatever the dependence. A metric that is not
+        gated gets 2.5 %.
         """
         share = self.metrics[metric].share
         return self.family_error * share / n_arms if share else 0.025

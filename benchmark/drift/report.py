@@ -69,7 +69,7 @@ def summary(found: Drift) -> list[str]:
 
 
 def drift_tables(found: Drift) -> list[Table]:
-    """Data and protocol, models, times; the summary stands under the second."""
+    """Tables of data and protocol, of models and of times; the summary stands under the second."""
     tables = _data_table(found), _model_table(found), _timing_table(found)
     return [replace(table, synthetic=found.run.synthetic) for table in tables]
 
@@ -109,7 +109,7 @@ def _model_table(found: Drift) -> Table:
 
 
 def _shown(judged: Iterable[Verdict]) -> Iterator[Verdict]:
-    """Gated verdicts, and arms as a whole; an arm that is the same takes one row."""
+    """Verdicts to show: gated ones, and arms as a whole; an arm that is the same takes one row."""
     unchanged = set()
     for verdict in judged:
         if verdict.verdict == verdicts.SAME:
@@ -193,7 +193,7 @@ def _verdict_row(verdict: Verdict) -> dict[str, Any]:
 
 
 def _junit(found: Drift) -> str:
-    """One test case a check, and one a gated metric; what is open or new counts as skipped."""
+    """JUnit XML, one test case a check and a gated metric; open and new ones count as skipped."""
     suite = ET.Element("testsuite", name="drift")
     for finding in found.findings:
         case = ET.SubElement(suite, "testcase", classname="drift.data", name=finding.check)
@@ -275,7 +275,7 @@ def _identity(side: RunFolder) -> dict[str, Any]:
 
 
 def _plain(record: dict[Any, Any]) -> dict[str, Any]:
-    """JSON has no NaN and no infinity."""
+    """The record without NaN and infinity, which JSON lacks."""
     return {
         str(key): None if isinstance(value, float) and not math.isfinite(value) else value
         for key, value in record.items()

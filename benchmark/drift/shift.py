@@ -1,14 +1,14 @@
 """Shift of inputs: feature by feature, ROI by ROI and as distributions.
 
-Two questions, kept apart. *Changed*: on ROIs that both runs have, does a feature have another
-value? That is exact, and says that images or their extraction are others. *Shifted*: do the two
-samples come from one distribution? Two-sample Kolmogorov-Smirnov, for datasets that differ.
+Two questions are kept apart. *Changed*: on ROIs that both runs have, does a feature have another
+value? The answer is exact, and says that images or their extraction differ. *Shifted*: do the two
+samples come from one distribution? The two-sample Kolmogorov-Smirnov test answers, for datasets
+that differ.
 
-The test takes its cases for independent, so each patient gives one ROI, the first by id. Where
-both samples have patients in common they resemble each other more than chance would have it,
-and the test errs on the careful side. Holm's correction covers all features of all sets:
-whatever their dependence, the chance that any is called shifted without cause is at most
-``LEVEL``.
+The test takes its cases as independent, so each patient gives one ROI, the first by id. Samples
+with patients in common resemble each other more than independent ones, and the test errs on the
+careful side. Holm's correction covers all features of all sets: whatever their dependence, the
+chance that any is called shifted without cause is at most ``LEVEL``.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ COLUMNS = [
     "features", "feature", "n_changed", "n_shared", "largest_change", "ks", "p", "p_holm",
 ]  # fmt: skip
 ROI_PROPERTIES = "rois.csv"
-"""Stands for a feature set: sizes, slice thickness and ratings, which no extractor makes."""
+"""Name in a feature set's place for sizes, slice thickness and ratings, which none extracts."""
 _OF_ROIS = ["equivalent_diameter_mm", "slice_thickness_mm", "malignancy_mean", "texture"]
 
 
 def table(baseline: RunFolder, run: RunFolder, tolerance: float) -> pd.DataFrame:
-    """Every feature that both have, compared.
+    """Compare every feature that both have.
 
     Parameters
     ----------
     baseline, run : RunFolder
     tolerance : float
-        A value has changed when it moved by more than this many standard deviations of its
-        feature over the baseline's ROIs (of its mean's size, where it does not vary).
+        A value has changed where it moved by more than this many standard deviations of its
+        feature over the baseline's ROIs; where it does not vary, the unit is its mean's size.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def table(baseline: RunFolder, run: RunFolder, tolerance: float) -> pd.DataFrame
 def label_balance(
     baseline: RunFolder, run: RunFolder
 ) -> tuple[tuple[int, int], tuple[int, int], float]:
-    """Malignant ROIs and ROIs of each side, and Fisher's exact p on one ROI a patient."""
+    """Counts (malignant, all) of each side's ROIs, and Fisher's exact p on one ROI a patient."""
     counts, table = [], []
     for side in (baseline, run):
         labels = side.rois.set_index("roi_id")["y_true"]

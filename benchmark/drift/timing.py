@@ -1,7 +1,7 @@
 """Times in units of a reference computation that the same run measured, so that machines compare.
 
-The reference is ``benchmark.runtime.reference``; its median stands for the run. A machine under
-load slows both, not always alike: a ratio is for orientation, and gates only when asked.
+The reference is ``benchmark.runtime.reference``; its median stands for the run. Load on a machine
+slows both, but not always alike: a ratio is for orientation, and gates only when asked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from statistics import median
 from benchmark.run.folder import RunFolder
 
 SHORTEST_S = 0.1
-"""Calls that took less in the baseline are shown and never gated: their time is mostly noise."""
+"""Seconds below which the baseline's calls are shown but never gated: they are mostly noise."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Timing:
     ----------
     arm, model, features, stage : str
     baseline, run : float
-        Seconds in all over the reference's seconds; NaN where a run measured none.
+        Total seconds over the reference's seconds; NaN where a run measured no reference.
     slowdown : float
         Run over baseline.
     slower : bool
-        Above the limit asked for, device being the same.
+        True where the slowdown is above the limit asked for and the device is the same.
     device : str
-        Those of both sides.
+        Devices of both sides.
     """
 
     arm: str

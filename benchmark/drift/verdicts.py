@@ -30,9 +30,9 @@ arms and metrics depend on each other, the chance that a run of equally good mod
 regression anywhere is at most ``family_error``. Other metrics have a plain 95 % interval and a
 verdict to read, not to fail on. ``results/drift.md`` holds the simulation.
 
-Each bound is the outer one of two from the paired bootstrap (``RESAMPLES`` resamples): the
-percentile, which is short this far out in the tail with a few hundred patients, and the normal
-one, gain -+ z standard errors, which knows no skewness.
+Each bound is the outer one of two from the paired bootstrap (``RESAMPLES`` resamples). One is the
+percentile, which falls short so far out in the tail with a few hundred patients. The other is the
+normal bound, gain -+ z standard errors, which knows no skewness.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from benchmark.statistics.metrics import METRICS, goodness
 from benchmark.statistics.scoring import resample
 
 RESAMPLES = 4000
-"""Two and a half of them lie beyond the smallest one-sided error of a quick run, 6 in 10,000."""
+"""Resamples: about 2.5 lie beyond a quick run's smallest one-sided error, 6 in 10,000."""
 
 IMPROVEMENT, NOISE, REGRESSION = "improvement", "noise", "regression"
 SAME, MISSING, NEW = "same", "missing", "new"
@@ -74,11 +74,11 @@ class Verdict:
         Empty where the arm as a whole is missing, new or not comparable.
     verdict : str
     gated : bool
-        Whether it decides the exit status.
+        True where it decides the exit status.
     baseline, run : float
-        The metric; NaN where there is none.
+        The metric's values; NaN where there is none.
     gain, low, high : float
-        Positive is better; the bounds are one-sided, see the module.
+        The gain and its bounds. Positive is better; the bounds are one-sided, see the module.
     margin : float
     conclusive : bool
         False where noise could as well be a loss beyond the margin.
