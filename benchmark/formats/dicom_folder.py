@@ -1,8 +1,8 @@
 """Series in a folder of DICOM files, in any layout.
 
 ``PatientID/StudyInstanceUID/SeriesInstanceUID`` is recognised by its names alone. In any other
-layout headers say what is what: three of a folder where these name one series, otherwise all;
-and all where a series is missing in the end.
+layout headers tell: three headers of a folder where these name one series, otherwise all. Where a
+series is still missing in the end, all headers are read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SUFFIXES = {"", ".dcm", ".dicom", ".ima"}
 
 @dataclass(frozen=True)
 class SeriesKey:
-    """A series that is looked for."""
+    """Identifiers of a series that is looked for."""
 
     patient_id: str
     study_instance_uid: str
@@ -34,21 +34,20 @@ def find_series(
 ) -> dict[str, tuple[Path, ...]]:
     """Files that may belong to each series, by SeriesInstanceUID, sorted by path.
 
-    A folder of several patients' or series' files, mixed, is understood as well. Other series,
-    hidden files and files that cannot be DICOM by their names are passed over; a folder may
-    still hold files of another series.
+    A folder may mix files of several patients or series. Other series, hidden files and files
+    whose names cannot be DICOM's are passed over; a folder may still hold files of another series.
 
     Parameters
     ----------
     folder : Path
     wanted : sequence of SeriesKey
     progress : Progress
-        Told how many folders have been looked into, where names do not suffice.
+        Where names do not suffice, it is told how many folders have been looked into.
 
     Raises
     ------
     ValueError
-        Where ``folder`` is none.
+        Where ``folder`` is not a folder.
     """
     if not folder.is_dir():
         raise ValueError(f"--dicom '{folder}' is not a folder; name the one that holds the DICOM")
@@ -70,7 +69,7 @@ def find_series(
 
 
 def names_digest(paths: Iterable[Path]) -> str:
-    """SHA-256 of the files' names: another where a file came or went."""
+    """SHA-256 of the files' names; it changes where a file came or went."""
     names = sorted(path.name for path in paths)
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
@@ -104,7 +103,7 @@ def _search(
 
 
 def _sort(where: Path, names: Iterable[str], found: Mapping[str, list[Path]]) -> None:
-    """Add each file to its series, if that is looked for."""
+    """Add each file to its series, if that series is looked for."""
     for name in names:
         series = _series(where / name)
         if series in found:

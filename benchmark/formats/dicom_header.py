@@ -1,8 +1,7 @@
 """DICOM headers, read without the pixels.
 
-Plain little-endian headers are read by the few lines that they ask for, several times as fast as
-by pydicom, which reads whatever those do not understand: compressed pixels, big endian, headers
-of more than 64 kB.
+The few lines below read plain little-endian headers several times as fast as pydicom. pydicom
+reads what they do not understand: compressed pixels, big endian, headers of more than 64 kB.
 """
 
 from __future__ import annotations
@@ -49,12 +48,12 @@ Fields = dict[str, str]
 def read_fields(path: Path) -> Fields | None:
     """Read the header; None where the file is not DICOM.
 
-    ``PixelsAt`` and ``PixelBytes`` say where pixels lie that need no decoding.
+    ``PixelsAt`` and ``PixelBytes`` give the place and size of pixels that need no decoding.
 
     Raises
     ------
     ValueError
-        Where the file begins as DICOM, or is named as such, and cannot be read.
+        Where the file begins or is named like DICOM, and cannot be read.
     """
     with path.open("rb") as handle:
         data = handle.read(_HEADER_BYTES)
@@ -165,5 +164,5 @@ def _fields_by_pydicom(path: Path) -> Fields:
 
 
 def last_line(error: Exception) -> str:
-    """The last line of what an error says, or its name."""
+    """The last line of an error's message, or the error's name."""
     return (str(error).strip() or type(error).__name__).splitlines()[-1]

@@ -31,14 +31,14 @@ class Slice:
     instance_number : int
     rows, columns : int
     pixel_spacing_mm : tuple of two floats, or None
-        Between rows, between columns; None where the file does not say.
+        Spacing between rows and between columns; None where the file does not say.
     slope, intercept : float
-        Of stored values to HU.
+        The line from stored values to HU.
     bits_stored : int
     signed : bool
     pixels_at : int
-        Where in the file 16-bit little-endian pixels begin; negative where pydicom has to
-        decode them.
+        Position in the file of 16-bit little-endian pixels; negative where pydicom has to decode
+        them.
     """
 
     path: Path
@@ -102,13 +102,13 @@ def read_slice(path: Path, series_instance_uid: str) -> Slice | None:
 
 
 def read_stored(slice_: Slice, rows: range) -> NDArray[Any]:
-    """Stored values of some rows, of the type and sign that the header says.
+    """Stored values of some rows, in the type and sign that the header says.
 
     Parameters
     ----------
     slice_ : Slice
     rows : range
-        Rows that follow each other.
+        Consecutive rows.
 
     Returns
     -------

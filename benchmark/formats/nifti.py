@@ -1,7 +1,7 @@
-"""NIfTI-1 bytes, the same for the same voxels; and the way back, for files that are as plain.
+"""NIfTI-1 bytes, the same for the same voxels; and the way back, for equally plain files.
 
-nibabel, which reads every NIfTI file, takes ten times as long for a nodule, and as long as a
-hundred nodules to be imported.
+nibabel reads every NIfTI file, but takes ten times as long for a nodule, and its import takes as
+long as a hundred nodules.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Grid:
     Attributes
     ----------
     spacing_mm : tuple of three floats
-        Along (z, y, x).
+        Voxel size along (z, y, x).
     origin_mm : sequence of three floats
         Centre of the first voxel.
     orientation : sequence of six floats
@@ -48,7 +48,7 @@ class Grid:
     orientation: Sequence[float]
 
     def affine(self) -> NDArray[np.float64]:
-        """Voxel (x, y, z) to mm in NIfTI's axes (right, anterior, superior), shape (3, 4)."""
+        """Matrix from voxel (x, y, z) to mm in NIfTI's axes (right, anterior, superior), (3, 4)."""
         along_z, along_y, along_x = self.spacing_mm
         columns = [
             np.array(self.orientation[:3]) * along_x,
@@ -67,7 +67,7 @@ def encode(voxels: NDArray[Any], grid: Grid, description: str) -> bytes:
     voxels : ndarray of int16 or uint8, shape (z, y, x)
     grid : Grid
     description : str
-        At most 79 ASCII characters.
+        Text of at most 79 ASCII characters.
     """
     depth, height, width = voxels.shape
     header = bytearray(_VOXELS_AT)
@@ -90,18 +90,18 @@ def encode(voxels: NDArray[Any], grid: Grid, description: str) -> bytes:
 
 
 def decode(content: bytes) -> tuple[NDArray[Any], tuple[float, ...]] | None:
-    """Voxels and spacing of a plain file: three axes, little-endian, values as they are stored.
+    """Voxels and spacing of a plain file: three axes, little-endian, values not rescaled.
 
     Parameters
     ----------
     content : bytes
-        Of a ``.nii`` or ``.nii.gz``.
+        The bytes of a ``.nii`` or ``.nii.gz``.
 
     Returns
     -------
     tuple or None
         Voxels (z, y, x), and their size along (z, y, x) in the header's unit. None for a file that
-        is damaged or anything else than plain: nibabel is to read it, or to say what is wrong.
+        is damaged or not plain: nibabel then reads it, or says what is wrong.
     """
     if content.startswith(b"\x1f\x8b"):
         try:
