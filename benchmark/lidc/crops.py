@@ -1,4 +1,4 @@
-"""One LIDC-IDRI scan: its nodules cut out of its files."""
+"""Crops of one LIDC-IDRI scan: its nodules cut out of its files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Crop:
     hu : ndarray of int16, shape (z, y, x)
     mask : ndarray of bool, shape (z, y, x)
     reader_masks : ndarray of bool, shape (reader, z, y, x)
-        Readers as in ``nodule.annotation_ids``.
+        Each reader's mask, in the order of ``nodule.annotation_ids``.
     corner : tuple of three ints
         Slice, row and column of the first voxel in the scan.
     grid : Grid
@@ -61,25 +61,25 @@ def read_crops(
 ) -> tuple[list[Crop], list[LeftOut]]:
     """Cut a scan's nodules out; pixels of each slice are read once, and only where needed.
 
-    A crop covers 64 mm around the consensus mask's box along all three axes, and 10 pixels and
-    two slices more than what any reader outlined, as far as the scan goes; along z, as far as
-    slices follow each other evenly.
+    A crop covers 64 mm around the consensus mask's box along all three axes, and at least 10 pixels
+    and two slices beyond any reader's outline. It ends where the scan ends and, along z, where
+    slices no longer follow each other evenly.
 
     Parameters
     ----------
     paths : sequence of Path
         Files that may belong to the series.
     nodules : sequence of Nodule
-        Of one scan, at least one.
+        Nodules of one scan, at least one.
     outlines : sequence
-        Of each nodule, as ``lidc_annotations.read_outlines`` gives them.
+        Outlines of each nodule, as ``annotations.read_outlines`` gives them.
     level : float
         Share of readers that makes a voxel nodule.
 
     Raises
     ------
     ScanError
-        Where no nodule of the scan can be had.
+        Where no nodule of the scan can be cut out.
     """
     files = read_headers(paths, nodules[0].series_instance_uid)
     stack, left_out = stack_slices(files, nodules[0])
@@ -99,7 +99,7 @@ def read_crops(
 def _problem(
     stack: Stack, masks: ReaderMasks, consensus: NDArray[np.bool_]
 ) -> tuple[str, str] | None:
-    """Why a nodule cannot be cut out: reason and detail."""
+    """The reason and the detail why a nodule cannot be cut out; None where it can."""
     if not masks.masks.any():
         return "no readers left", f"the outlines of {len(masks.masks)} readers enclose no voxel"
     if not consensus.any():
@@ -119,7 +119,7 @@ def _problem(
 
 
 def _frame(stack: Stack, nodule: Nodule, masks: ReaderMasks, consensus: NDArray[np.bool_]) -> Crop:
-    """The crop, HU still to come."""
+    """The crop, still without its HU."""
     spacing = (stack.spacing_mm, nodule.pixel_spacing_mm, nodule.pixel_spacing_mm)
     limits = (len(stack.slices), SIZE_PX, SIZE_PX)
     inside = np.argwhere(consensus) + masks.start
@@ -152,7 +152,7 @@ def _frame(stack: Stack, nodule: Nodule, masks: ReaderMasks, consensus: NDArray[
 
 
 def _even_run(stack: Stack, outlined: range, low: int, high: int) -> tuple[int, int]:
-    """Slices from ``low`` to below ``high``, less what lies beyond a gap."""
+    """First slice and last + 1 of those from ``low`` to below ``high`` that no gap cuts off."""
     first = outlined.start
     while first > low and stack.even[first - 1] and first - 1 not in stack.ambiguous:
         first -= 1

@@ -1,9 +1,9 @@
 """LIDC-IDRI's CT series from the NCI Imaging Data Commons, through idc-index; no login.
 
-The client's index, which comes with its package, says what there is; s5cmd, which it runs, reads
-the public bucket, a file at a time, each under its name only when it is whole. A series is
-complete when it has as many files as the index says, and as many bytes. The client itself
-reports neither a failed listing nor a failed file, so that series are counted again afterwards.
+The client's index, which comes with its package, says what there is. The client runs s5cmd, which
+reads the public bucket file by file; a file gets its name only when it is whole. A series is
+complete when it has as many files and as many bytes as the index says. The client itself reports
+neither a failed listing nor a failed file, so series are counted again afterwards.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LAYOUT = "%PatientID/%StudyInstanceUID/%SeriesInstanceUID"
-"""Folders under the download folder, as idc-index writes them down; pylidc reads it fastest."""
+"""Layout of the download folder, in idc-index's notation; pylidc reads this one fastest."""
 
 _SIZE_TOLERANCE = 1e-3  # relative; far below one lost slice of several hundred
 _LOOK_EVERY_S = 1.0
@@ -60,7 +60,7 @@ class Series:
     patient_id, study_instance_uid, series_instance_uid : str
     n_files : int
     size_mb : float
-        10^6 bytes.
+        Size in 10^6 bytes.
     """
 
     patient_id: str
@@ -81,7 +81,7 @@ class Plan:
     ----------
     out : Path
     wanted, missing : tuple of Series
-        In order of patient and series; an incomplete series is missing.
+        Series in order of patient and series; an incomplete series is missing.
     """
 
     out: Path
@@ -125,16 +125,16 @@ def open_client() -> Client:
 
 
 def plan(client: Client, out: Path, patients: str | None = None) -> Plan:
-    """Choose series, and look for those that are there.
+    """Choose series, and find those that are missing.
 
     Parameters
     ----------
     client : Client
     out : Path
-        Folder to download into; need not exist.
+        Folder to download into; it need not exist.
     patients : str, optional
-        A number: so many patients, the first by id. Otherwise ids, separated by commas. None:
-        all.
+        A number stands for that many patients, the first by id; otherwise ids, separated by
+        commas. None: all.
 
     Raises
     ------
@@ -161,9 +161,9 @@ def download(client: Client, plan: Plan, progress: Progress) -> tuple[list[Serie
     Returns
     -------
     incomplete : list of Series
-        Those that are still not complete; another call continues with them.
+        Series that are still not complete; another call continues with them.
     reason : str
-        What the client said of it, where it said something.
+        The client's message about it, where it gave one.
     """
     if not plan.missing:
         return [], ""
@@ -192,7 +192,7 @@ def is_complete(series: Series, out: Path) -> bool:
 
 
 def _known_series(index: pd.DataFrame) -> list[Series]:
-    """The series that pylidc has annotations of, LIDC-IDRI's CT, by patient and series."""
+    """LIDC-IDRI's CT series that pylidc has annotations of, by patient and series."""
     table = index[index["SeriesInstanceUID"].isin(_annotated_series())]
     if table.empty:
         raise ValueError("the index of idc-index has no series of LIDC-IDRI; install a newer one")
@@ -243,7 +243,7 @@ def _gigabytes(series: Sequence[Series]) -> str:
 
 @contextmanager
 def _watched(plan: Plan, progress: Progress) -> Iterator[None]:
-    """Tell the progress, in MB, from the files that appear."""
+    """Report progress, in MB, from the files that appear."""
     total = round(sum(s.size_mb for s in plan.missing), 1)
     finished = threading.Event()
 
@@ -277,7 +277,7 @@ def _watched(plan: Plan, progress: Progress) -> Iterator[None]:
 
 @contextmanager
 def _errors() -> Iterator[list[str]]:
-    """Collect the last line of each error that the client logs, and show none."""
+    """Collect the last line of each error that the client logs; show none of them."""
     lines: list[str] = []
 
     class Collect(logging.Handler):

@@ -1,6 +1,6 @@
 """Readers' outlines turned into voxels, exactly as pylidc does it, without pylidc.
 
-pylidc takes seconds to import, for plotting; what fills an outline is the few lines below.
+pylidc takes seconds to import, because of plotting; the few lines below fill an outline.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Outline:
     Attributes
     ----------
     included : bool
-        Whether its inside belongs to the nodule; otherwise it is a hole.
+        True where its inside belongs to the nodule; False for a hole.
     slice_index : int
         Slice of the scan, counted from the lowest z.
     points : ndarray of int, shape (n, 2)
@@ -60,15 +60,16 @@ class ReaderMasks:
 
 
 def fill(readers: Sequence[Sequence[Outline]]) -> ReaderMasks:
-    """Voxels inside the outlines, a mask a reader.
+    """Voxels inside the outlines, one mask a reader.
 
-    As ``pylidc.Annotation.boolean_mask``: a voxel counts where its centre lies inside an
-    outline and is none of the outline's points; then holes are taken out, their points too.
+    The rule is that of ``pylidc.Annotation.boolean_mask``: a voxel counts where its centre lies
+    inside an outline and is none of the outline's points; then holes and their points are taken
+    out.
 
     Parameters
     ----------
     readers : sequence of sequences of Outline
-        At least one outline each.
+        The outlines of each reader, at least one.
     """
     everywhere = [outline for reader in readers for outline in reader]
     points = np.concatenate([outline.points for outline in everywhere])
@@ -92,8 +93,8 @@ def fill(readers: Sequence[Sequence[Outline]]) -> ReaderMasks:
 def _inside(corners: NDArray[np.int64], shape: Sequence[int]) -> NDArray[np.bool_]:
     """Pixels inside a polygon, shape (y, x), by the crossings of a ray through each.
 
-    What decides on a pixel that the polygon passes through is the comparison that
-    ``matplotlib.path.Path.contains_points`` makes, with its roles of rows and columns.
+    On a pixel that the polygon passes through, the same comparison decides as in
+    ``matplotlib.path.Path.contains_points``, with its roles of rows and columns.
     """
     row_from, column_from = corners.T
     row_to, column_to = np.roll(corners, -1, axis=0).T

@@ -13,7 +13,8 @@ def choose_patients(known: Sequence[str], patients: str | None) -> list[str]:
     known : sequence of str
         All ids, ascending.
     patients : str or None
-        A number: so many, the first. Otherwise ids, separated by commas. None: all.
+        A number stands for that many patients, the first by id; otherwise ids, separated by
+        commas. None: all.
 
     Raises
     ------

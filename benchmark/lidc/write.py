@@ -1,4 +1,4 @@
-"""One LIDC-IDRI scan on disk: images, masks and what is known of them, all at once."""
+"""One LIDC-IDRI scan on disk: images, masks and their description appear all at once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Options:
     consensus : float
         Share of a nodule's readers that makes a voxel nodule, in (0, 1].
     single_readers : bool
-        Whether each reader's mask is written as well.
+        True where each reader's mask is written as well.
     """
 
     consensus: float = 0.5
@@ -64,9 +64,9 @@ class ScanJob:
     paths : tuple of Path
         Files that may belong to the series.
     nodules : tuple of Nodule
-        Of the scan, over-merged clusters among them.
+        Nodules of the scan, over-merged clusters among them.
     outlines : tuple
-        Of each nodule, as ``lidc_annotations.read_outlines`` gives them.
+        Outlines of each nodule, as ``annotations.read_outlines`` gives them.
     options : Options
     builder : int
         Process id of the build.
@@ -92,7 +92,7 @@ def build_scan(task: ScanJob) -> tuple[int, LeftOut | None]:
     -------
     scan_id : int
     problem : LeftOut or None
-        Why nothing was written.
+        The reason why nothing was written.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def _check_builder(task: ScanJob) -> None:
 
 
 def _write(draft: Path, target: Path, crop: Crop, options: Options) -> dict[str, Any]:
-    """Write a crop's files into ``draft``; returns its row of the manifest."""
+    """Write a crop's files into ``draft``; return its row of the manifest."""
     nodule = crop.nodule
     below = Path(target.parent.name, target.name)
 
