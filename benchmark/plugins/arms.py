@@ -13,9 +13,9 @@ LABELS, RATINGS, LEFT_OUT_TOO = "labels", "ratings", "ratings+left_out"
 
 
 SUPERVISIONS = (LABELS, RATINGS, LEFT_OUT_TOO)
-"""Supervision: what a model may learn from.
+"""Kinds of supervision: what a model may learn from.
 
-``labels``: the labels of training ROIs. ``ratings``: beside those, what readers said of them.
+``labels``: the labels of training ROIs. ``ratings``: also what readers said of those ROIs.
 ``ratings+left_out``: also the ROIs of training patients that the label rule leaves out, unless
 a ROI of the same patient is tested.
 """
@@ -35,11 +35,11 @@ class Arm:
     features : str
         One feature set, or several joined by ``+``.
     name : str
-        What the arm is known by; ``model:features`` unless it is given another.
+        Name of the arm; ``model:features`` unless it is given another.
     settings : mapping of str to object
         Settings of the model in this arm alone, beside those of the configuration.
     supervision : {"labels", "ratings", "ratings+left_out"}
-        What the model learns from, as its module declares it.
+        The model's supervision, as its module declares it.
     """
 
     model: str
@@ -61,7 +61,7 @@ class Arm:
         return tuple(self.features.split("+"))
 
     def settings_beside(self, of_models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """All settings of the arm's model: those that every arm of it has, and its own."""
+        """All settings of the arm's model: those of every arm of this model, and the arm's own."""
         return {**of_models.get(self.model, {}), **self.settings}
 
     @property
@@ -75,7 +75,7 @@ class Arm:
         return self.name if self.named else self.model
 
     def fed_by(self, features: str) -> Arm:
-        """The arm on other features; a name of its own stays."""
+        """The arm on other features; it keeps a name of its own."""
         return replace(self, features=features, name=self.name if self.named else "")
 
     def as_config(self) -> str | dict[str, Any]:
@@ -89,7 +89,7 @@ class Arm:
 
     @property
     def columns(self) -> dict[str, str]:
-        """The arm in a row of a stored table."""
+        """The arm's columns in a row of a stored table."""
         return {"arm": self.name, "model": self.model, "features": self.features}
 
 

@@ -29,7 +29,7 @@ class Builder:
     Attributes
     ----------
     settings : mapping of str to dict
-        Of models by name, in every arm of them.
+        Settings by model name, for every arm of that model.
     jobs : int
         Processes or threads that a model may use.
     """

@@ -21,7 +21,7 @@ Extract = Callable[[Roi], Value]
 """Computes the features of one ROI; picklable."""
 
 Inputs = NDArray[Any] | Mapping[str, NDArray[Any]]
-"""Input of a model: shape (n, p) or (n, rows, columns, channels), of several feature sets a
+"""Input of a model, shape (n, p) or (n, rows, columns, channels); several feature sets give a
 mapping of their names to such arrays."""
 
 
@@ -39,9 +39,9 @@ class Readings:
     Attributes
     ----------
     ratings : tuple of tuple of int
-        Malignancy, 1 to 5, one a reader.
+        Malignancy ratings of each ROI, 1 to 5, one a reader.
     attributes : tuple of mapping of str to str
-        The dataset's further columns, readers' ratings of other characteristics among them.
+        The dataset's further columns of each ROI, with readers' ratings of other characteristics.
     """
 
     ratings: tuple[tuple[int, ...], ...]
@@ -74,7 +74,7 @@ class LearnsFromReadings(Protocol):
     def fit(
         self, X: Any, y: NDArray[np.int64], groups: NDArray[np.str_], *, readings: Readings
     ) -> None:
-        """Fit as other models do, and on what readers said; ``y`` may hold ``NO_LABEL``."""
+        """Fit as other models do, with the readings as well; ``y`` may hold ``NO_LABEL``."""
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of benign and malignant, shape (n, 2)."""
@@ -82,7 +82,7 @@ class LearnsFromReadings(Protocol):
 
 @runtime_checkable
 class ReportsEpochs(Protocol):
-    """A model that trains in epochs, and says so."""
+    """A model that reports its epochs of training."""
 
     on_epoch: Callable[[int, int], None] | None
     history_: list[dict[str, float]]
@@ -90,7 +90,7 @@ class ReportsEpochs(Protocol):
 
 @runtime_checkable
 class NamesDevice(Protocol):
-    """A fitted model that says what it was trained on; others were on the CPU."""
+    """A fitted model that names the device it was trained on; others were trained on the CPU."""
 
     device_: str
 
@@ -105,7 +105,7 @@ FitTogether = Callable[
 """Fits models, each to its (X, y, groups), as their ``fit`` would one by one."""
 
 Pack = Callable[[Model], bytes]
-"""Makes a file of a fitted model."""
+"""Packs a fitted model into the bytes of a file."""
 
 
 DEFAULT_PROFILE = "quick"
@@ -119,9 +119,9 @@ class Hook:
     ----------
     name : str
     rule : str
-        What it must be, in words that follow "it must be".
+        The requirement, in words that follow "it must be".
     fits : callable
-        Whether a value is of that kind.
+        Returns True for a value of that kind.
     """
 
     name: str
@@ -130,7 +130,7 @@ class Hook:
 
 
 def hook(name: str, rule: str, fits: Callable[[object], bool]) -> Mapping[str, Hook]:
-    """Metadata of a dataclass' field that is read from a module."""
+    """Metadata of a dataclass field that is read from a module."""
     return {"hook": Hook(name, rule, fits)}
 
 
@@ -160,14 +160,14 @@ class FeatureSet:
     ----------
     name : str
     extract : callable
-        ``extract(roi)``: a dict of numbers with the same names for every ROI, or an image, an
-        array of float32; picklable and hashable.
+        ``extract(roi)`` gives a dict of numbers with the same names for every ROI, or an image,
+        an array of float32; picklable and hashable.
     planar : str
         ``PLANAR``: the feature set that takes its place in a run whose ROIs are all one slice
         thick; empty where there is none.
     mask_modifiers : bool
-        ``MASK_MODIFIERS``: what it computes follows the ROI's mask, so that it may be fed another
-        one (``benchmark.plugins.modifiers``).
+        ``MASK_MODIFIERS``: its features follow the ROI's mask, so it may be given another mask
+        (``benchmark.plugins.modifiers``).
     """
 
     name: str
@@ -189,16 +189,16 @@ class ModelPlugin:
     ----------
     name : str
     features : str
-        ``FEATURES``: what it is fed where a run names nothing else, as in :class:`Arm`. A tuple of
+        ``FEATURES``: its features where a run names no others, as in :class:`Arm`. A tuple of
         names stands for several feature sets.
     build : callable
-        ``build(seed, *, jobs, ...)``: a :class:`Model` that is not fitted. Its further arguments,
-        with types and defaults, are the model's settings.
+        ``build(seed, *, jobs, ...)`` gives a :class:`Model` that is not fitted. Its further
+        arguments, with types and defaults, are the model's settings.
     supervision : {"labels", "ratings", "ratings+left_out"}
-        ``SUPERVISION``: what it learns from; all but the first make ``fit`` take ``readings``.
+        ``SUPERVISION``: what it learns from; with all but the first, ``fit`` takes ``readings``.
     device : callable, optional
-        ``device()``: what it would train on, ``cpu`` or a GPU's name; only of models that can use
-        a GPU.
+        ``device()`` names what it would train on, ``cpu`` or a GPU; only models that can use a
+        GPU have it.
     fit_together : callable, optional
         Trains several of its models as one program.
     """
@@ -235,13 +235,13 @@ class DatasetPlugin:
     ----------
     name : str
     open_dataset : callable
-        ``open_dataset(jobs, progress)``.
+        ``open_dataset(jobs, progress)`` opens it.
     open_file : callable, optional
-        ``open_file(path)``, of a file with one of ``suffixes``.
+        ``open_file(path)`` opens a file with one of ``suffixes``.
     suffixes : tuple of str
-        ``SUFFIXES``: of the files that it opens, as ``.npz``.
+        ``SUFFIXES``: endings of the files that it opens, as ``.npz``.
     profile : str
-        ``PROFILE``: taken where the user names none.
+        ``PROFILE``: the profile where the user names none.
 
     Raises
     ------
@@ -271,7 +271,7 @@ class DatasetPlugin:
             )
 
     def open(self, named: str, jobs: int, progress: Progress) -> RoiDataset:
-        """The dataset that the user named: the plug-in, or the path of a file of its kind."""
+        """Open the dataset that the user named by plug-in or by the path of a file of its kind."""
         if self.open_file is None or named == self.name:
             return self.open_dataset(jobs, progress)
         return self.open_file(Path(named))

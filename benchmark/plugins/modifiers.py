@@ -23,12 +23,12 @@ Modify = Callable[[Roi], Roi]
 
 @dataclass(frozen=True)
 class ModifiedExtract:
-    """Extracts from the ROI with another mask; equal and hashed by what it is made of.
+    """Extractor from the ROI with another mask; compared and hashed by its parts.
 
     Attributes
     ----------
     modify, extract : callable
-        Functions of modules, so that a worker process finds them by name.
+        Functions of a module's top level, so that a worker process finds them by name.
     """
 
     modify: Modify
@@ -39,13 +39,13 @@ class ModifiedExtract:
 
 
 def split(name: str) -> tuple[str, str]:
-    """The feature set and the modifier of ``radiomics@eroded``; an empty one where it has none."""
+    """The feature set and the modifier of ``radiomics@eroded``; the modifier may be empty."""
     base, _, modifier = name.partition(SIGN)
     return base, modifier
 
 
 def join(base: str, modifier: str) -> str:
-    """``radiomics@eroded``."""
+    """The name of a feature set with a modifier: ``radiomics@eroded``."""
     return f"{base}{SIGN}{modifier}"
 
 

@@ -1,7 +1,7 @@
-"""Plug-ins found by file name: a file in features/, models/ or benchmark/datasets/ is one.
+"""Plug-ins found by file name: each file in features/, models/ or benchmark/datasets/ is one.
 
-Names that begin with an underscore are shared code, not plug-ins. What a module must and may
-have, ``benchmark.plugins.contracts`` states.
+Names that begin with an underscore are shared code, not plug-ins. ``benchmark.plugins.contracts``
+states what a module must and may have.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def knows(kind: str, name: str) -> bool:
 def describe(kind: str, name: str) -> str:
     """First line of a plug-in's docstring, or of a profile's leading comment.
 
-    Of a feature set with a modifier, that of the modifier follows.
+    For a feature set with a modifier, the modifier's first line follows.
     """
     if kind == "profiles":
         return (PROFILES / f"{name}.toml").read_text().partition("\n")[0].lstrip("# ")
@@ -64,7 +64,7 @@ def path_of(kind: str, name: str) -> Path:
 
 
 def files_of_features(name: str) -> list[Path]:
-    """The files that compute a feature set: its own and, with a modifier, that of the modifiers."""
+    """The files that compute a feature set: its own and, with a modifier, ``_masks.py``."""
     base, modifier = modifiers.split(name)
     return [path_of("features", base), *([modifiers.PATH] if modifier else [])]
 
@@ -75,8 +75,8 @@ def load_feature_set(name: str) -> FeatureSet:
     Raises
     ------
     ValueError
-        Where there is none of that name, its module breaks the contract, or it takes no
-        modifiers.
+        Where there is none of that name, where its module breaks the contract, or where it takes
+        no modifiers.
     """
     base, sign, modifier = name.partition(modifiers.SIGN)
     if not sign:
@@ -141,7 +141,7 @@ def find_dataset(named: str) -> DatasetPlugin | None:
 
 
 def unknown(what: str, name: str, known: list[str]) -> str:
-    """``unknown model 'xbg'; did you mean 'xgb'? There are: ...``."""
+    """The message ``unknown model 'xbg'; did you mean 'xgb'? There are: ...``."""
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else "."
     return f"unknown {what} '{name}'{hint} There are: {', '.join(known)}"
@@ -160,7 +160,7 @@ def hooks_of(contract: type[Plugin], file: str, given: dict[str, Any]) -> dict[s
     Raises
     ------
     ValueError
-        Where a name is missing or is of the wrong kind.
+        Where a name is missing or its value is of the wrong kind.
     """
     held = {}
     for each in fields(contract):
@@ -178,7 +178,7 @@ def hooks_of(contract: type[Plugin], file: str, given: dict[str, Any]) -> dict[s
 
 
 def _refuse_underscore(name: str) -> None:
-    """Refuse ``radiomics_eroded``, as modified feature sets were once written."""
+    """Refuse the former names of modified feature sets, such as ``radiomics_eroded``."""
     for modifier in modifiers.known():
         base = name.removesuffix(f"_{modifier}")
         if base != name and base in names("features") and name not in names("features"):
