@@ -17,10 +17,10 @@ import pandas as pd
 TEXT, WHOLE, REAL, FLAG = "str", "int64", "float64", "bool"
 INTENSITIES = "intensities"
 IDS = ("roi_id", "patient_id", "roi_a", "roi_b")
-"""Columns, of any table, that name a ROI or a patient."""
+"""Columns of any table that name a ROI or a patient."""
 
 _WHEN_MISSING = {"supervision": "labels", "n_cached": 0}
-"""Values for runs that were made before these columns were."""
+"""Values of columns that tables of older runs lack."""
 
 ARM = {"arm": TEXT, "model": TEXT, "features": TEXT}
 _SPLIT = {"repeat": WHOLE, "fold": WHOLE}
@@ -35,13 +35,13 @@ class StoredTable:
     Attributes
     ----------
     name : str
-        Of the file, without its ending.
+        Name of the file, without its ending.
     types : mapping of str to str
         Column -> type, in order, less the last column, ``intensities``.
     open : bool
-        Whether a table may have further columns (losses and metrics of epochs).
+        True where a table may have further columns (losses and metrics of epochs).
     parquet : bool
-        Whether it is stored as Parquet; otherwise as CSV.
+        True for Parquet, False for CSV.
     """
 
     name: str
@@ -60,14 +60,14 @@ class StoredTable:
         return list(self.types)
 
     def frame(self, rows: Iterable[Any] = ()) -> pd.DataFrame:
-        """Rows, as tuples in the order of the columns or as dicts, made a typed table."""
+        """A typed table made from rows: tuples in the order of the columns, or dicts."""
         listed = list(rows)
         columns = None if self.open and listed else self.columns
         table = pd.DataFrame(listed, columns=columns)
         return table.astype({c: kind for c, kind in self.types.items() if kind != TEXT})
 
     def write(self, table: pd.DataFrame, folder: Path, intensities: str) -> None:
-        """Write the table into a folder, with where its voxels come from as last column."""
+        """Write the table into a folder; its last column says where its voxels come from."""
         marked = table.assign(**{INTENSITIES: intensities})
         if self.parquet:
             marked.to_parquet(folder / self.file, index=False, compression="zstd")
@@ -92,7 +92,7 @@ class StoredTable:
         return self.completed(table.fillna(dict.fromkeys(table.columns.intersection(texts), "")))
 
     def completed(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table with those columns that tables of older runs lack."""
+        """The table with the columns that tables of older runs lack added."""
         for place, name in enumerate(self.types):
             if name in table:
                 continue
@@ -204,9 +204,9 @@ MULTIVERSE_TABLE = StoredTable(
 )  # fmt: skip
 """With ``--multiverse``, one row a (universe, arm).
 
-``models`` says whether they were trained in the universe or are the run's own, re-scored; ``own``
-marks the run's own protocol; counts are of what the arm was tested on; ``lift`` is the AUC less
-that of ``size_only``; rank 1 has the highest AUC, arms that tie share the mean of their ranks.
+``models`` says whether the models were trained in the universe or are the run's own, re-scored;
+``own`` marks the run's own protocol; counts are of what the arm was tested on; ``lift`` is the AUC
+less that of ``size_only``; rank 1 has the highest AUC; arms that tie share the mean of their ranks.
 """
 
 UNIVERSE_TABLE = StoredTable(

@@ -66,12 +66,12 @@ class NamedArm:
     Attributes
     ----------
     name : str
-        What it is called in every table; no other arm of the run has it.
+        Name in every table; no other arm of the run has it.
     model : str
     features : str
         One feature set, or several joined by ``+``; empty for the model's own.
     settings : dict
-        Of the model, in this arm alone.
+        Settings of the model, in this arm alone.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Config:
     ----------
     profile, dataset : str
     test_dataset : str
-        Where named, models train on all of ``dataset`` and are tested on all of this one;
+        Where one is named, models train on all of ``dataset`` and are tested on all of this one;
         ``splits`` then goes unused.
     seed : int
     arms : tuple of str or NamedArm
@@ -106,17 +106,17 @@ class Config:
         0 takes ROIs as they are; otherwise each gives up to as many single slices, each a case
         of its own (``benchmark.cohort.slices``).
     threshold : float or "train"
-        On P(malignant); ``train`` lets each model choose its own on training patients.
+        Threshold on P(malignant); ``train`` lets each model choose its own on training patients.
     keep_models : bool
         Store the fitted models of the first repeat in the run folder, which ``report`` explains
         (``benchmark.run.stored_models``).
     fit_together : bool
         Train the folds and repeats of a model as one program, where it can (``paper_cnn`` with
-        KERAS_BACKEND=jax): the same but for rounding. A fit's time is then its share.
+        KERAS_BACKEND=jax). Results are the same but for rounding; a fit's time is then its share.
     label, splits, bootstrap, multiverse
         See :class:`LabelRule`, :class:`SplitRule`, :class:`Bootstrap` and :class:`Multiverse`.
     models : dict
-        Settings of models by name, those that the model's ``build`` takes.
+        Settings by model name; each model's ``build`` says which it takes.
     """
 
     profile: str = "quick"
@@ -251,7 +251,7 @@ def _arm(entry: str | NamedArm) -> Arm:
 
 
 def _distinct(arms: Iterable[Arm]) -> list[Arm]:
-    """The arms, each once; refused where two that differ have one name."""
+    """The arms, each once; two that differ and have one name are refused."""
     found: dict[str, Arm] = {}
     for arm in arms:
         other = found.setdefault(arm.name, arm)

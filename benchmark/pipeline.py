@@ -54,7 +54,7 @@ Tables = list[tuple[StoredTable, pd.DataFrame]]
 
 @dataclass(frozen=True)
 class _Explored:
-    """The universes of a run, and what could not be one."""
+    """The universes of a run, and the failures of those that cannot run."""
 
     every: list[multiverse.Universe]
     skipped: list[Failure]
@@ -73,7 +73,7 @@ def execute(
 ) -> RunFolder:
     """Run a configuration and write its folder; ``explore`` adds the multiverse.
 
-    Everything that can be refused is refused before the first file is written. What ``store``
+    Everything that can be refused is refused before the first file is written. Work that ``store``
     remembers is not done again.
 
     Raises
@@ -148,7 +148,7 @@ def _open_cache(
     workers: Workers,
     progress: Progress,
 ) -> RunCache | None:
-    """Read the further ROIs, which checks them; what is known of earlier runs."""
+    """The cache of earlier runs; opening it reads the further ROIs, which checks them."""
     read = read_all(material.dataset, further, workers, progress)
     contents = material.contents | {
         record.roi_id: content.digest for record, content in zip(further, read, strict=True)
