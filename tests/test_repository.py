@@ -122,3 +122,27 @@ def test_tracked_files_are_small() -> None:
     """No image data: the largest file is a baseline or a lock, well under a megabyte."""
     for path in tracked():
         assert path.stat().st_size < 1_000_000, path
+
+
+def test_folders_hold_ten_modules_at_most_and_inits_are_empty() -> None:
+    """Plug-in folders grow; every other one is small enough to be read as a list."""
+    folders = [path for path in (ROOT / "benchmark").rglob("*") if path.is_dir()]
+    assert len(folders) > 15
+    for folder in [ROOT / "benchmark", *folders]:
+        modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert folder.name == "datasets" or len(modules) <= 10, folder
+    for init in ROOT.glob("*/**/__init__.py"):
+        if init.relative_to(ROOT).parts[0] in ("benchmark", "features", "models"):
+            assert not init.read_text(), init
+
+
+def test_modules_are_short_and_tests_import_no_test_and_no_script() -> None:
+    for path in tracked():
+        if path.suffix != ".py":
+            continue
+        text = path.read_text(encoding="utf-8")
+        if path.relative_to(ROOT).parts[0] != "tests":
+            assert len(text.splitlines()) <= 350, path
+        else:
+            imported = re.findall(r"^\s*(?:from|import) ((?:scripts|tests)\S*)", text, re.MULTILINE)
+            assert all(name.startswith("tests.helpers") for name in imported), (path, imported)
