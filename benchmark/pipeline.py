@@ -40,9 +40,10 @@ from benchmark.run.extraction import extract
 from benchmark.run.folder import RunFolder, describe_machine, write_run
 from benchmark.run.inputs import Material, prepare, read_all
 from benchmark.run.loop import Bench, fit_and_test
-from benchmark.run.results import Extraction, Failure, Fits
+from benchmark.run.results import Extraction, Fits
 from benchmark.run.supervision import records_to_extract
 from benchmark.runtime import provenance, reference
+from benchmark.runtime.failures import Failure
 from benchmark.runtime.folders import check_new, new_folder
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.store import Store

@@ -20,8 +20,8 @@ from benchmark.run.extraction import extract
 from benchmark.run.folder import RunFolder
 from benchmark.run.inputs import prepare
 from benchmark.run.loop import Bench, fit_and_test
-from benchmark.run.results import Failure
 from benchmark.run.supervision import records_to_extract
+from benchmark.runtime.failures import Failure
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import LocalWorkers
 from benchmark.statistics.cases import cases

@@ -17,7 +17,7 @@ from benchmark.report.tables.table import (
     with_interval,
 )
 from benchmark.run.folder import RunFolder, describe_machine, read_run
-from benchmark.run.results import Failure
+from benchmark.runtime.failures import Failure
 from benchmark.runtime.folders import check_new, new_folder
 from benchmark.runtime.progress import Progress
 

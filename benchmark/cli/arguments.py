@@ -13,7 +13,7 @@ from benchmark.runtime.paths import RUNS
 
 if TYPE_CHECKING:
     from benchmark.run.folder import RunFolder
-    from benchmark.run.results import Failure
+    from benchmark.runtime.failures import Failure
 
 PATH = click.Path(path_type=Path)
 

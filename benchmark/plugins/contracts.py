@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.plugins.arms import LABELS, SUPERVISIONS, Arm
-from benchmark.roi import Roi, RoiDataset
 from benchmark.runtime.progress import Progress
+
+if TYPE_CHECKING:  # so that a fit does not depend on them
+    from benchmark.roi import Roi, RoiDataset
 
 Value = dict[str, float] | NDArray[np.float32]
 """Features of one ROI: numbers by name, or an image."""
 
-Extract = Callable[[Roi], Value]
+Extract = Callable[["Roi"], Value]
 """Computes the features of one ROI; picklable."""
 
 Inputs = NDArray[Any] | Mapping[str, NDArray[Any]]

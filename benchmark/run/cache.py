@@ -22,8 +22,9 @@ from benchmark.plugins.registry import files_of_features, path_of
 from benchmark.roi import RoiRecord
 from benchmark.run.extraction import Extracted
 from benchmark.run.fitting import Task, Tested
-from benchmark.run.results import Failure, FeatureTable
+from benchmark.run.results import FeatureTable
 from benchmark.runtime import provenance
+from benchmark.runtime.failures import Failure
 from benchmark.runtime.paths import ROOT
 from benchmark.runtime.store import Store
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from benchmark.plugins.arms import Arm
 from benchmark.plugins.contracts import Extract, Value
 from benchmark.roi import Roi, RoiDataset, RoiRecord, UnavailableError
-from benchmark.run.results import Extraction, Failure, FeatureTable, describe_error
+from benchmark.run.results import Extraction, FeatureTable
+from benchmark.runtime.failures import Failure, describe_error
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import Workers
 

@@ -10,12 +10,11 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.cohort.splits import Split
 from benchmark.plugins.arms import NO_LABEL, Arm
 from benchmark.plugins.contracts import (
     Build,
@@ -27,7 +26,10 @@ from benchmark.plugins.contracts import (
     ReportsEpochs,
     take,
 )
-from benchmark.run.results import Failure, describe_error
+from benchmark.runtime.failures import Failure, describe_error
+
+if TYPE_CHECKING:  # a fit's key in the cache follows what is imported at run time
+    from benchmark.cohort.splits import Split
 
 
 @dataclass(frozen=True, eq=False)

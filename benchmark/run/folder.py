@@ -51,8 +51,9 @@ from benchmark.columns import (
 )
 from benchmark.config import Config, as_toml_tree, flat_settings
 from benchmark.plugins.arms import Arm, arms_in
-from benchmark.run.results import Failure, FeatureTable
+from benchmark.run.results import FeatureTable
 from benchmark.runtime import provenance
+from benchmark.runtime.failures import Failure
 from benchmark.runtime.paths import ROOT
 
 T = TypeVar("T")

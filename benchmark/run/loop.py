@@ -18,8 +18,9 @@ from benchmark.cohort.splits import Split
 from benchmark.plugins.arms import NO_LABEL, Arm
 from benchmark.plugins.contracts import Build, FitTogether, Pack
 from benchmark.run.fitting import Task, Tested, fit_alone, fit_together
-from benchmark.run.results import Failure, FeatureTable, Fits, joined
+from benchmark.run.results import FeatureTable, Fits, joined
 from benchmark.run.supervision import cannot_learn, left_out_to_learn_from, readings_of
+from benchmark.runtime.failures import Failure
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.seeds import derive_seed
 from benchmark.runtime.workers import Workers

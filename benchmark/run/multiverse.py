@@ -26,8 +26,9 @@ from benchmark.config import Config
 from benchmark.plugins.arms import Arm
 from benchmark.roi import RoiDataset, RoiRecord
 from benchmark.run.loop import Bench, fit_and_test
-from benchmark.run.results import Failure, FeatureTable, Fits
+from benchmark.run.results import FeatureTable, Fits
 from benchmark.run.supervision import records_to_extract
+from benchmark.runtime.failures import Failure
 from benchmark.runtime.seeds import derive_seed
 from benchmark.statistics.cases import cases
 from benchmark.statistics.comparisons import lift

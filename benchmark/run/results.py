@@ -1,4 +1,4 @@
-"""Results of a run in memory: failures, feature tables, and rows of the stored tables."""
+"""Results of a run in memory: feature tables, and rows of the stored tables."""
 
 from __future__ import annotations
 
@@ -15,26 +15,7 @@ from numpy.typing import NDArray
 from benchmark.columns import PREDICTION_TABLE
 from benchmark.plugins.arms import Arm
 from benchmark.plugins.contracts import Inputs
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Something that did not run, and why.
-
-    ``status`` is ``failed``, or ``skipped`` where the dataset lacks what an arm or a feature set
-    needs. Fields that do not apply are empty or -1; ``arm`` is empty in runs of before arms had
-    names.
-    """
-
-    status: str
-    stage: str
-    reason: str
-    model: str = ""
-    features: str = ""
-    roi_id: str = ""
-    repeat: int = -1
-    fold: int = -1
-    arm: str = ""
+from benchmark.runtime.failures import Failure
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +96,3 @@ class Fits:
     def prediction_table(self) -> pd.DataFrame:
         """The predictions, typed."""
         return PREDICTION_TABLE.frame(self.predictions)
-
-
-def describe_error(error: Exception) -> str:
-    """An exception's type and message on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

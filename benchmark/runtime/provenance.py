@@ -1,7 +1,8 @@
 """Provenance of a result besides its input: source files, packages, processor, settings.
 
-A file's digest covers the files of this project that it imports, and what those import. Files are
-read once a process; after an edit nobody knows which code ran, and ``unchanged`` says so.
+A file's digest covers the files of this project that it imports, and what those import; not what
+it imports for type checkers alone. Files are read once a process; after an edit nobody knows which
+code ran, and ``unchanged`` says so.
 """
 
 from __future__ import annotations
@@ -73,7 +74,13 @@ def _closure(path: Path) -> frozenset[Path]:
 
 def _imported(path: Path) -> list[Path]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(snapshot()[path])):
+    due: list[ast.AST] = [ast.parse(snapshot()[path])]
+    while due:
+        node = due.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            due += node.orelse
+            continue
+        due += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

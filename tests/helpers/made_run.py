@@ -25,7 +25,8 @@ from benchmark.config import Bootstrap, Config
 from benchmark.plugins.arms import Arm
 from benchmark.report.gallery.build import Gallery, GalleryFigure, GalleryItem
 from benchmark.run.folder import RunFolder, read_run, write_run
-from benchmark.run.results import Extraction, Failure, Fits
+from benchmark.run.results import Extraction, Fits
+from benchmark.runtime.failures import Failure
 from benchmark.statistics import comparisons, scoring, strata
 
 PIXEL = base64.b64decode(

@@ -12,7 +12,7 @@ from benchmark.cohort.splits import Split
 from benchmark.plugins.arms import Arm
 from benchmark.run import fitting
 from benchmark.run.fitting import Task, fit_alone, fit_together
-from benchmark.run.results import Failure
+from benchmark.runtime.failures import Failure
 from tests.helpers.clock import Clock
 
 VALUES = np.column_stack([np.arange(10.0), np.arange(10.0)[::-1]])

@@ -23,7 +23,8 @@ from benchmark.run import stored_models
 from benchmark.run.extraction import extract
 from benchmark.run.folder import RunFolder
 from benchmark.run.inputs import Material
-from benchmark.run.results import FeatureTable, describe_error
+from benchmark.run.results import FeatureTable
+from benchmark.runtime.failures import describe_error
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.seeds import derive_seed
 from benchmark.runtime.workers import LocalWorkers
