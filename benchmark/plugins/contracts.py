@@ -91,6 +91,17 @@ class ReportsEpochs(Protocol):
 
 
 @runtime_checkable
+class ReportsChoices(Protocol):
+    """A fitted model that reports the settings it chose on inner folds.
+
+    One mapping a setting: ``setting`` (its name), ``value`` (as text), and ``edge``: ``lowest`` or
+    ``highest`` where the chosen value ends a grid that could go on, else empty.
+    """
+
+    choices_: list[dict[str, str]]
+
+
+@runtime_checkable
 class NamesDevice(Protocol):
     """A fitted model that names the device it was trained on; others were trained on the CPU."""
 

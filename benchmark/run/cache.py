@@ -211,7 +211,7 @@ def _pack_fit(tested: Tested) -> bytes:
     about = {
         "threshold": tested.threshold, "training_auc": tested.training_auc,
         "fit_s": tested.fit_s, "predict_s": tested.predict_s, "device": tested.device,
-        "epochs": tested.epochs,
+        "epochs": tested.epochs, "choices": tested.choices,
     }  # fmt: skip
     return _pack(about, tested.probabilities, tested.packed)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from benchmark.plugins.contracts import (
     NamesDevice,
     Pack,
     Readings,
+    ReportsChoices,
     ReportsEpochs,
     take,
 )
@@ -82,6 +83,8 @@ class Tested:
     device : str
     epochs : list of dict
         Of models that train in epochs.
+    choices : list of dict
+        Of models that choose settings on inner folds, as ``ReportsChoices`` states.
     packed : bytes
         The fitted model where it was wanted, else empty.
     cached : bool
@@ -96,6 +99,7 @@ class Tested:
     device: str
     epochs: list[dict[str, float]]
     packed: bytes
+    choices: list[dict[str, str]] = field(default_factory=list)
     cached: bool = False
 
 
@@ -170,6 +174,7 @@ def _test(
         device=model.device_ if isinstance(model, NamesDevice) else "cpu",
         epochs=model.history_ if isinstance(model, ReportsEpochs) else [],
         packed=packed,
+        choices=model.choices_ if isinstance(model, ReportsChoices) else [],
     )
 
 
