@@ -7,6 +7,7 @@ it is made of stands beside it, in ``model`` and ``features``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,10 @@ INTENSITIES = "intensities"
 IDS = ("roi_id", "patient_id", "roi_a", "roi_b")
 """Columns of any table that name a ROI or a patient."""
 
-_WHEN_MISSING = {"supervision": "labels", "n_cached": 0}
+_WHEN_MISSING = {
+    "supervision": "labels", "n_cached": 0, "margin_mm": math.nan, "obliquity_deg": 0.0,
+    "doubt": "",
+}  # fmt: skip
 """Values of columns that tables of older runs lack."""
 
 ARM = {"arm": TEXT, "model": TEXT, "features": TEXT}
@@ -183,10 +187,10 @@ ROI_TABLE = StoredTable(
     {
         "roi_id": TEXT, "patient_id": TEXT, "y_true": WHOLE, "equivalent_diameter_mm": REAL,
         "slice_thickness_mm": REAL, "malignancy_mean": REAL, "malignancy_range": REAL,
-        "texture": REAL,
+        "texture": REAL, "margin_mm": REAL, "obliquity_deg": REAL, "doubt": TEXT,
     },
 )  # fmt: skip
-"""One row a ROI: size, slice thickness, ratings."""
+"""One row a ROI: size, slice thickness, ratings, and what is unusual in its image."""
 
 NEAR_DUPLICATE_TABLE = StoredTable(
     "near_duplicates", {"roi_a": TEXT, "roi_b": TEXT, "similarity": REAL}

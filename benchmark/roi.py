@@ -1,7 +1,8 @@
 """The ROI contract: what every dataset supplies and every feature set may rely on.
 
-Axis order is always ``(z, y, x)``, for arrays and for spacing; sources that store
-another order convert once, when they read.
+Axis order is always ``(z, y, x)``, for arrays and for spacing, and the axes rise most nearly
+towards the patient's head, back and left (DICOM's LPS); sources that store another order convert
+once, when they read.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ INTENSITIES: tuple[Intensities, ...] = ("acquired", "synthetic")
 
 LUNG_WINDOW_HU = (-1000.0, 400.0)
 """Range that images show and networks are fed: air to above the density of enhanced soft tissue."""
+
+CANONICAL_MARGIN_MM = 3.0
+"""Image around a mask's box that radiomics are computed with. Three voxels of their 1 mm grid: the
+spline that resamples reads two, and what lies farther weighs less than a hundredth. More would lie
+beyond the crops that many datasets come in."""
 
 RATING_SCALE = range(1, 6)
 """LIDC-IDRI's malignancy suspicion, 1 (highly unlikely) to 5 (highly suspicious)."""
@@ -97,6 +103,8 @@ class Roi:
     reader_outlines : tuple of ndarray, shape (z, y, x), bool
         Each reader's own mask, at least one voxel; empty where the dataset has none. Read
         them through ``reader_masks``.
+    obliquity_deg : float
+        Largest angle between an axis of the voxels and the patient's, degrees.
 
     Raises
     ------
@@ -109,6 +117,7 @@ class Roi:
     outline: NDArray[np.bool_] | None
     spacing_mm: tuple[float, float, float]
     reader_outlines: tuple[NDArray[np.bool_], ...] = ()
+    obliquity_deg: float = 0.0
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3:
@@ -172,6 +181,18 @@ class Roi:
     def equivalent_diameter_mm(self) -> float:
         """Diameter of the ball with the mask's volume, (6 V / pi)^(1/3), mm."""
         return float((6 * self.volume_mm3 / math.pi) ** (1 / 3))
+
+    @property
+    def margin_mm(self) -> float:
+        """Least image around the mask's box, mm; of a single slice, in its plane."""
+        free: list[float] = []
+        for axis, step_mm in enumerate(self.spacing_mm):
+            others = tuple(other for other in range(3) if other != axis)
+            occupied = np.flatnonzero(self.mask.any(axis=others))
+            n = self.image.shape[axis]
+            if axis > 0 or n > 1:
+                free.append(step_mm * min(int(occupied[0]), n - 1 - int(occupied[-1])))
+        return min(free)
 
     def content_hash(self) -> str:
         """SHA-256 over voxels, masks and spacing: equal exactly where the content is."""

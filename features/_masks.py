@@ -145,8 +145,7 @@ def _margin(roi: Roi) -> tuple[int, int]:
 def _with_margin(roi: Roi) -> Roi:
     """The ROI, with as much image around the mask as a change can reach.
 
-    Nothing is added where there is enough: radiomics are resampled to a grid that begins at the
-    image's corner, and a grid that moved would change them on its own.
+    Nothing is added where there is enough.
     """
     widths = [(0, 0)]
     for axis, margin in enumerate(_margin(roi), start=1):

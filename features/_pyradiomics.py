@@ -1,13 +1,15 @@
-"""Settings, padding, resampling and classes that the pyradiomics feature sets share.
+"""Settings, canonical ROI, resampling and classes that the pyradiomics feature sets share.
 
-Values are those of pyradiomics' ``RadiomicsFeatureExtractor.execute`` on the padded ROI, to
+Values are those of pyradiomics' ``RadiomicsFeatureExtractor.execute`` on the canonical ROI, to
 rounding. It is not called itself: half of its time goes to diagnostics that nobody reads here,
 and what image types have in common is worked out for each again. Filters, texture matrices and
 the mesh of all but large shapes are pyradiomics' own functions.
 
-Two choices differ from pyradiomics' batch command: the ROI is padded by one voxel, without
-which a mask that touches the border loses whole classes, and voxels are passed as float64, so
-that resampling does not round them to whole HU.
+Two choices differ from pyradiomics' batch command. The ROI is made canonical: the mask's box and
+``CANONICAL_MARGIN_MM`` of image around it, continued by its border's voxels where the image ends
+earlier. The grid of resampling begins at that ROI's corner, so that the same nodule has the same
+features however large a crop it comes in, and a mask that touches the border loses no class. And
+voxels are passed as float64, so that resampling does not round them to whole HU.
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.roi import CANONICAL_MARGIN_MM
 from features._first_order import first_order
 from features._region import Features, Floats, discretise, every_feature, prepare
-from features._resample import MARGIN_VOXELS, resample
+from features._resample import MARGIN_VOXELS, bounding_box, resample
 from features._shape import shape
 from features._texture import texture
 
@@ -57,7 +60,7 @@ def settings(*, planar: bool) -> dict[str, Any]:
     }
 
 
-def pad(
+def canonical(
     image: NDArray[np.float32],
     mask: NDArray[np.bool_],
     spacing_mm: tuple[float, float, float],
@@ -65,18 +68,24 @@ def pad(
     planar: bool = False,
     filtered: bool = False,
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Image and mask with a voxel more on all sides, in the plane if ``planar``.
+    """The mask's box with ``CANONICAL_MARGIN_MM`` on all sides, in the plane if ``planar``.
 
-    The border's voxels are repeated. Where that leaves an axis too short for LoG and
-    ``filtered`` is set, more of them.
+    Whole voxels, as many as reach that far; more where ``filtered`` is set and an axis would be too
+    short for LoG. Where the image ends earlier, its border's voxels are repeated.
     """
-    widths = [0 if planar and axis == 0 else 1 for axis in range(3)]
-    if filtered:
-        for axis, (n, step) in enumerate(zip(image.shape, spacing_mm, strict=True)):
+    cut, beyond = [], []
+    for axis, (box, step) in enumerate(zip(bounding_box(mask), spacing_mm, strict=True)):
+        width = math.ceil(CANONICAL_MARGIN_MM / step)
+        if filtered:
             needed = math.ceil(_LOG_EXTENT_MM / min(step, SPACING_MM))
-            widths[axis] = max(widths[axis], math.ceil((needed - n) / 2))
-    around = [(width, width) for width in widths]
-    return np.pad(image.astype(np.float64), around, "edge"), np.pad(mask, around)
+            width = max(width, math.ceil((needed - (box.stop - box.start)) / 2))
+        if planar and axis == 0:
+            width = 0
+        first, last = box.start - width, box.stop + width
+        cut.append(slice(max(0, first), last))
+        beyond.append((max(0, -first), max(0, last - mask.shape[axis])))
+    part = tuple(cut)
+    return np.pad(image[part].astype(np.float64), beyond, "edge"), np.pad(mask[part], beyond)
 
 
 def for_itk(
@@ -142,15 +151,15 @@ def _features(
     filtered: bool,
 ) -> dict[str, float]:
     chosen = settings(planar=planar)
-    padded = pad(image, mask, spacing_mm, planar=planar, filtered=filtered)
+    part = canonical(image, mask, spacing_mm, planar=planar, filtered=filtered)
     wanted_mm = chosen["resampledPixelSpacing"][::-1]
-    values, inside, voxel_mm = resample(*padded, spacing_mm, wanted_mm, BIN_WIDTH_HU)
+    values, inside, voxel_mm = resample(*part, spacing_mm, wanted_mm, BIN_WIDTH_HU)
     if planar:
         features = _named("original_shape2D", _shape2d(inside, voxel_mm, chosen))
     else:
         features = _named("original_shape", shape(inside, voxel_mm))
     images = itertools.chain(
-        [("original", values)], _filtered(*padded, spacing_mm, chosen) if filtered else []
+        [("original", values)], _filtered(*part, spacing_mm, chosen) if filtered else []
     )
     for name, of_image in images:
         region = discretise(of_image, inside, chosen)

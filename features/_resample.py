@@ -30,7 +30,7 @@ _ROUNDING_HU = 1e-8
 """Far above the rounding of 1e3 HU, far below what tells voxels of a noisy image apart."""
 
 
-def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     """Bounding box of a mask with at least one voxel."""
     planes = (np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
     return tuple(slice(int(where[0]), int(where[-1]) + 1) for where in planes)
@@ -62,7 +62,7 @@ def resample(
     spacing_mm : tuple of three floats
         Of ``inside``, along (z, y, x). An axis along which the mask has one voxel keeps its own.
     """
-    box = _bounding_box(mask)
+    box = bounding_box(mask)
     first, beyond = np.array([(axis.start, axis.stop) for axis in box]).T
     old = np.array(spacing_mm)
     new = np.where((np.array(wanted_mm) == 0) | (beyond - first == 1), old, wanted_mm)
@@ -98,7 +98,7 @@ def _in_box(mask: NDArray[np.bool_]) -> tuple[tuple[slice, ...], NDArray[np.bool
             f"the resampled mask only contains {n_voxels} segmented voxel; "
             "radiomics needs two or more"
         )
-    box = _bounding_box(mask)
+    box = bounding_box(mask)
     return box, np.ascontiguousarray(mask[box])
 
 

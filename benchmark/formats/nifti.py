@@ -1,20 +1,24 @@
-"""NIfTI-1 bytes, the same for the same voxels; and the way back, for equally plain files.
+"""NIfTI files: bytes that are the same for the same voxels, and the way back, with their place.
 
 nibabel reads every NIfTI file, but takes ten times as long for a nodule, and its import takes as
-long as a hundred nodules.
+long as a hundred nodules; plain files are read here. What a header says of sizes and places is
+taken from all its fields together: where they contradict each other, the file is refused.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmark.formats.geometry import Stored, in_words
 
 _HEADER_BYTES, _VOXELS_AT = 348, 352
 _TYPES = {"int16": 4, "uint8": 2}
@@ -26,6 +30,28 @@ _PLAIN: dict[int, np.dtype[Any]] = {
     16: np.dtype("<f4"),
 }
 _GZIP = zlib.MAX_WBITS | 16
+
+_AGREEMENT = 0.01
+"""Relative difference up to which two statements of a voxel's size are one."""
+
+_SAME_PLACE = 0.5
+"""Voxels by which qform and sform may place the first voxel apart."""
+
+_ROUNDING = 3 * float(np.finfo(np.float32).eps)
+"""Value of 1 - b^2 - c^2 - d^2 that rounding makes of 0; nibabel has the same."""
+
+
+class _Fields(NamedTuple):
+    """Fields of a header that say where voxels lie, by their names in nifti1.h."""
+
+    shape: tuple[int, ...]
+    pixdim: tuple[float, ...]
+    units: int
+    qform_code: int
+    sform_code: int
+    quaternion: tuple[float, ...]
+    offset: tuple[float, ...]
+    srow: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -89,31 +115,164 @@ def encode(voxels: NDArray[Any], grid: Grid, description: str) -> bytes:
     return stream.compress(content) + stream.flush()
 
 
-def decode(content: bytes) -> tuple[NDArray[Any], tuple[float, ...]] | None:
-    """Voxels and spacing of a plain file: three axes, little-endian, values not rescaled.
+def read(header: bytes, voxels: bytes | None = None) -> Stored:
+    """Voxels and place of a NIfTI-1 or NIfTI-2 file.
 
     Parameters
     ----------
-    content : bytes
-        The bytes of a ``.nii`` or ``.nii.gz``.
+    header : bytes
+        Of a ``.nii``, or of the ``.hdr`` of a pair; not compressed.
+    voxels : bytes, optional
+        Of the ``.img`` of a pair.
 
-    Returns
-    -------
-    tuple or None
-        Voxels (z, y, x), and their size along (z, y, x) in the header's unit. None for a file that
-        is damaged or not plain: nibabel then reads it, or says what is wrong.
+    Raises
+    ------
+    ValueError
+        Where the file is damaged or holds no single numbers, and where what it says of place and
+        size is missing or contradicts itself.
     """
-    if content.startswith(b"\x1f\x8b"):
-        try:
-            content = zlib.decompress(content, _GZIP)
-        except zlib.error:
-            return None
+    if voxels is None and (plain := _plain(header)) is not None:
+        return plain
+    values, fields = _with_nibabel(header, voxels)
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"has values of type {_kind(values.dtype)}; one number a voxel is needed")
+    return _stored(values.T, fields)
+
+
+def _stored(values: NDArray[Any], fields: _Fields) -> Stored:
+    """Voxels (z, y, x), or (y, x), with what the header says of their place."""
+    n_axes = min(values.ndim, 3)
+    if any(n != 1 for n in values.shape[:-3]):
+        raise ValueError(f"has {values.ndim} dimensions; it must have two or three")
+    affine = _affine(fields, n_axes)
+    spacing = np.linalg.norm(affine[:, :3], axis=0)
+    # NIfTI's axes point right and to the front, DICOM's left and to the back.
+    directions = (affine[:, :3] / np.where(spacing > 0, spacing, 1)).T[::-1] * (-1, -1, 1)
+    origin = affine[:, 3] * (-1, -1, 1)
+    unit_mm = _unit_mm(fields.units)
+    stored = np.array(fields.pixdim[1:4]) * unit_mm
+    return Stored(
+        values.reshape(values.shape[-n_axes:]),
+        tuple(stored[n_axes - 1 :: -1].tolist()),
+        origin * unit_mm,
+        directions,
+    )
+
+
+def _affine(fields: _Fields, n_axes: int) -> NDArray[np.float64]:
+    """Matrix from voxel (x, y, z) to position, in the file's unit and axes, shape (3, 4).
+
+    The sform where there is one, else the qform; where both are, they must agree.
+    """
+    sides = np.array(fields.pixdim[1:4], np.float64)
+    if not (np.isfinite(sides[:n_axes]).all() and (sides[:n_axes] > 0).all()):
+        raise ValueError(
+            f"has voxels of {in_words(sides[n_axes - 1 :: -1])} (pixdim, z to x); sizes must be "
+            "positive numbers"
+        )
+    if fields.sform_code <= 0 and fields.qform_code <= 0:
+        raise ValueError(
+            "has neither sform nor qform (both codes are 0), so nothing says where its voxels lie "
+            "and how large they are; write it again with its affine"
+        )
+    if fields.sform_code <= 0:
+        return _qform(fields)
+    sform = np.reshape(np.array(fields.srow, np.float64), (3, 4))
+    by_sform = np.linalg.norm(sform[:, :n_axes], axis=0)
+    if not np.allclose(by_sform, sides[:n_axes], rtol=_AGREEMENT, atol=0):
+        raise ValueError(
+            f"has voxels of {in_words(sides[n_axes - 1 :: -1])} by pixdim and of "
+            f"{in_words(by_sform[::-1])} by its sform (z to x); they must agree to 1 %"
+        )
+    if fields.qform_code > 0:
+        qform = _qform(fields)
+        turned = np.abs((sform - qform)[:, :n_axes] / sides[:n_axes]).max()
+        moved = np.linalg.norm((sform - qform)[:, 3])
+        if not (turned <= _AGREEMENT and moved <= _SAME_PLACE * sides[:n_axes].min()):
+            raise ValueError(
+                f"has a qform and an sform whose axes differ by {turned:.2g} and whose origins lie "
+                f"{moved:.4g} apart; they must agree to {_AGREEMENT} and half a voxel"
+            )
+    return sform
+
+
+def _qform(fields: _Fields) -> NDArray[np.float64]:
+    """Matrix of the quaternion, offsets and pixdim: method 2 of nifti1.h."""
+    b, c, d = np.array(fields.quaternion, np.float64)
+    squared = 1 - b * b - c * c - d * d
+    if squared < -_ROUNDING:
+        raise ValueError("has a quaternion (b, c, d) longer than 1")
+    a = math.sqrt(squared) if squared > _ROUNDING else 0.0
+    rotation = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
+    handed = -1.0 if fields.pixdim[0] < 0 else 1.0
+    sides = np.array(fields.pixdim[1:4], np.float64) * (1, 1, handed)
+    return np.column_stack([rotation * sides, fields.offset])
+
+
+def _unit_mm(units: int) -> float:
+    """Millimetres of the header's unit of length; a file that names none means mm."""
+    known = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}
+    code = units & 7
+    if code not in known:
+        raise ValueError(f"has the unit of length {code}; NIfTI knows 1 (m), 2 (mm) and 3 (micron)")
+    return known[code]
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    return "RGB" if dtype.names else dtype.name
+
+
+def _with_nibabel(header: bytes, voxels: bytes | None) -> tuple[NDArray[Any], _Fields]:
+    import nibabel as nib
+    from nibabel.fileholders import FileHolder
+
+    second = header[4:7] in (b"n+2", b"ni2")
+    magic = header[4:7] if second else header[344:347]
+    if magic not in (b"n+1", b"ni1", b"n+2", b"ni2"):
+        raise ValueError("is not NIfTI: its header lacks n+1, ni1, n+2 or ni2")
+    if (voxels is None) != magic.startswith(b"n+"):
+        raise ValueError(f"has the magic {magic.decode()}, which is not that of its suffix")
+    if voxels is None:
+        whole: Any = nib.Nifti2Image if second else nib.Nifti1Image
+        image = whole.from_bytes(header)
+    else:
+        pair: Any = nib.Nifti2Pair if second else nib.Nifti1Pair
+        image = pair.from_file_map(
+            {
+                "header": FileHolder(fileobj=io.BytesIO(header)),
+                "image": FileHolder(fileobj=io.BytesIO(voxels)),
+            }
+        )
+    raw = image.header
+    fields = _Fields(
+        shape=tuple(int(n) for n in image.shape),
+        pixdim=tuple(map(float, raw["pixdim"])),
+        units=int(raw["xyzt_units"]),
+        qform_code=int(raw["qform_code"]),
+        sform_code=int(raw["sform_code"]),
+        quaternion=tuple(float(raw[f"quatern_{each}"]) for each in "bcd"),
+        offset=tuple(float(raw[f"qoffset_{each}"]) for each in "xyz"),
+        srow=tuple(float(value) for each in "xyz" for value in raw[f"srow_{each}"]),
+    )
+    return np.asanyarray(image.dataobj), fields
+
+
+def _plain(content: bytes) -> Stored | None:
+    """A plain NIfTI-1 file: three axes, little-endian, values not rescaled; else None.
+
+    nibabel reads the others, or says what is wrong.
+    """
     if len(content) < _VOXELS_AT:
         return None
     (header_bytes,) = struct.unpack_from("<i", content)
     dimensions = struct.unpack_from("<8h", content, 40)
     type_code, bits = struct.unpack_from("<2h", content, 70)
-    spacing_mm = struct.unpack_from("<3f", content, 80)
     voxels_at, slope, intercept = struct.unpack_from("<3f", content, 108)
     if type_code not in _PLAIN:
         return None
@@ -125,7 +284,6 @@ def decode(content: bytes) -> tuple[NDArray[Any], tuple[float, ...]] | None:
         and dimensions[0] == 3
         and min(dimensions[1:4]) > 0
         and bits == 8 * dtype.itemsize
-        and all(mm > 0 for mm in spacing_mm)
         and voxels_at == _VOXELS_AT
         # A slope of 0 says that there is none.
         and (slope == 0 or (slope, intercept) == (1, 0))
@@ -133,5 +291,17 @@ def decode(content: bytes) -> tuple[NDArray[Any], tuple[float, ...]] | None:
     )
     if not plain:
         return None
+    turn = struct.unpack_from("<6f", content, 256)
+    qform_code, sform_code = struct.unpack_from("<2h", content, 252)
+    fields = _Fields(
+        shape=dimensions[1:4],
+        pixdim=struct.unpack_from("<8f", content, 76),
+        units=content[123],
+        qform_code=qform_code,
+        sform_code=sform_code,
+        quaternion=turn[:3],
+        offset=turn[3:],
+        srow=struct.unpack_from("<12f", content, 280),
+    )
     voxels = np.frombuffer(content, dtype, n, _VOXELS_AT)
-    return voxels.reshape(dimensions[3:0:-1]), spacing_mm[::-1]
+    return _stored(voxels.reshape(dimensions[3:0:-1]), fields)

@@ -109,7 +109,7 @@ def test_missing_file(write_manifest: WriteManifest) -> None:
 def test_damaged_file(write_manifest: WriteManifest) -> None:
     root = write_manifest(4)
     (root / "images/r0.nii.gz").write_bytes(b"nothing like NIfTI")
-    with pytest.raises(ValueError, match=r"row 2 .*image 'images/r0.nii.gz' cannot be read"):
+    with pytest.raises(ValueError, match=r"row 2 .*image 'images/r0.nii.gz' is named .gz and"):
         read_all(root)
 
 
@@ -120,7 +120,7 @@ SHAPE = (7, 16, 16)
     ("image", "mask", "message"),
     [
         (np.zeros(SHAPE), np.zeros(SHAPE, np.uint8), "mask is empty"),
-        (np.zeros((7, 16, 15)), np.ones(SHAPE, np.uint8), r"image is \(7, 16, 15\) and mask is"),
+        (np.zeros((7, 16, 15)), np.ones(SHAPE, np.uint8), "and mask has 7 x 16 x 16 voxels"),
         (np.full(SHAPE, np.nan), np.ones(SHAPE, np.uint8), "image has 1792 NaN"),
         (np.full(SHAPE, -np.inf), np.ones(SHAPE, np.uint8), "image has 1792 NaN or infinite"),
         (np.zeros(SHAPE), np.arange(1792, dtype=np.uint8).reshape(SHAPE) % 3, "the values 1, 2"),
@@ -139,7 +139,7 @@ def test_voxels_are_checked(
 def test_spacing_of_image_and_mask_must_agree(write_manifest: WriteManifest) -> None:
     root = write_manifest(4)
     write_volume(root / "masks/r1.nii.gz", np.ones(SHAPE, np.uint8), (1.0, 0.7, 0.8))
-    with pytest.raises(ValueError, match=r"row 3 .*they must be the same"):
+    with pytest.raises(ValueError, match=r"row 3 .*mask has .* of 1 x 0.7 x 0.8 mm .*one grid"):
         read_all(root)
 
 
@@ -243,8 +243,8 @@ def test_readers_masks_come_in_the_order_named(write_manifest: WriteManifest) ->
     ("mask", "spacing_mm", "message"),
     [
         (np.zeros(SHAPE, np.uint8), (1, 0.7, 0.7), "reader mask 2 is empty"),
-        (np.ones((7, 16, 15), np.uint8), (1, 0.7, 0.7), r"reader mask 2 is \(7, 16, 15\) voxels"),
-        (np.ones(SHAPE, np.uint8), (1, 0.7, 0.8), r"and reader mask 2 \(1.0, 0.7, 0.8\) mm"),
+        (np.ones((7, 16, 17), np.uint8), (1, 0.7, 0.7), "reader mask 2 has 7 x 16 x 17"),
+        (np.ones(SHAPE, np.uint8), (1, 0.7, 0.8), "reader mask 2 has .* 1 x 0.7 x 0.8 mm"),
         (np.arange(1792, dtype=np.uint8).reshape(SHAPE) % 3, (1, 0.7, 0.7), "2 has the values 1"),
     ],
 )

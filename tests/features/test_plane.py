@@ -10,7 +10,7 @@ import pytest
 from benchmark.plugins import registry
 from benchmark.roi import Roi, RoiRecord
 from features._plane import SIZE, in_plane_box, largest_slice, sample
-from features._pyradiomics import pad, settings
+from features._pyradiomics import canonical, settings
 from tests.helpers.volumes import ball
 
 ROW_MM, COLUMN_MM = 0.5, 0.8
@@ -139,19 +139,32 @@ def test_exchanging_rows_and_columns_exchanges_nothing_but_directions(name: str)
         assert there[row] == pytest.approx(here[column], rel=1e-9)
 
 
-def test_radiomics_are_padded_by_the_border_repeated() -> None:
-    """A mask that touches the border keeps its whole surface; voxels beyond are the last ones."""
+def test_radiomics_see_the_mask_with_3_mm_around_it() -> None:
+    """As many voxels as reach 3 mm: 2 of 2 mm, 6 of 0.5, 4 of 0.8."""
+    image = np.random.default_rng(0).normal(-600, 100, (9, 20, 20)).astype(np.float32)
+    mask = np.zeros(image.shape, bool)
+    mask[3:6, 8:11, 7:9] = True
+    part, inside = canonical(image, mask, (2.0, 0.5, 0.8))
+    np.testing.assert_array_equal(part, image[1:8, 2:17, 3:13])
+    np.testing.assert_array_equal(inside, mask[1:8, 2:17, 3:13])
+    assert part.dtype == np.float64
+    part, _ = canonical(image[3:4], mask[3:4], (1.0, 0.5, 0.8), planar=True)
+    assert part.shape == (1, 15, 10)
+    # LoG of 3 mm wants 4 voxels of 5 mm: one more on either side than 3 mm ask for.
+    part, _ = canonical(image[:, 8:11], mask[:, 8:11], (5.0, 0.5, 0.8), filtered=True)
+    assert part.shape == (3 + 2, 3 + 2 * 6, 2 + 2 * 4)
+    mask[4:] = False
+    part, _ = canonical(image, mask, (5.0, 0.5, 0.8), filtered=True)
+    assert part.shape[0] == 1 + 2 * 2
+
+
+def test_radiomics_take_the_border_to_go_on_where_the_image_ends() -> None:
     image = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     mask = np.ones(image.shape, bool)
-    wide, inside = pad(image, mask, (2.0, 0.5, 0.8))
-    np.testing.assert_array_equal(wide, np.pad(image, 1, "edge"))
-    np.testing.assert_array_equal(inside, np.pad(mask, 1))
-    assert wide.dtype == np.float64
-    wide, _ = pad(image, mask, (1.0, 0.5, 0.8), planar=True)
-    assert wide.shape == (2, 5, 6)
-    # LoG of 3 mm wants 4 mm: 4 voxels of 1 mm (of 2 mm too, which become two), 8 of 0.5, 5 of 0.8.
-    wide, _ = pad(image, mask, (2.0, 0.5, 0.8), filtered=True)
-    assert wide.shape == (2 + 2, 3 + 2 * 3, 4 + 2)
+    mask[0, 0, :2] = False
+    part, inside = canonical(image, mask, (2.0, 3.0, 1.5))
+    np.testing.assert_array_equal(part, np.pad(image, [(2, 2), (1, 1), (2, 2)], "edge"))
+    np.testing.assert_array_equal(inside, np.pad(mask, [(2, 2), (1, 1), (2, 2)]))
 
 
 def test_radiomics_settings_are_the_documented_ones() -> None:

@@ -1,4 +1,4 @@
-"""pyradiomics' own ``execute`` on the padded ROI, which every radiomics feature set must equal."""
+"""pyradiomics' own ``execute`` on the canonical ROI: what every radiomics feature set equals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from benchmark.plugins import registry
 from benchmark.roi import Roi
 from features._plane import largest_slice
-from features._pyradiomics import LOG_SIGMAS_MM, for_itk, pad, settings
+from features._pyradiomics import LOG_SIGMAS_MM, canonical, for_itk, settings
 
 SETS: dict[str, dict[str, bool]] = {
     "radiomics": {},
@@ -61,8 +61,8 @@ def execute(name: str, roi: Roi) -> dict[str, float]:
     if SETS[name].get("planar"):
         plane = slice(largest_slice(roi), largest_slice(roi) + 1)
         image, mask, spacing_mm = image[plane], mask[plane], (1.0, *spacing_mm[1:])
-    padded = pad(image, mask, spacing_mm, **SETS[name])
-    values = _extractor(name).execute(*for_itk(*padded, spacing_mm))
+    region = canonical(image, mask, spacing_mm, **SETS[name])
+    values = _extractor(name).execute(*for_itk(*region, spacing_mm))
     return {k: float(v) for k, v in values.items() if not k.startswith("diagnostics")}
 
 

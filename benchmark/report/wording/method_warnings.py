@@ -11,6 +11,7 @@ from benchmark.cohort.near_duplicates import across
 from benchmark.cohort.splits import leaked
 from benchmark.plugins.arms import Arm, arms_in
 from benchmark.report.tables.table import decimal, percent, with_interval
+from benchmark.report.wording.image_warnings import image_warnings
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.comparisons import PATIENT_BOOTSTRAP, SIZE_ONLY
 from benchmark.statistics.metrics import IDEAL
@@ -37,6 +38,7 @@ def cautions(run: RunFolder) -> list[str]:
     return [
         *_leaky(run),
         *_near_duplicates(run),
+        *image_warnings(run),
         *_threshold_on_test(run, rated),
         *_no_baseline(run),
         *_few_cases(run),
