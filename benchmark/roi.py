@@ -30,6 +30,10 @@ CANONICAL_MARGIN_MM = 3.0
 spline that resamples reads two, and what lies farther weighs less than a hundredth. More would lie
 beyond the crops that many datasets come in."""
 
+OBLIQUE_DEG = 1.0
+"""Angle to the patient's axes from which on a ROI is called oblique; headers round to a thousandth
+of it."""
+
 RATING_SCALE = range(1, 6)
 """LIDC-IDRI's malignancy suspicion, 1 (highly unlikely) to 5 (highly suspicious)."""
 

@@ -16,12 +16,13 @@ import numpy as np
 from benchmark.audit import stability
 from benchmark.audit.contact_sheet import draw
 from benchmark.cohort import near_duplicates
+from benchmark.cohort.hounsfield import doubt
 from benchmark.cohort.labels import LabelRule, assemble
 from benchmark.datasets import manifest
 from benchmark.plugins import modifiers, registry
 from benchmark.plugins.contracts import Extract
 from benchmark.report.tables.table import Table
-from benchmark.roi import Roi, RoiDataset, RoiRecord
+from benchmark.roi import CANONICAL_MARGIN_MM, OBLIQUE_DEG, Roi, RoiDataset, RoiRecord
 from benchmark.runtime.folders import check_new, new_folder
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import LocalWorkers
@@ -48,6 +49,9 @@ class AuditedRoi:
     hu_high: float = 0.0
     touches_in_plane: bool = False
     touches_along_z: bool = False
+    margin_mm: float = 0.0
+    obliquity_deg: float = 0.0
+    doubt: str = ""
     image_hash: str = ""
     content_hash: str = ""
     thumbnail: near_duplicates.Descriptor | None = None
@@ -67,6 +71,7 @@ DISTRIBUTIONS = {
 
 _LISTS = (
     "single_slice", "mask_touches_in_plane_border", "mask_touches_first_or_last_slice",
+    "image_ends_near_mask", "oblique", "hardly_hu",
     "same_content", "same_image_other_mask", "same_image_in_several_patients", "near_duplicates",
     "near_duplicates_in_several_patients",
     "patients_with_several_scans", "unreadable",
@@ -153,6 +158,9 @@ def measure(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> AuditedRoi:
         hu_high=float(roi.image.max()),
         touches_in_plane=bool(edges[1] or edges[2]),
         touches_along_z=bool(edges[0]),
+        margin_mm=roi.margin_mm,
+        obliquity_deg=roi.obliquity_deg,
+        doubt=doubt(roi.image, roi.mask),
         image_hash=image_hash.hexdigest(),
         content_hash=roi.content_hash(),
         thumbnail=near_duplicates.descriptor(roi),
@@ -189,6 +197,9 @@ def find(dataset: RoiDataset, measured: Sequence[AuditedRoi]) -> dict[str, Any]:
         "single_slice": [m.roi_id for m in readable if m.n_slices == 1],
         "mask_touches_in_plane_border": [m.roi_id for m in readable if m.touches_in_plane],
         "mask_touches_first_or_last_slice": [m.roi_id for m in readable if m.touches_along_z],
+        "image_ends_near_mask": [m.roi_id for m in readable if m.margin_mm < CANONICAL_MARGIN_MM],
+        "oblique": [m.roi_id for m in readable if m.obliquity_deg > OBLIQUE_DEG],
+        "hardly_hu": {m.roi_id: m.doubt for m in readable if m.doubt},
         "same_content": by_content,
         "same_image_other_mask": [g for g in by_image if g not in by_content],
         "same_image_in_several_patients": [
@@ -224,6 +235,10 @@ def tables(findings: dict[str, Any]) -> list[Table]:
     ]
     notes = [
         f"Unreadable: {reason}" for reason in list(findings["unreadable"].values())[:_EXAMPLES]
+    ]
+    notes += [
+        f"Hardly HU: {roi_id}: {reason}"
+        for roi_id, reason in list(findings["hardly_hu"].items())[:_EXAMPLES]
     ]
     title = f"Audit of {findings['dataset']}"
     return [

@@ -9,9 +9,9 @@ from statistics import fmean
 
 import pandas as pd
 
+from benchmark.cohort.hounsfield import doubt
 from benchmark.cohort.labels import Cohort
 from benchmark.columns import ROI_TABLE
-from benchmark.formats.hounsfield import doubt
 from benchmark.roi import Roi, RoiRecord
 
 
@@ -31,6 +31,8 @@ class RoiExtent:
         Angle between the voxels' axes and the patient's.
     doubt : str
         Reason to doubt that values are HU; empty where there is none.
+    negative : bool
+        Some voxel is below 0 HU.
     """
 
     equivalent_diameter_mm: float
@@ -38,6 +40,7 @@ class RoiExtent:
     margin_mm: float = math.nan
     obliquity_deg: float = 0.0
     doubt: str = ""
+    negative: bool = True
 
 
 def measure(roi: Roi) -> RoiExtent:
@@ -45,8 +48,10 @@ def measure(roi: Roi) -> RoiExtent:
     diameter, margin = math.nan, math.nan
     if roi.has_mask:
         diameter, margin = roi.equivalent_diameter_mm, roi.margin_mm
-    doubted = doubt(roi.image, roi.outline)
-    return RoiExtent(diameter, roi.spacing_mm[0], margin, roi.obliquity_deg, doubted)
+    return RoiExtent(
+        diameter, roi.spacing_mm[0], margin, roi.obliquity_deg,
+        doubt(roi.image, roi.outline), bool((roi.image < 0).any()),
+    )  # fmt: skip
 
 
 def table(cohort: Cohort, measured: Sequence[RoiExtent]) -> pd.DataFrame:

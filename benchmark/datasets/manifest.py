@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.cohort.hounsfield import refuse_impossible
 from benchmark.formats import images
 from benchmark.formats.geometry import Volume
-from benchmark.formats.hounsfield import refuse_impossible
 from benchmark.lidc.annotations import CHARACTERISTICS, reader_ratings
 from benchmark.roi import INTENSITIES, Roi, RoiDataset, RoiRecord
 

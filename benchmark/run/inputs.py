@@ -204,7 +204,8 @@ def check_voxels(
     Raises
     ------
     ValueError
-        For the first ROI, in order of ``roi_id``, that breaks the contract.
+        For the first ROI, in order of ``roi_id``, that breaks the contract; where no ROI has a
+        negative value.
     """
     digest = hashlib.sha256()
     single_slice = True
@@ -218,6 +219,11 @@ def check_voxels(
         measured.append(content.measured)
         thumbnails.append(content.thumbnail)
         digests.append(content.digest)
+    if not any(each.negative for each in measured):
+        raise ValueError(
+            f"dataset '{dataset.name}': no image has a negative value, though air and lung are "
+            "below -500 HU; these are stored values or grey values, and HU are needed"
+        )
     return Checked(
         digest.hexdigest(), single_slice, tuple(measured), tuple(thumbnails), tuple(digests)
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from matplotlib.image import imread
 
 from benchmark.audit import contact_sheet, dataset
@@ -102,15 +103,37 @@ def test_borders_and_single_slices(write_manifest: WriteManifest, tmp_path: Path
         mask = np.zeros((7, 16, 16), np.uint8)
         mask[place] = mask[3, 8, 8] = 1
         write_volume(root / f"masks/r{number}.nii.gz", mask)
-    for kind, dtype in (("images", np.int16), ("masks", np.uint8)):
+    for kind, dtype, value in (("images", np.int16, -300), ("masks", np.uint8, 1)):
         write_volume(
-            root / kind / "r5.nii.gz", np.pad(np.ones((1, 4, 4), dtype), ((0,), (2,), (2,)))
+            root / kind / "r5.nii.gz",
+            np.pad(np.full((1, 4, 4), value, dtype), ((0,), (2,), (2,))),
         )
     found = findings(root, tmp_path / "audit")
     # All of a single slice's mask lies in the first slice and in the last.
     assert found["mask_touches_first_or_last_slice"] == ["r0", "r1", "r5"]
     assert found["mask_touches_in_plane_border"] == ["r2", "r3"]
     assert found["single_slice"] == ["r5"]
+
+
+def test_unusual_images_are_listed(write_manifest: WriteManifest, tmp_path: Path) -> None:
+    """Masks of 2.2 voxels in 7 x 16 x 16 are 1 mm from the ends along z; more slices are room."""
+    root = write_manifest(6)
+    clear_of_borders(root, 6)
+    noise = np.random.default_rng(0).normal(-700, 30, (15, 24, 24)).round().astype(np.int16)
+    for i in range(4):
+        write_volume(root / f"masks/r{i}.nii.gz", ball((15, 24, 24), 2.2).astype(np.uint8))
+        write_volume(root / f"images/r{i}.nii.gz", noise + i)
+    write_volume(root / "images/r1.nii.gz", noise + 1024)
+    for kind in ("images", "masks"):
+        path = root / kind / "r2.nii.gz"
+        turned = sitk.ReadImage(str(path))
+        turned.SetDirection((0.96, -0.28, 0, 0.28, 0.96, 0, 0, 0, 1))
+        sitk.WriteImage(turned, str(path))
+    found = findings(root, tmp_path / "audit")
+    assert found["image_ends_near_mask"] == ["r4", "r5"]
+    assert found["oblique"] == ["r2"]
+    assert list(found["hardly_hu"]) == ["r1"]
+    assert found["hardly_hu"]["r1"].startswith("no negative value")
 
 
 def test_patients_with_several_scans(write_manifest: WriteManifest, tmp_path: Path) -> None:

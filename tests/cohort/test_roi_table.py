@@ -47,6 +47,9 @@ def test_every_column_of_every_roi() -> None:
             "malignancy_mean", "malignancy_range", "texture",
         ],
     )  # fmt: skip
+    unusual = ["margin_mm", "obliquity_deg", "doubt"]
+    assert found.columns[-3:].tolist() == unusual
+    found = found.drop(columns=unusual)
     pd.testing.assert_frame_equal(found, expected, check_exact=False, rtol=1e-12)
 
 
@@ -56,3 +59,20 @@ def test_measurements_are_one_a_roi(n: int) -> None:
     cohort = assemble(RoiDataset("d", records, voxels), LabelRule())
     with pytest.raises(ValueError, match="zip"):
         roi_table.table(cohort, [roi_table.RoiExtent(1.0, 1.0)] * n)
+
+
+def test_what_is_unusual_is_measured() -> None:
+    image = np.full((5, 20, 20), -850, np.float32) + np.arange(400, dtype=np.float32).reshape(
+        20, 20
+    )
+    mask = np.zeros(image.shape, bool)
+    mask[2, 4:9, 6:12] = True
+    record = RoiRecord("r", "p", label=0)
+    extent = roi_table.measure(Roi(record, image, mask, (2.0, 0.5, 0.75), obliquity_deg=7.0))
+    # 4 rows of 0.5 mm before the mask; 2 slices of 2 mm and 6 columns of 0.75 mm are more.
+    assert extent.margin_mm == 2.0
+    assert (extent.obliquity_deg, extent.doubt, extent.negative) == (7.0, "", True)
+    alone = Roi(record, image[2:3] + 200, mask[2:3], (0.5, 1.0, 1.0))
+    assert roi_table.measure(alone).margin_mm == 4.0  # in the plane
+    assert roi_table.measure(alone).doubt.startswith("no negative value")
+    assert not roi_table.measure(alone).negative

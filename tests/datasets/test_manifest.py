@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from benchmark.datasets import manifest
 from benchmark.roi import Roi, RoiRecord, UnavailableError
@@ -288,3 +289,31 @@ def test_content_hash_without_readers_masks_stays_what_it_was() -> None:
     image = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     roi = Roi(RoiRecord("r", "p", label=0), image, mask, (2.0, 0.5, 0.5))
     assert roi.content_hash() == "ad0beac83bd6c9691b762b615baba451969efe7cd54fa187995ccaaf089baa61"
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz"])
+def test_the_same_places_in_another_order_are_the_same_roi(
+    write_manifest: WriteManifest, suffix: str
+) -> None:
+    """Rows and columns of the image are reversed, the mask is stored plainly, as 3D Slicer does."""
+    change = {1: {"mask": f"masks/r1{suffix}"}}
+    dataset = manifest.open_dataset(write_manifest(4, change=change))
+    root = dataset.read.manifest.parent  # type: ignore[attr-defined]
+    plain = manifest.open_dataset(write_manifest(4, folder="plain"))
+    expected = plain.read(plain.records[1])
+    image = sitk.ReadImage(str(root / "images/r1.nii.gz"))
+    sitk.WriteImage(sitk.Flip(image, (True, True, False)), str(root / "images/r1.nii.gz"))
+    sitk.WriteImage(sitk.ReadImage(str(root / "masks/r1.nii.gz")), str(root / f"masks/r1{suffix}"))
+    roi = dataset.read(dataset.records[1])
+    assert roi.content_hash() == expected.content_hash()
+
+
+def test_a_mask_of_a_smaller_box_is_placed(write_manifest: WriteManifest) -> None:
+    dataset = manifest.open_dataset(write_manifest(4))
+    path = dataset.read.manifest.parent / "masks/r2.nii.gz"  # type: ignore[attr-defined]
+    expected = dataset.read(dataset.records[2])
+    found = np.argwhere(expected.mask)
+    (z, y, x), (d, h, w) = found.min(axis=0).tolist(), (np.ptp(found, axis=0) + 1).tolist()
+    mask = sitk.ReadImage(str(path))
+    sitk.WriteImage(sitk.RegionOfInterest(mask, (w, h, d), (x, y, z)), str(path))
+    assert dataset.read(dataset.records[2]).content_hash() == expected.content_hash()

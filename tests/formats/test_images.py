@@ -289,3 +289,20 @@ def test_a_plane_becomes_a_slice(name, tmp_path):
     volume = images.load(path, lambda: 3.0)
     np.testing.assert_array_equal(volume.voxels, VOXELS[:1])
     assert volume.geometry.spacing_mm == (3.0, 0.75, 0.5)
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd", "a.nii.gz"])
+def test_turned_axes_are_those_of_itk(name, tmp_path):
+    """Each voxel lies where ITK says that it lies."""
+    image = sitk.GetImageFromArray(VOXELS)
+    image.SetSpacing(SPACING[::-1])
+    image.SetOrigin((10.0, -20.0, 30.0))
+    a, b = np.cos(0.3), np.sin(0.3)
+    image.SetDirection((a, -b, 0, b, a, 0, 0, 0, 1))
+    sitk.WriteImage(image, str(tmp_path / name))
+    volume = load(tmp_path / name)
+    np.testing.assert_array_equal(volume.voxels, VOXELS)
+    assert volume.geometry.obliquity_deg == pytest.approx(np.degrees(0.3), abs=1e-3)
+    for z, y, x in [(0, 0, 0), (3, 0, 0), (0, 4, 0), (0, 0, 5), (1, 2, 3)]:
+        place = volume.geometry.origin_mm + (np.array((z, y, x)) * SPACING) @ volume.geometry.axes
+        assert place == pytest.approx(image.TransformIndexToPhysicalPoint((x, y, z)), abs=1e-4)

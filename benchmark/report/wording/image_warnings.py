@@ -7,21 +7,18 @@ from collections.abc import Iterator
 import pandas as pd
 
 from benchmark.report.tables.table import percent
-from benchmark.roi import CANONICAL_MARGIN_MM
+from benchmark.roi import CANONICAL_MARGIN_MM, OBLIQUE_DEG
 from benchmark.run.folder import RunFolder
 
 _NAMED = 5
 """ROIs named in a sentence; rois.csv has the others."""
-
-_OBLIQUE_DEG = 1.0
-"""Angle from which on axes are called oblique; headers round to a thousandth of it."""
 
 
 def image_warnings(run: RunFolder) -> Iterator[str]:
     """Warnings on values that are hardly HU, oblique axes and files that end near the mask."""
     rois = run.rois
     yield from _doubts(rois)
-    oblique = rois[rois["obliquity_deg"] > _OBLIQUE_DEG]
+    oblique = rois[rois["obliquity_deg"] > OBLIQUE_DEG]
     if len(oblique):
         yield (
             f"Oblique: the axes of {_share(oblique, rois)} are turned against the patient's, by up "

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from benchmark.formats.hounsfield import doubt, refuse_impossible
+from benchmark.cohort.hounsfield import doubt, refuse_impossible
 
 SHAPE = (6, 10, 10)
 MASK = np.zeros(SHAPE, bool)
