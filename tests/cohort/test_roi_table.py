@@ -62,9 +62,7 @@ def test_measurements_are_one_a_roi(n: int) -> None:
 
 
 def test_what_is_unusual_is_measured() -> None:
-    image = np.full((5, 20, 20), -850, np.float32) + np.arange(400, dtype=np.float32).reshape(
-        20, 20
-    )
+    image = np.tile(np.arange(-850, -450, dtype=np.float32).reshape(20, 20), (5, 1, 1))
     mask = np.zeros(image.shape, bool)
     mask[2, 4:9, 6:12] = True
     record = RoiRecord("r", "p", label=0)
@@ -72,7 +70,7 @@ def test_what_is_unusual_is_measured() -> None:
     # 4 rows of 0.5 mm before the mask; 2 slices of 2 mm and 6 columns of 0.75 mm are more.
     assert extent.margin_mm == 2.0
     assert (extent.obliquity_deg, extent.doubt, extent.negative) == (7.0, "", True)
-    alone = Roi(record, image[2:3] + 200, mask[2:3], (0.5, 1.0, 1.0))
+    alone = Roi(record, image[2:3] + 1000, mask[2:3], (0.5, 1.0, 1.0))
     assert roi_table.measure(alone).margin_mm == 4.0  # in the plane
     assert roi_table.measure(alone).doubt.startswith("no negative value")
     assert not roi_table.measure(alone).negative
