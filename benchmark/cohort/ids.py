@@ -21,9 +21,9 @@ _INVISIBLE = {"Cc", "Cf", "Zl", "Zp", "Cs"}
 _LOST = "\N{REPLACEMENT CHARACTER}"
 """What programs write for a letter that they could not read: different letters become one."""
 
-_MISSING = re.compile(
-    r"nan|none|null|(?-i:NA)|n/a|<na>|#n/a|#(ref|value|name|div/0|num|null)[!?]", re.IGNORECASE
-)
+_ERROR = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!)")
+"""A spreadsheet's errors. Words for a missing value, as ``NA``, may be ids."""
+
 _SHORTENED = re.compile(r"\d+([.,]\d+)?e\+\d+", re.IGNORECASE | re.ASCII)
 _NUMBER = re.compile(r"0*(\d+)(\.0+)?", re.ASCII)
 _DROPPED = re.compile("[\\s\"'=`\u2018\u2019\u201c\u201d]+")
@@ -42,8 +42,8 @@ def tidy(name: str, text: str) -> str:
     Raises
     ------
     ValueError
-        Where it has characters that cannot be seen, is too long, or is what programs write in
-        place of a missing value or of a long number. An empty id is refused by ``RoiRecord``.
+        Where it has characters that cannot be seen, is too long, or is what spreadsheets write
+        in place of an error or of a long number. An empty id is refused by ``RoiRecord``.
     """
     text = unicodedata.normalize("NFC", text.strip())
     if len(text) > MAX_LENGTH:
@@ -58,11 +58,8 @@ def tidy(name: str, text: str) -> str:
                 f"{name} is {text!a}, and its character U+{ord(character):04X} {why}; "
                 "write the id without it"
             )
-    if _MISSING.fullmatch(text):
-        raise ValueError(
-            f"{name} is '{text}', which programs write where a value is missing; every ROI needs "
-            "an id"
-        )
+    if _ERROR.fullmatch(text):
+        raise ValueError(f"{name} is '{text}', a spreadsheet's error; every ROI needs an id")
     if _SHORTENED.fullmatch(text):
         raise ValueError(
             f"{name} is '{text}', a number whose last digits a spreadsheet has dropped; make the "

@@ -96,7 +96,7 @@ def test_a_whole_number_may_have_been_through_a_table_of_decimals(tmp_path: Path
         ("spiculation", "40 %", "spiculation is '40 %'"),
         ("pylidc_annotation_id", "12,0", "pylidc_annotation_id is '12,0'; it must be a whole"),
         ("roi_id", "a\tb", "roi_id is 'a\\tb', and its character U+0009 cannot be seen"),
-        ("patient_id", "nan", "patient_id is 'nan', which programs write where a value is missing"),
+        ("patient_id", "#N/A", "patient_id is '#N/A', a spreadsheet's error; every ROI"),
         ("patient_id", "x" * 201, f"patient_id begins '{'x' * 40}' and has 201 characters"),
     ],
 )  # fmt: skip
