@@ -6,6 +6,7 @@ import inspect
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -14,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from benchmark.cohort.labels import LabelRule
 from benchmark.cohort.splits import SplitRule
+from benchmark.formats.text import read_toml
 from benchmark.plugins import registry
 from benchmark.plugins.arms import Arm
 from benchmark.runtime.paths import PROFILES
@@ -155,36 +157,25 @@ def load_config(profile: str, settings: Iterable[str] = ()) -> Config:
     Raises
     ------
     ValueError
-        Naming the key, the value and the rule.
+        Naming the key, the value and the rule, and the profile where the fault is in it.
     """
     if profile.endswith(".toml"):
-        path = Path(profile)
-        if not path.is_file():
-            raise ValueError(f"profile '{profile}': no such file")
-        name = path.stem
+        path, name = Path(profile), Path(profile).stem
     elif profile in registry.names("profiles"):
         path, name = PROFILES / f"{profile}.toml", profile
     else:
         raise ValueError(registry.unknown("profile", profile, registry.names("profiles")))
-    try:
-        tree = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"profile '{profile}': not TOML ({error})") from error
+    tree = read_toml(path, f"profile '{profile}'")
     tree.setdefault("profile", name)
+    alone = deepcopy(tree)
     for setting in settings:
         _set(tree, setting)
-    _refuse_unknown(tree)
     try:
-        config = TypeAdapter(Config).validate_python(tree)
-    except ValidationError as error:
-        raise ValueError(_first_message(error)) from error
-    return replace(
-        config,
-        models={
-            name: _model_settings(f"models.{name}.", name, values)
-            for name, values in config.models.items()
-        },
-    )
+        return _resolve(tree)
+    except ValueError as error:
+        if str(error) == _fault(alone):
+            raise ValueError(f"profile '{profile}': {error}") from error
+        raise
 
 
 def select_arms(
@@ -234,6 +225,31 @@ def flat_settings(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _resolve(tree: Mapping[str, Any]) -> Config:
+    """The configuration that a tree of values says."""
+    _refuse_unknown(tree)
+    try:
+        config = TypeAdapter(Config).validate_python(tree)
+    except ValidationError as error:
+        raise ValueError(_first_message(error)) from error
+    return replace(
+        config,
+        models={
+            name: _model_settings(f"models.{name}.", name, values)
+            for name, values in config.models.items()
+        },
+    )
+
+
+def _fault(tree: Mapping[str, Any]) -> str:
+    """The message with which a tree is refused; empty where it is not."""
+    try:
+        _resolve(tree)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _arm(entry: str | NamedArm) -> Arm:

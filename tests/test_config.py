@@ -67,9 +67,53 @@ def test_bad_profiles(tmp_path: Path) -> None:
         load_config("quik")
     with pytest.raises(ValueError, match="no such file"):
         load_config(str(tmp_path / "mine.toml"))
-    (tmp_path / "mine.toml").write_text("seed = = 1")
-    with pytest.raises(ValueError, match="not TOML"):
-        load_config(str(tmp_path / "mine.toml"))
+    (tmp_path / "dir.toml").mkdir()
+    with pytest.raises(ValueError, match=r"profile '.*dir.toml': cannot be read \(Is a directory"):
+        load_config(str(tmp_path / "dir.toml"))
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        (b"seed = = 1", r"not TOML \(Invalid value \(at line 1, column 8\)\)$"),
+        (
+            'arms = ["size_only"]'.encode("utf-16"),
+            r"not TOML \(it is in UTF-16; save it in UTF-8\)$",
+        ),
+        (
+            'arms = ["size_only"]'.encode("utf-16-le"),
+            "has NUL characters, as UTF-16 without a byte",
+        ),
+        (
+            "seed = 1\n# Größe".encode("latin-1"),
+            "line 2 has the byte 0xf6, which is not UTF-8; save",
+        ),
+        (b"sede = 1", r"unknown key 'sede'; did you mean 'seed'\?"),
+        (b"seed = 'x'", "seed is 'x': "),
+        (b"splits.folds = 1", "splits.folds is 1; it must be at least 2$"),
+        (b"models.paper_cnn.epoch = 1", "unknown key 'models.paper_cnn.epoch'"),
+    ],
+)
+def test_a_profile_at_fault_is_named(content: bytes, rule: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^profile '{path}': .*{rule}") as refused:
+        load_config(str(path), ["threshold=0.4"])
+    assert "\n" not in str(refused.value)
+
+
+def test_a_setting_at_fault_is_not_the_profiles(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("splits.folds = 1")
+    assert load_config(str(path), ["splits.folds=3"]).splits.folds == 3
+    with pytest.raises(ValueError, match=r"^splits.folds is 0; it must be at least 2$"):
+        load_config(str(path), ["splits.folds=0"])
+
+
+def test_a_byte_order_mark_is_no_part_of_a_profile(tmp_path: Path) -> None:
+    path = tmp_path / "bom.toml"
+    path.write_text('arms = ["size_only"]', encoding="utf-8-sig")
+    assert load_config(str(path)).arms == ("size_only",)
 
 
 def test_arms() -> None:

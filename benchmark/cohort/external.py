@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmark.cohort import ids
 from benchmark.cohort.labels import Cohort
 from benchmark.cohort.splits import Split
 from benchmark.roi import Roi, RoiDataset, RoiRecord
@@ -50,7 +51,8 @@ def join(training: tuple[RoiDataset, Cohort], test: tuple[RoiDataset, Cohort]) -
     Raises
     ------
     ValueError
-        Where a patient is in both, or where that cannot be ruled out.
+        Where a patient is in both, or where that cannot be ruled out: two ids may be one, or a
+        dataset does not say which patients it holds.
     """
     (training_set, training_cohort), (test_set, test_cohort) = training, test
     _refuse_shared_patients(training, test)
@@ -103,6 +105,10 @@ def _refuse_shared_patients(
             "external validation needs other patients (rename them where they are different "
             "people of the same id)"
         )
+    try:
+        ids.check_apart(training[1].patients.tolist(), test[1].patients.tolist())
+    except ValueError as error:
+        raise ValueError(f"'{training[0].name}' and '{test[0].name}': {error}") from error
     for (unnamed, _), (other, cohort) in ((training, test), (test, training)):
         collection = unnamed.unnamed_patients_of
         if collection and (

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.cohort.ids import row_of
 from benchmark.cohort.labels import Cohort
 from benchmark.runtime.seeds import derive_seed
 
@@ -151,8 +152,9 @@ def _given_test_side(cohort: Cohort) -> NDArray[np.intp]:
     for record in cohort.records:
         if record.given_split not in GIVEN_SPLITS:
             raise ValueError(
-                f"roi_id '{record.roi_id}': split is '{record.given_split}'; splits.scheme=given "
-                f"needs a column split that says {', '.join(GIVEN_SPLITS)} of every ROI"
+                f"roi_id '{record.roi_id}'{row_of(record)}: split is '{record.given_split}'; "
+                f"splits.scheme=given needs a column split that says {', '.join(GIVEN_SPLITS)} of "
+                "every ROI"
             )
     return np.flatnonzero([record.given_split == "test" for record in cohort.records])
 

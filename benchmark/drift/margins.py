@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
+from benchmark.formats.text import read_toml
 from benchmark.plugins.registry import unknown
 from benchmark.statistics.metrics import METRICS
 
@@ -110,33 +110,31 @@ def read_margins(path: Path = PATH) -> Margins:
     ValueError
         Naming the file, the entry and the rule.
     """
+    what = f"margins '{path}'"
+    tree = read_toml(path, what)
     try:
-        margins: Margins = TypeAdapter(Margins).validate_python(tomllib.loads(path.read_text()))
-    except FileNotFoundError as error:
-        raise ValueError(f"margins '{path}': no such file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path.name}: not TOML ({error})") from error
+        margins: Margins = TypeAdapter(Margins).validate_python(tree)
+        _check(margins)
     except ValidationError as error:
-        raise ValueError(f"{path.name}: {_first(error)}") from error
-    _check(path.name, margins)
+        raise ValueError(f"{what}: {_first(error)}") from error
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
     return margins
 
 
-def _check(name: str, margins: Margins) -> None:
+def _check(margins: Margins) -> None:
     own = [metric for entries in margins.models.values() for metric in entries]
     for metric in [*margins.metrics, *own]:
         if metric not in METRICS:
-            raise ValueError(f"{name}: {unknown('metric', metric, list(METRICS))}")
+            raise ValueError(unknown("metric", metric, list(METRICS)))
     missing = sorted(METRICS.keys() - margins.metrics.keys())
     if missing:
-        raise ValueError(f"{name}: no margin for {', '.join(missing)}; every metric needs one")
+        raise ValueError(f"no margin for {', '.join(missing)}; every metric needs one")
     shares = sum(margin.share for margin in margins.metrics.values())
     if not 0 < shares <= 1 + 1e-9:
-        raise ValueError(f"{name}: shares add up to {shares:g}; above 0 and up to 1 is allowed")
+        raise ValueError(f"shares add up to {shares:g}; above 0 and up to 1 is allowed")
     if not 0 < margins.family_error < 0.5:
-        raise ValueError(
-            f"{name}: family_error is {margins.family_error}; it must lie between 0 and .5"
-        )
+        raise ValueError(f"family_error is {margins.family_error}; it must lie between 0 and .5")
 
 
 def _first(error: ValidationError) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.cohort import external, near_duplicates, roi_table, slices
+from benchmark.cohort import external, ids, near_duplicates, roi_table, slices
 from benchmark.cohort.labels import Cohort, assemble
 from benchmark.cohort.splits import Split, check_splits, make_splits
 from benchmark.config import Config
@@ -64,11 +64,16 @@ def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
     Raises
     ------
     ValueError
-        Where there is none of that name.
+        Where there is none of that name, or its ids are unusable (``benchmark.cohort.ids``).
     """
     plugin = registry.find_dataset(name)
     if plugin is not None:
-        return plugin.open(name, jobs, progress)
+        opened = plugin.open(name, jobs, progress)
+        try:
+            ids.check(opened.records)
+        except ValueError as error:
+            raise ValueError(f"dataset '{name}': {error}") from error
+        return opened
     if "://" in name:
         return manifest.open_at(name)
     path = Path(name)

@@ -263,7 +263,7 @@ def test_bad_voxels(
     root, out = write_manifest(24), tmp_path / "run"
     BAD_VOLUMES[case](root)
     message = refused(capsys, "run", "--dataset", root, "--out", out, *SMALL)
-    assert message.startswith("error: manifest.csv row 7 (roi_id 'r5'): ")
+    assert message.startswith(f"error: {root / 'manifest.csv'} row 7 (roi_id 'r5'): ")
     assert RULES[case] in message
     assert {path.name for path in tmp_path.iterdir()} == {"rois"}
 

@@ -75,6 +75,16 @@ def test_shared_patients_are_refused() -> None:
         external.join(side("here", ["a", "b", "c"]), side("there", ["c", "x"]))
 
 
+def test_patients_who_may_be_one_person_are_refused() -> None:
+    ours = side("here", ["a", "P07", "12"])
+    for theirs in ("p07", "P 07", "0012", "12.0"):
+        with pytest.raises(
+            ValueError, match=r"^'here' and 'there': patient ids .* \(training\) and"
+        ):
+            external.join(ours, side("there", ["x", theirs]))
+    external.join(ours, side("there", ["P7", "120"]))
+
+
 def test_overlap_that_cannot_be_ruled_out_is_refused() -> None:
     unnamed = side("mnist", ["m1", "m2"], "LIDC-IDRI")
     named = side("lidc", ["LIDC-IDRI-0001", "LIDC-IDRI-0002"])

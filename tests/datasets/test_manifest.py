@@ -83,7 +83,10 @@ def test_unknown_intensities_are_refused(write_manifest: WriteManifest) -> None:
         ("", "no column roi_id, patient_id, image, mask"),
         ("roi_id,patient_id,image,mask\na,b,c,d\n", "no column label or malignancy_ratings"),
         ("roi_id,patient_id,image,mask,label\n", "no rows"),
-        ("roi_id,patient_id,image,mask,label,label\na,b,c,d,1,1\n", "label appears twice"),
+        (
+            "roi_id,patient_id,image,mask,label,label\na,b,c,d,1,1\n",
+            "columns 5 and 6 .* 'label' and 'label'",
+        ),
         ("roi_id,patient_id,image,mask,label\na,b,c\n", "row 2 .*not 5 values"),
         ("roi_id,patient_id,image,mask,label\na,b,c,d,1,7\n", "row 2 .*not 5 values"),
     ],
@@ -169,7 +172,7 @@ def test_single_slices(tmp_path: Path, suffix: str, flat: bool) -> None:
     assert list(zip(*np.nonzero(roi.mask), strict=True)) == [(0, 1, 4)]
 
 
-@pytest.mark.parametrize("thickness", [None, "", "0", "-1", "thick", "nan", "inf"])
+@pytest.mark.parametrize("thickness", [None, ""])
 def test_two_dimensions_need_a_thickness(tmp_path: Path, thickness: str | None) -> None:
     write_planes(tmp_path, ".nrrd", thickness, flat=True)
     with pytest.raises(ValueError, match=r"row 2 .*'i.nrrd' is two-dimensional and slice_thick"):

@@ -56,6 +56,17 @@ def test_what_is_refused(
     change(tree)
     path = tmp_path / "margins.toml"
     path.write_text(tomli_w.dumps(tree))
-    with pytest.raises(ValueError, match=r"margins\.toml: ") as refused:
+    with pytest.raises(ValueError, match=r"margins '.*/margins\.toml': ") as refused:
         margins.read_margins(path)
     assert message in str(refused.value)
+
+
+def test_an_encoding_is_told_and_a_byte_order_mark_is_none(tmp_path: Path) -> None:
+    text, path = margins.PATH.read_text(), tmp_path / "margins.toml"
+    path.write_text(text, encoding="utf-8-sig")
+    assert margins.read_margins(path) == margins.read_margins()
+    path.write_text(text, encoding="utf-16")
+    with pytest.raises(ValueError, match=r"margins '.*toml': not TOML \(it is in UTF-16; save it"):
+        margins.read_margins(path)
+    with pytest.raises(ValueError, match=r"margins '.*none.toml': no such file"):
+        margins.read_margins(tmp_path / "none.toml")

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from benchmark.cohort.labels import LabelRule, assemble
 from benchmark.cohort.splits import SplitRule
 from benchmark.config import Config
+from benchmark.plugins import registry
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.run.inputs import Material, check_voxels, open_dataset, prepare
 from benchmark.runtime.workers import LocalWorkers
@@ -152,6 +153,20 @@ def test_slices_are_cut_of_either_dataset(write_manifest: WriteManifest) -> None
     assert (len(split.train), len(split.test)) == (16, 16)
     assert material.single_slice
     assert all("@" in roi_id for roi_id in material.cohort.roi_ids)
+
+
+def test_ids_of_every_source_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dataset that is opened by name has no manifest whose reader would look at them."""
+    mnist = registry.load_dataset("nodulemnist3d")
+    for patient, message in (
+        ("P7", "patient ids 'p7' and 'P7' may be one"),
+        ("x\n", "patient_id is .*; it must be 'x'"),
+    ):
+        rows = (RoiRecord("a", "p7", label=0), RoiRecord("b", patient, label=1))
+        found = replace(mnist, open_dataset=lambda jobs, progress, r=rows: RoiDataset("d", r, len))
+        monkeypatch.setattr(registry, "find_dataset", lambda name, plugin=found: plugin)
+        with pytest.raises(ValueError, match=rf"^dataset 'nodulemnist3d': .*{message}"):
+            open_dataset("nodulemnist3d", 1, Told())
 
 
 def test_an_unknown_dataset_names_those_that_are_known(tmp_path: Path) -> None:

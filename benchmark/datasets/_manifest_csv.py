@@ -1,0 +1,176 @@
+"""Rows of a manifest's CSV, as spreadsheets and programs write it.
+
+What is certain is read, and the rest is refused:
+
+- The text is UTF-8, with or without a byte order mark, or UTF-16 with one.
+- Columns are separated by commas, semicolons or tabs: by those under which the header has every
+  column that is needed. A first line ``sep=;``, as Excel writes it, decides in their place. It is
+  no row, as Excel does not show it.
+- Values with separators, quotation marks or line breaks stand in double quotes.
+- Blanks around names and values do not count, nor do capitals in the names that are read here. Two
+  columns of one name are refused.
+- A column without a name is left out where it is empty in every row, and refused elsewhere.
+- Rows without any value are left out. A row may go on behind the header's last column where it has
+  no value there; it may not be shorter.
+
+Rows are counted as a spreadsheet does: a row whose values have line breaks is one, and so is a row
+without values.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from benchmark.formats.text import decode
+from benchmark.lidc.annotations import CHARACTERISTICS
+
+Row = tuple[int, dict[str, str]]
+"""The row's number, and its values by column."""
+
+_REQUIRED = ("roi_id", "patient_id", "image", "mask")
+_ONE_OF = ("label", "malignancy_ratings")
+_READ = {
+    *_REQUIRED, *_ONE_OF, *CHARACTERISTICS, "intensities", "split", "slice_thickness_mm",
+    "pylidc_annotation_id", "reader_masks", "series_instance_uid",
+}  # fmt: skip
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_DECLARED = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*(?:\r\n?|\n)', re.IGNORECASE)
+_SHOWN_NAMES = 20
+
+
+def read_rows(content: bytes, file: str) -> list[Row]:
+    """Read the rows of a manifest that have values.
+
+    Parameters
+    ----------
+    content : bytes
+    file : str
+        Name of the file, with which messages begin.
+
+    Raises
+    ------
+    ValueError
+        Naming file, row, value and rule.
+    """
+    try:
+        text = decode(content, utf_16=True)
+    except ValueError as error:
+        raise ValueError(f"{file}: not a CSV in UTF-8 ({error})") from error
+    declared = _DECLARED.match(text)
+    if declared is not None:
+        text = text[declared.end() :]
+    with prefixed(file):
+        separator = _separator(text, declared[1] if declared else "")
+        (_, header), *records = _records(text, separator)
+        columns = _columns(header)
+        if not records:
+            raise ValueError("no rows; every dataset needs at least one ROI")
+    return [(number, _values(columns, record, file, number)) for number, record in records]
+
+
+def shown(text: str) -> str:
+    """A value for a message: in quotation marks, on one line, and not long."""
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+@contextmanager
+def prefixed(where: str) -> Iterator[None]:
+    """Put the place before the message of a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Rows that have values, without blanks around them, and their numbers."""
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True
+    )
+    number = 0
+    try:
+        for record in reader:
+            number += 1
+            values = [value.strip() for value in record]
+            if any(values):
+                yield number, values
+    except csv.Error as error:
+        raise ValueError(
+            f"row {number + 1} cannot be read, with {_SEPARATORS[separator]} between columns "
+            f"({error})"
+        ) from error
+
+
+def _separator(text: str, declared: str) -> str:
+    """The separator under which the header has every column that is needed."""
+    headers = {}
+    for separator in declared or ",;\t":
+        try:
+            headers[separator] = next(_records(text, separator), (1, []))
+        except ValueError:  # its quotation marks go with another one
+            headers[separator] = (1, [text.splitlines()[0]])
+    fitting = [s for s, (_, header) in headers.items() if not _lacking(header)]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise ValueError(f"{' and '.join(_SEPARATORS[s] for s in fitting)} separate its columns")
+    separator, (row, header) = max(
+        headers.items(), key=lambda each: len(_READ & set(map(_name, each[1][1])))
+    )
+    names = ", ".join(map(shown, header[:_SHOWN_NAMES])) or "nothing"
+    more = f" and {len(header) - _SHOWN_NAMES} more" if len(header) > _SHOWN_NAMES else ""
+    raise ValueError(
+        f"no column {_lacking(header)}; row {row} is the header, which was read, with "
+        f"{_SEPARATORS[separator]} between columns, as {names}{more}"
+    )
+
+
+def _lacking(header: Sequence[str]) -> str:
+    """The columns that a header lacks, in words; empty where it has all that are needed."""
+    names = set(map(_name, header))
+    lacking = ", ".join(name for name in _REQUIRED if name not in names)
+    return lacking if lacking or names & {*_ONE_OF} else f"{' or '.join(_ONE_OF)}, one is needed"
+
+
+def _name(cell: str) -> str:
+    return cell.lower() if cell.lower() in _READ else cell
+
+
+def _columns(header: Sequence[str]) -> list[str]:
+    names = [_name(cell) for cell in header]
+    for index, name in enumerate(names):
+        first = names.index(name)
+        if name and first < index:
+            raise ValueError(
+                f"columns {first + 1} and {index + 1} of the header are {shown(header[first])} and "
+                f"{shown(header[index])}; a name may stand there once"
+            )
+    return names
+
+
+def _values(
+    columns: Sequence[str], record: Sequence[str], file: str, number: int
+) -> dict[str, str]:
+    """The values of a row by column."""
+    row = dict(zip(columns, record, strict=False))
+    n_named = max(index for index, name in enumerate(columns, 1) if name)
+    n_values = max(index for index, value in enumerate(record, 1) if value)
+    with prefixed(f"{file} row {number} (roi_id {shown(row.get('roi_id', ''))})"):
+        if len(record) < n_named or n_values > len(columns):
+            found = len(record) if len(record) < n_named else n_values
+            raise ValueError(
+                f"{found} values, not {n_named} values as the header has; a value with a separator "
+                "in it needs double quotes"
+            )
+        for index, (name, value) in enumerate(zip(columns, record, strict=False), 1):
+            if value and not name:
+                raise ValueError(
+                    f"column {index} has no name and holds {shown(value)}; name it in the header, "
+                    "or empty it"
+                )
+    row.pop("", None)
+    return row
