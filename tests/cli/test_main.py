@@ -251,7 +251,7 @@ BAD_VOLUMES = {
 RULES = {
     "missing": "image 'images/r5.nii.gz' does not exist",
     "empty mask": "mask is empty; every ROI needs at least one voxel",
-    "other size": "they must be the same size",
+    "other size": "112 of its voxels lie beyond the image",
     "NaN": "image has 1792 NaN or infinite voxels; HU must be finite",
 }
 
