@@ -1,8 +1,8 @@
 """107 pyradiomics features of the original image, resampled to 1 mm, bin width 25 HU.
 
 Classes: shape, first order, GLCM, GLRLM, GLSZM, NGTDM and GLDM with pyradiomics' default
-settings otherwise. Names are pyradiomics' own; IBSI deviations are those that pyradiomics
-documents for 3.0.1. ``_pyradiomics`` says what differs from its batch command.
+settings otherwise. Names are pyradiomics' own; ``docs/features.md`` has IBSI's name and code of
+each, and where it deviates. ``_pyradiomics`` says what differs from pyradiomics' batch command.
 """
 
 from __future__ import annotations
