@@ -21,7 +21,12 @@ from benchmark.cli.arguments import PATH
     "--max-slowdown", type=click.FloatRange(min=1), metavar="FACTOR",
     help="Fail where training or extraction takes this many times as long, machines allowed for.",
 )  # fmt: skip
-@click.option("--strict", is_flag=True, help="Fail where a loss beyond a margin is not excluded.")
+@click.option(
+    "--strict", is_flag=True,
+    help="Fail too where a gated loss of twice the margin is not excluded (one-sided 95 %). A true "
+    "loss of that size passes in 5 % of runs at most. Of simulated runs that got no worse, "
+    "XX % failed at 100 ROIs, XX % at 250, XX % from 500 on.",
+)  # fmt: skip
 @click.option("--refresh", is_flag=True, help="Make RUN_DIR the baseline; needs --reason.")
 @click.option("--reason", default="", help="Why the baseline changes; goes into its CHANGES.md.")
 def drift(

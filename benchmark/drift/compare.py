@@ -60,6 +60,12 @@ class Drift:
         return [v for v in self.verdicts if v.gated and not v.conclusive]
 
     @property
+    def not_excluded(self) -> list[Verdict]:
+        """Verdicts that fail a strict run, and that alone; empty where the run is not strict."""
+        failing = (v for v in self.verdicts if v.fails_strict and v.verdict != REGRESSION)
+        return list(failing) if self.strict else []
+
+    @property
     def status(self) -> int:
         """Exit status: 3 not comparable, 1 drift, 0 fine.
 
@@ -71,7 +77,7 @@ class Drift:
             return 3
         drifted = any(finding.status == DRIFT for finding in self.findings)
         slow = any(each.slower for each in self.timings)
-        if drifted or slow or gated & {REGRESSION, MISSING} or (self.strict and self.open):
+        if drifted or slow or gated & {REGRESSION, MISSING} or self.not_excluded:
             return 1
         return 3 if NOT_COMPARABLE in gated else 0
 
@@ -94,7 +100,7 @@ def compare(
         An arm is too slow above this ratio, run over baseline, of times relative to the
         reference computation; None gates no time.
     strict : bool
-        Also fail where noise is not conclusive.
+        Also fail where a gated loss of ``STRICT_MARGINS`` margins is not excluded.
     """
     moved = shift.table(baseline, run, margins.tolerance.feature)
     findings = comparability.check(baseline, run, moved, margins.tolerance.feature)

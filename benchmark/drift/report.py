@@ -52,6 +52,7 @@ def summary(found: Drift) -> list[str]:
             lines.append(f"{verdict.verdict}: {_describe(verdict)}")
         elif verdict.verdict == verdicts.NOT_COMPARABLE and verdict.gated and found.comparable:
             lines.append(f"not comparable: {_describe(verdict)}")
+    lines += [f"not excluded: {_not_excluded(verdict)}" for verdict in found.not_excluded]
     lines += [
         f"slower: {_arm(each)} {each.stage} takes {each.slowdown:.2f} times the baseline's, both "
         "relative to the reference computation"
@@ -176,6 +177,7 @@ def _json(found: Drift) -> str:
     content = {
         "status": found.status,
         "result": _headline(found),
+        "strict": found.strict,
         "baseline": _identity(found.baseline),
         "run": _identity(found.run),
         "findings": [asdict(each) for each in found.findings],
@@ -189,7 +191,7 @@ def _json(found: Drift) -> str:
 
 def _verdict_row(verdict: Verdict) -> dict[str, Any]:
     row = {name: value for name, value in vars(verdict).items() if name != "arm"}
-    return {**verdict.arm.columns, **row}
+    return {**verdict.arm.columns, **row, "fails_strict": verdict.fails_strict}
 
 
 def _junit(found: Drift) -> str:
@@ -208,8 +210,9 @@ def _junit(found: Drift) -> str:
             continue
         arm = f"drift.{verdict.arm.label}.{verdict.arm.features}"
         case = ET.SubElement(suite, "testcase", classname=arm, name=verdict.metric or "arm")
-        message = _describe(verdict)
-        if verdict.verdict in _BAD or (found.strict and not verdict.conclusive):
+        doubtful = verdict in found.not_excluded
+        message = _not_excluded(verdict) if doubtful else _describe(verdict)
+        if verdict.verdict in _BAD or doubtful:
             ET.SubElement(case, "failure", type=verdict.verdict, message=message)
         elif verdict.verdict == verdicts.NOT_COMPARABLE:
             ET.SubElement(case, "error", type=verdict.verdict, message=message)
@@ -300,6 +303,14 @@ def _describe(verdict: Verdict) -> str:
         f"{_number(verdict.margin)}"
     )
     return f"{figures} ({verdict.reason})" if verdict.reason else figures
+
+
+def _not_excluded(verdict: Verdict) -> str:
+    return (
+        f"{_describe(verdict)}; --strict asks to exclude a loss of "
+        f"{verdicts.STRICT_MARGINS * verdict.margin:.3f}, and the one-sided "
+        f"{1 - verdicts.STRICT_ERROR:.0%} bound of the loss is {-verdict.strict_low:.3f}"
+    )
 
 
 def _word(verdict: Verdict) -> str:

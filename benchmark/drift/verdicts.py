@@ -16,8 +16,8 @@ regression       the upper bound is below 0, and the loss itself is beyond the m
                  more than the draw of patients explains, and more than a refit explains
 noise, open      none of these: a loss beyond the margin is neither shown nor excluded. The
                  cases are too few to tell. Calling it regression would fail a gate for being
-                 small, so the verdict is ``noise``, ``conclusive`` is False, every output says
-                 so, and ``strict`` lets it fail
+                 small, so the verdict is ``noise``, ``conclusive`` is False, and every output
+                 says so
 not comparable   the data or the protocol differ, rows are missing, or the metric is undefined
 missing, new     only the baseline, or only the run, has the arm
 ===============  ============================================================================
@@ -29,6 +29,15 @@ unchanged arm cannot raise an alarm). By Bonferroni's inequality, which asks not
 arms and metrics depend on each other, the chance that a run of equally good models is called a
 regression anywhere is at most ``family_error``. Other metrics have a plain 95 % interval and a
 verdict to read, not to fail on. ``results/drift.md`` holds the simulation.
+
+**Strict asks for proof.** Without ``--strict`` a run fails where a loss is shown. With it a run
+fails too where a gated loss of ``STRICT_MARGINS`` margins is not excluded: where a lower bound with
+a one-sided error of ``STRICT_ERROR`` lies below minus as many margins. That error is not divided.
+A run passes only if every one of these tests excludes its loss, so a true loss of that size, of any
+arm in any gated metric, passes with a chance of at most ``STRICT_ERROR``, whatever the number of
+arms (an intersection-union test: Berger 1982, Technometrics 24:295). One margin is not asked for,
+because hundreds of cases cannot exclude it: nearly every run would fail. A run that has few cases
+fails even so; that is what strict says of it. An arm that is the same as before never fails.
 
 Each bound is the outer one of two from the paired bootstrap (``RESAMPLES`` resamples). One is the
 percentile, which falls short so far out in the tail with a few hundred patients. The other is the
@@ -60,6 +69,12 @@ IMPROVEMENT, NOISE, REGRESSION = "improvement", "noise", "regression"
 SAME, MISSING, NEW = "same", "missing", "new"
 NOT_COMPARABLE = "not comparable"
 
+STRICT_MARGINS = 2
+"""Margins of loss that a strict run has to exclude."""
+
+STRICT_ERROR = 0.05
+"""Chance, at most, that a strict run passes in spite of a true loss of that size."""
+
 _SEED = 0
 
 
@@ -79,6 +94,8 @@ class Verdict:
         The metric's values; NaN where there is none.
     gain, low, high : float
         The gain and its bounds. Positive is better; the bounds are one-sided, see the module.
+    strict_low : float
+        Lower bound of the gain with the one-sided error ``STRICT_ERROR``; NaN where there is none.
     margin : float
     conclusive : bool
         False where noise could as well be a loss beyond the margin.
@@ -94,9 +111,15 @@ class Verdict:
     gain: float = math.nan
     low: float = math.nan
     high: float = math.nan
+    strict_low: float = math.nan
     margin: float = math.nan
     conclusive: bool = True
     reason: str = ""
+
+    @property
+    def fails_strict(self) -> bool:
+        """True where it is gated and a loss of ``STRICT_MARGINS`` margins is not excluded."""
+        return self.gated and self.strict_low < -STRICT_MARGINS * self.margin
 
 
 def judge(gain: float, low: float, high: float, margin: float) -> tuple[str, bool]:
@@ -143,6 +166,7 @@ def judge_arms(
             value = goodness(metric, np.array([was.value, now.value]))
             gain, margin = float(value[1] - value[0]), margins.of(arm.model, metric).margin
             low, high = _bounds(gains, gain, margins.error(metric, len(changed)))
+            strict_low, _ = _bounds(gains, gain, STRICT_ERROR)
             verdict, conclusive = judge(gain, low, high, margin)
             verdicts.append(
                 Verdict(
@@ -155,6 +179,7 @@ def judge_arms(
                     gain=gain,
                     low=low,
                     high=high,
+                    strict_low=strict_low,
                     margin=margin,
                     conclusive=conclusive,
                     reason=_explain(verdict, conclusive),
