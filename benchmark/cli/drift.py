@@ -24,7 +24,7 @@ from benchmark.cli.arguments import PATH
 @click.option(
     "--strict", is_flag=True,
     help="Fail too where a gated loss of twice the margin is not excluded (one-sided 95 %): a true "
-    "loss of that size passes one run in twenty at most. Of simulated runs that were no worse, "
+    "loss of that size passes 1 run in 20, nominally. Of simulated runs that were no worse, "
     "91 % failed at 100 ROIs, 25 % at 250, none of 100 at 500. An identical run never fails.",
 )  # fmt: skip
 @click.option("--refresh", is_flag=True, help="Make RUN_DIR the baseline; needs --reason.")
