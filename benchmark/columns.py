@@ -179,6 +179,12 @@ TIMING_TABLE = StoredTable(
 TRAINING_TABLE = StoredTable("training", {**ARM, **_SPLIT, "auc": REAL, "n_rois": WHOLE})
 """AUC of each fit on the ROIs that it was fitted on."""
 
+CHOICE_TABLE = StoredTable(
+    "choices", {**ARM, **_SPLIT, "setting": TEXT, "value": TEXT, "edge": TEXT}
+)
+"""One row a (fit, setting) that a model chose on its inner folds; ``edge`` is ``lowest`` or
+``highest`` where the value ends a grid that could go on."""
+
 EPOCH_TABLE = StoredTable("history", {**ARM, **_SPLIT, "epoch": REAL}, open=True)
 """One row a training epoch, for models that have epochs, with their losses and metrics."""
 

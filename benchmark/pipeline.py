@@ -13,6 +13,7 @@ import pandas as pd
 
 from benchmark.cohort.near_duplicates import too_many
 from benchmark.columns import (
+    CHOICE_TABLE,
     COMPARISON_TABLE,
     EPOCH_TABLE,
     METRIC_TABLE,
@@ -202,7 +203,11 @@ def _rows(extracted: Extraction, fits: Fits) -> Tables:
         (TIMING_TABLE, TIMING_TABLE.frame([*extracted.timings, *fits.timings])),
         (TRAINING_TABLE, TRAINING_TABLE.frame(fits.training)),
     ]
-    return rows + ([(EPOCH_TABLE, EPOCH_TABLE.frame(fits.epochs))] if fits.epochs else [])
+    if fits.choices:
+        rows.append((CHOICE_TABLE, CHOICE_TABLE.frame(fits.choices)))
+    if fits.epochs:
+        rows.append((EPOCH_TABLE, EPOCH_TABLE.frame(fits.epochs)))
+    return rows
 
 
 def _statistics(

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models._calibration import IDENTITY, Sigmoid
 from models._training import Floats
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-LOG_ODDS, PROBABILITY = "log-odds of malignancy", "P(malignant)"
+LOG_ODDS, VOTES = "log-odds of malignancy", "P(malignant) before calibration"
 
 TREE_BACKGROUND = 100
 """Background rows for trees, whose values are exact; their cost grows with the rows."""
@@ -44,7 +45,7 @@ class Contributions:
     output : ndarray, shape (n,)
         What is explained: ``base + values.sum(axis=1)``.
     unit : str
-        Of all three: ``LOG_ODDS`` or ``PROBABILITY``.
+        Of all three: ``LOG_ODDS`` or ``VOTES``.
     """
 
     base: float
@@ -57,14 +58,14 @@ def explain(
     pipeline: Pipeline,
     X: NDArray[Any],
     background: NDArray[Any],
-    sigmoid: tuple[float, float] | None = None,
+    sigmoid: Sigmoid,
 ) -> Contributions:
     """Explain rows of X by the columns of X.
 
-    Linear models and XGBoost are explained on the log-odds, exactly; forests on the
-    probability that their trees vote for, exactly; anything else on the log-odds of Platt's
-    sigmoid, by walking once forwards and once backwards through a random order of the columns
-    (``shap.PermutationExplainer``), which samples.
+    Linear models and XGBoost are explained on the calibrated log-odds, exactly; forests on the
+    share of their trees' votes, exactly, which calibration puts on another scale in the same
+    order; anything else on the calibrated log-odds, by walking once forwards and once backwards
+    through a random order of the columns (``shap.PermutationExplainer``), which samples.
 
     Parameters
     ----------
@@ -73,8 +74,8 @@ def explain(
     X : ndarray, shape (n, p)
     background : ndarray, shape (m, p)
         Training rows. Evenly spaced ones are taken where they are more than is affordable.
-    sigmoid : tuple of two floats, optional
-        Slope and intercept that make log-odds of the decision values.
+    sigmoid : tuple of two floats
+        Slope and intercept that make calibrated log-odds of log-odds or decision values.
 
     Raises
     ------
@@ -85,15 +86,18 @@ def explain(
     columns = np.arange(X.shape[1])
     for step in steps:
         columns = columns[getattr(step, "kept_", slice(None))]
-    rows, others = steps.transform(X), steps.transform(background)
+    rows, others, unit = steps.transform(X), steps.transform(background), LOG_ODDS
     if hasattr(model, "coef_"):
-        base, values, output, unit = _linear(model, rows, others)
+        base, values, output = _linear(model, rows, others)
     elif hasattr(model, "get_booster"):
-        base, values, output, unit = _boosted(model, rows, others)
+        base, values, output = _boosted(model, rows, others)
     elif hasattr(model, "estimators_"):
-        base, values, output, unit = _forest(model, rows, others)
+        base, values, output = _forest(model, rows, others)
+        sigmoid, unit = IDENTITY, VOTES
     else:
-        base, values, output, unit = _sampled(model, sigmoid or (1.0, 0.0), rows, others)
+        base, values, output = _sampled(model, rows, others)
+    slope, intercept = sigmoid
+    base, values, output = slope * base + intercept, slope * values, slope * output + intercept
     error = float(np.abs(base + values.sum(axis=1) - output).max())
     if not error < _TOLERANCE:
         raise ValueError(
@@ -105,7 +109,7 @@ def explain(
     return Contributions(base, spread, output, unit)
 
 
-_Parts = tuple[float, Floats, Floats, str]
+_Parts = tuple[float, Floats, Floats]
 
 
 def _linear(model: Any, rows: Floats, background: Floats) -> _Parts:
@@ -113,7 +117,7 @@ def _linear(model: Any, rows: Floats, background: Floats) -> _Parts:
 
     masker = shap.maskers.Independent(background, max_samples=len(background))
     found = shap.LinearExplainer(model, masker)(rows)
-    return _base(found.base_values), found.values, model.decision_function(rows), LOG_ODDS
+    return _base(found.base_values), found.values, model.decision_function(rows)
 
 
 def _boosted(model: Any, rows: Floats, background: Floats) -> _Parts:
@@ -122,7 +126,7 @@ def _boosted(model: Any, rows: Floats, background: Floats) -> _Parts:
     explainer = shap.TreeExplainer(model, evenly_spaced(background, TREE_BACKGROUND))
     found = explainer(rows, check_additivity=False)  # done above, for every kind of model
     margin = model.predict(rows, output_margin=True).astype(np.float64)
-    return _base(found.base_values), found.values, margin, LOG_ODDS
+    return _base(found.base_values), found.values, margin
 
 
 def _forest(model: Any, rows: Floats, background: Floats) -> _Parts:
@@ -131,22 +135,17 @@ def _forest(model: Any, rows: Floats, background: Floats) -> _Parts:
     explainer = shap.TreeExplainer(model, evenly_spaced(background, TREE_BACKGROUND))
     found = explainer(rows, check_additivity=False)
     malignant = model.predict_proba(rows)[:, 1]
-    return _base(found.base_values[..., 1]), found.values[..., 1], malignant, PROBABILITY
+    return _base(found.base_values[..., 1]), found.values[..., 1], malignant
 
 
-def _sampled(model: Any, sigmoid: tuple[float, float], rows: Floats, background: Floats) -> _Parts:
+def _sampled(model: Any, rows: Floats, background: Floats) -> _Parts:
     import shap
-
-    slope, intercept = sigmoid
-
-    def log_odds(X: Floats) -> Floats:
-        return np.asarray(slope * model.decision_function(X) + intercept)
 
     few = evenly_spaced(background, SAMPLED_BACKGROUND)
     masker = shap.maskers.Independent(few, max_samples=len(few))
-    explainer = shap.PermutationExplainer(log_odds, masker, seed=0)
+    explainer = shap.PermutationExplainer(model.decision_function, masker, seed=0)
     found = explainer(rows, max_evals=2 * rows.shape[1] + 1, silent=True)
-    return _base(found.base_values), found.values, log_odds(rows), LOG_ODDS
+    return _base(found.base_values), found.values, model.decision_function(rows)
 
 
 def evenly_spaced(rows: Floats, most: int) -> Floats:

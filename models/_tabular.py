@@ -1,76 +1,126 @@
-"""A scikit-learn pipeline, tuned and given a threshold on inner folds grouped by patient."""
+"""A scikit-learn pipeline: tuning, calibration and threshold on inner folds grouped by patient."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models._calibration import IDENTITY, Sigmoid, apply_platt, choose_sigmoid, fit_platt
 from models._threshold import youden_threshold
-from models._training import Floats, check_inputs, check_training, inner_splits, two_columns
+from models._training import (
+    Floats,
+    Indices,
+    check_inputs,
+    check_training,
+    inner_splits,
+    two_columns,
+)
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from models._shap import Contributions
 
+SHARE_CLIP = 1e-6
+"""Votes are kept this far from 0 and 1 before their log-odds are taken: a forest says 0."""
+
+Setting = tuple[float, ...]
+"""A value of each setting of a grid, in its order."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Values of one setting to choose from.
+
+    Attributes
+    ----------
+    parameter : str
+        Of the pipeline's last step.
+    values : sequence of float
+        Simplest first: the first of equals is taken.
+    natural_ends : tuple of float
+        Values that no wider grid would go beyond, such as a leaf of one ROI.
+    staged : bool
+        True for a number of boosted trees: the model with most trees is asked for its first ones,
+        so that all values cost one fit.
+    """
+
+    parameter: str
+    values: Sequence[float]
+    natural_ends: tuple[float, ...] = ()
+    staged: bool = False
+
+    def edge(self, chosen: float) -> str:
+        """``lowest`` or ``highest`` where the chosen value ends a grid that could go on."""
+        ends = {min(self.values): "lowest", max(self.values): "highest"}
+        return "" if chosen in self.natural_ends else ends.get(chosen, "")
+
 
 class TunedClassifier:
-    """Grid search by ROC AUC over inner folds, a refit, and a threshold from the same folds.
+    """Grid search by ROC AUC over inner folds, a calibration, a threshold, and a refit.
 
-    The probabilities that the threshold is chosen on are out-of-fold ones of the chosen
-    setting. Scaling and selection are steps of the pipeline, so they too see only the rows
-    that a fold fits on.
+    All three are chosen on out-of-fold scores: the setting by its mean AUC over the folds, the
+    calibration and the threshold on the scores of that setting. Steps before the last are
+    fitted once a fold and never look at a setting; they too see only the rows that a fold fits on.
 
     Parameters
     ----------
     pipeline : sklearn.pipeline.Pipeline
-        Unfitted, and left so: copies of it are fitted.
-    grid : mapping of str to sequence
-        Values of the pipeline's parameters, simplest first: the first of equals is taken.
-        Empty: nothing is tuned.
+        Unfitted, and left so: copies of it are fitted. Settings are those of its last step.
+    grid : mapping of str to Options
+        By the name of the setting. Empty: nothing is tuned.
     folds : int
         Inner folds, fewer where patients are few (see ``inner_splits``).
     seed : int
         Of the inner folds; the pipeline has its own.
     jobs : int
         Processes; it changes the time and nothing else.
-    platt : bool
-        For estimators with a ``decision_function`` and no sound ``predict_proba`` (SVC):
-        Platt's sigmoid, fitted on the out-of-fold decision values.
+    calibration : {"chosen", "platt", "none"}
+        ``chosen`` takes Platt's sigmoid of the log-odds where it beats none (see
+        ``choose_sigmoid``); ``platt`` always takes it, for estimators with a
+        ``decision_function`` and no sound ``predict_proba`` (SVC).
+    while_searching : mapping of str to object, optional
+        Parameters of the last step that make the search cheaper; the chosen setting is then
+        scored once more without them.
 
     Attributes
     ----------
     threshold_ : float
         On P(malignant), see ``youden_threshold``.
-    settings_ : dict
-        The chosen values of the grid.
+    choices_ : list of dict
+        The chosen value of each setting with several values, and the calibration where it is
+        chosen, as ``ReportsChoices`` states.
     """
 
     threshold_: float
-    settings_: dict[str, Any]
+    choices_: list[dict[str, str]]
 
     def __init__(
         self,
         pipeline: Pipeline,
-        grid: Mapping[str, Sequence[object]],
+        grid: Mapping[str, Options],
         *,
         folds: int,
         seed: int,
         jobs: int,
-        platt: bool = False,
+        calibration: Literal["chosen", "platt", "none"] = "chosen",
+        while_searching: Mapping[str, object] | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.grid = grid
         self.folds = folds
         self.seed = seed
         self.jobs = jobs
-        self.platt = platt
+        self.calibration = calibration
+        self.while_searching = while_searching or {}
 
     def fit(self, X: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> None:
-        """Tune, choose the threshold and refit on all rows.
+        """Tune, calibrate, choose the threshold, and refit on all rows.
 
         Parameters
         ----------
@@ -87,34 +137,25 @@ class TunedClassifier:
             For data that cannot be learnt from or split into two inner folds.
         """
         from joblib import parallel_config
-        from sklearn.model_selection import GridSearchCV, cross_val_predict
+        from sklearn.base import clone
         from threadpoolctl import threadpool_limits
 
         check_training(X, y, groups, ndim=2)
         splits = inner_splits(y, groups, self.folds, self.seed)
-        method = "decision_function" if self.platt else "predict_proba"
         # One thread everywhere: sums in another order could settle a tie otherwise, and
         # results would depend on `jobs` and on the machine's number of cores.
         with (
             threadpool_limits(1),
             parallel_config("loky", n_jobs=self.jobs, inner_max_num_threads=1),
         ):
-            search = GridSearchCV(
-                self.pipeline,
-                {name: list(values) for name, values in self.grid.items()},
-                scoring="roc_auc",
-                cv=splits,
-                error_score="raise",
-            ).fit(X, y)
-            held_out = cross_val_predict(search.best_estimator_, X, y, cv=splits, method=method)
-        self._fitted: Pipeline = search.best_estimator_
+            chosen, held_out = self._search(X, y, splits)
+            whole = clone(self.pipeline)
+            whole[-1].set_params(**self._parameters(chosen))
+            self._fitted: Pipeline = whole.fit(X, y)
         self._columns = X.shape[1]
-        self.settings_ = dict(search.best_params_)
-        if self.platt:
-            self._sigmoid = fit_platt(held_out, y)
-            self.threshold_ = youden_threshold(y, apply_platt(held_out, self._sigmoid))
-        else:
-            self.threshold_ = youden_threshold(y, held_out[:, 1].astype(np.float64))
+        self._sigmoid = self._calibrate(held_out, y, groups, splits)
+        self.threshold_ = youden_threshold(y, apply_platt(held_out, self._sigmoid))
+        self.choices_ = self._choices(chosen)
 
     def predict_proba(self, X: NDArray[Any]) -> Floats:
         """Probabilities of benign and malignant, shape (n, 2), of rows of shape (n, p)."""
@@ -122,9 +163,8 @@ class TunedClassifier:
 
         self._check_columns(X)
         with threadpool_limits(1):
-            if self.platt:
-                return two_columns(apply_platt(self._fitted.decision_function(X), self._sigmoid))
-            return two_columns(self._fitted.predict_proba(X)[:, 1])
+            scores = log_odds(self._fitted[-1], self._fitted[:-1].transform(X))
+        return two_columns(apply_platt(scores, self._sigmoid))
 
     def contributions(self, X: NDArray[Any], background: NDArray[Any]) -> Contributions:
         """SHAP: what each column of X, shape (n, p), adds to each row's output.
@@ -147,7 +187,93 @@ class TunedClassifier:
         for rows in (X, background):
             self._check_columns(rows)
         with threadpool_limits(1):
-            return _shap.explain(self._fitted, X, background, self._sigmoid if self.platt else None)
+            return _shap.explain(self._fitted, X, background, self._sigmoid)
+
+    def _search(
+        self, X: NDArray[Any], y: NDArray[Any], splits: Sequence[tuple[Indices, Indices]]
+    ) -> tuple[Setting, Floats]:
+        """The setting with the best mean AUC over the folds, and its out-of-fold scores."""
+        from sklearn.metrics import roc_auc_score
+
+        settings = list(product(*(options.values for options in self.grid.values())))
+        sides = [_prepared(self.pipeline, X, y, *split) for split in splits]
+        held_out = [tested for _, tested in splits]
+        scores = self._out_of_fold(settings, sides, held_out, self.while_searching)
+        aucs = [[roc_auc_score(y[rows], each[rows]) for rows in held_out] for each in scores]
+        best = int(np.argmax(np.mean(aucs, axis=1)))
+        if not self.while_searching:
+            return settings[best], scores[best]
+        return settings[best], self._out_of_fold([settings[best]], sides, held_out, {})[0]
+
+    def _out_of_fold(
+        self,
+        settings: Sequence[Setting],
+        sides: Sequence[_Side],
+        held_out: Sequence[Indices],
+        others: Mapping[str, object],
+    ) -> Floats:
+        """Log-odds of every row by a model of other patients, one line a setting."""
+        from joblib import Parallel, delayed
+        from sklearn.base import clone
+
+        served: dict[Setting, list[int]] = {}
+        for number, setting in enumerate(settings):
+            served.setdefault(self._most_trees(setting), []).append(number)
+        last = self.pipeline[-1]
+        found = iter(
+            Parallel()(
+                delayed(_fit_and_score)(
+                    clone(last).set_params(**self._parameters(most), **others),
+                    side,
+                    [self._trees(settings[number]) for number in numbers],
+                )
+                for most, numbers in served.items()
+                for side in sides
+            )
+        )
+        scores = np.empty((len(settings), sum(map(len, held_out))))
+        for numbers in served.values():
+            for rows in held_out:
+                scores[np.ix_(numbers, rows)] = next(found)
+        return scores
+
+    def _parameters(self, setting: Setting) -> dict[str, float]:
+        names = (options.parameter for options in self.grid.values())
+        return dict(zip(names, setting, strict=True))
+
+    def _most_trees(self, setting: Setting) -> Setting:
+        """The setting whose model holds that of this one."""
+        pairs = zip(self.grid.values(), setting, strict=True)
+        return tuple(max(o.values) if o.staged else value for o, value in pairs)
+
+    def _trees(self, setting: Setting) -> int:
+        """How many trees of a model to ask; 0 asks all."""
+        pairs = zip(self.grid.values(), setting, strict=True)
+        return next((int(value) for options, value in pairs if options.staged), 0)
+
+    def _calibrate(
+        self,
+        held_out: Floats,
+        y: NDArray[Any],
+        groups: NDArray[Any],
+        splits: Sequence[tuple[Indices, Indices]],
+    ) -> Sigmoid:
+        if self.calibration == "none":
+            return IDENTITY
+        if self.calibration == "platt":
+            return fit_platt(held_out, y)
+        return choose_sigmoid(held_out, y, groups, splits)
+
+    def _choices(self, chosen: Setting) -> list[dict[str, str]]:
+        found = [
+            {"setting": name, "value": f"{value:g}", "edge": options.edge(value)}
+            for (name, options), value in zip(self.grid.items(), chosen, strict=True)
+            if len(options.values) > 1
+        ]
+        if self.calibration == "chosen":
+            taken = "none" if self._sigmoid == IDENTITY else "platt"
+            found.append({"setting": "calibration", "value": taken, "edge": ""})
+        return found
 
     def _check_columns(self, X: NDArray[Any]) -> None:
         check_inputs(X, ndim=2)
@@ -155,31 +281,41 @@ class TunedClassifier:
             raise ValueError(f"X has {X.shape[1]} columns; the model was fitted on {self._columns}")
 
 
-def fit_platt(decision: Floats, y: NDArray[Any]) -> tuple[float, float]:
-    """Slope and intercept of the sigmoid that maps decision values to P(malignant).
+_Side = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+"""Rows to fit on, their labels, and rows held out, as a pipeline's last step is given them."""
 
-    The labels are softened to (n1 + 1) / (n1 + 2) and 1 / (n0 + 2), which keeps the slope
-    finite where the classes separate. Source: Platt 1999, "Probabilistic outputs for support
-    vector machines", section 2.2. The decision values must be out-of-fold ones.
+
+def _prepared(
+    pipeline: Pipeline, X: NDArray[Any], y: NDArray[Any], fitted: Indices, held_out: Indices
+) -> _Side:
+    from sklearn.base import clone
+
+    rows, others = X[fitted], X[held_out]
+    for _, step in pipeline.steps[:-1]:
+        fresh = clone(step).fit(rows, y[fitted])
+        rows, others = fresh.transform(rows), fresh.transform(others)
+    return rows, y[fitted], others
+
+
+def _fit_and_score(model: Any, side: _Side, trees: Sequence[int]) -> list[Floats]:
+    """Log-odds of the rows held out, by each of the numbers of trees."""
+    rows, y, held_out = side
+    model.fit(rows, y)
+    return [log_odds(model, held_out, each) for each in trees]
+
+
+def log_odds(model: Any, X: NDArray[Any], trees: int = 0) -> Floats:
+    """Log-odds of malignancy, shape (n,), by an estimator; decision values of an SVC.
+
+    Votes v of a forest become log-odds of ``SHARE_CLIP + (1 - 2 SHARE_CLIP) v``, which keeps
+    their order. Of boosted trees the first ``trees`` are asked, or all.
     """
-    from sklearn.linear_model import LogisticRegression
+    from scipy.special import logit
 
-    n_malignant = int((y == 1).sum())
-    n_benign = len(y) - n_malignant
-    soft = np.where(y == 1, (n_malignant + 1) / (n_malignant + 2), 1 / (n_benign + 2))
-    # Scaled for the optimiser, whose tolerance is absolute; a soft label is two weighted rows.
-    scale = float(np.std(decision)) or 1.0
-    fitted = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(
-        np.tile(decision / scale, 2)[:, None],
-        np.repeat([1, 0], len(y)),
-        sample_weight=np.concatenate([soft, 1 - soft]),
-    )
-    return float(fitted.coef_[0, 0]) / scale, float(fitted.intercept_[0])
-
-
-def apply_platt(decision: Floats, sigmoid: tuple[float, float]) -> Floats:
-    """P(malignant), shape (n,), of decision values by a slope and an intercept."""
-    from scipy.special import expit
-
-    slope, intercept = sigmoid
-    return np.asarray(expit(slope * decision + intercept), dtype=np.float64)
+    if hasattr(model, "get_booster"):
+        margin = model.predict(X, output_margin=True, iteration_range=(0, trees))
+        return np.asarray(margin, np.float64)
+    if hasattr(model, "decision_function"):
+        return np.asarray(model.decision_function(X), np.float64)
+    votes = model.predict_proba(X)[:, 1]
+    return np.asarray(logit(SHARE_CLIP + (1 - 2 * SHARE_CLIP) * votes), np.float64)

@@ -1,15 +1,18 @@
-"""Random forest; features a split looks at and leaf size tuned."""
+"""Random forest; features a split looks at, leaf size and calibration chosen."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models._tabular import TunedClassifier
+from models._tabular import Options, TunedClassifier
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 FEATURES = "radiomics"
+
+_ONE_COLUMN = 0.02
+"""Of fewer than a hundred columns, this share is a single one."""
 
 
 def build(
@@ -17,8 +20,9 @@ def build(
     *,
     jobs: int = 1,
     trees: int = 300,
-    max_features: tuple[float, ...] = (0.1, 0.3),
-    min_samples_leaf: tuple[int, ...] = (8, 3),
+    trees_in_search: int = 50,
+    max_features: tuple[float, ...] = (_ONE_COLUMN, 0.1, 0.3, 1.0),
+    min_samples_leaf: tuple[int, ...] = (32, 16, 8, 3, 1),
     max_correlation: float = 0.95,
     inner_folds: int = 5,
 ) -> TunedClassifier:
@@ -31,6 +35,8 @@ def build(
     jobs : int
         Processes for the search.
     trees : int
+    trees_in_search : int
+        While settings are compared; the chosen one is scored again with all ``trees``.
     max_features : tuple of float
         Shares of the columns that a split draws from, to choose from.
     min_samples_leaf : tuple of int
@@ -41,10 +47,14 @@ def build(
     """
     return TunedClassifier(
         _pipeline(seed, trees, max_correlation),
-        {"classify__max_features": max_features, "classify__min_samples_leaf": min_samples_leaf},
+        {
+            "max_features": Options("max_features", max_features, natural_ends=(_ONE_COLUMN, 1.0)),
+            "min_samples_leaf": Options("min_samples_leaf", min_samples_leaf, natural_ends=(1,)),
+        },
         folds=inner_folds,
         seed=seed,
         jobs=jobs,
+        while_searching={"n_estimators": min(trees_in_search, trees)},
     )
 
 

@@ -25,7 +25,9 @@ def build(seed: int, *, jobs: int = 1, C: float = 1.0, inner_folds: int = 5) -> 
         Inverse L2 penalty; at 1 and hundreds of ROIs it hardly shrinks.
     inner_folds : int
     """
-    return TunedClassifier(_pipeline(C), {}, folds=inner_folds, seed=seed, jobs=1)
+    return TunedClassifier(
+        _pipeline(C), {}, folds=inner_folds, seed=seed, jobs=1, calibration="none"
+    )
 
 
 def _pipeline(C: float) -> Pipeline:

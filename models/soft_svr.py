@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models._tabular import apply_platt, fit_platt
+from models._calibration import apply_platt, fit_platt
 from models._threshold import youden_threshold
 from models._training import (
     Floats,

@@ -1,10 +1,10 @@
-"""Gradient-boosted trees (XGBoost); depth and number of trees tuned."""
+"""Gradient-boosted trees (XGBoost); depth, number of trees and calibration chosen."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models._tabular import TunedClassifier
+from models._tabular import Options, TunedClassifier
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -16,9 +16,9 @@ def build(
     seed: int,
     *,
     jobs: int = 1,
-    trees: tuple[int, ...] = (150, 400),
-    max_depth: tuple[int, ...] = (2, 3),
-    learning_rate: float = 0.03,
+    trees: tuple[int, ...] = (15, 30, 60, 100, 150, 200, 300, 400, 600),
+    max_depth: tuple[int, ...] = (1, 2, 0),
+    learning_rate: float = 0.06,
     subsample: float = 0.7,
     colsample: float = 0.3,
     max_correlation: float = 0.95,
@@ -33,9 +33,9 @@ def build(
     jobs : int
         Processes for the search.
     trees : tuple of int
-        Boosting rounds to choose from; there is no early stopping.
+        Boosting rounds to choose from, the fewest first; there is no early stopping.
     max_depth : tuple of int
-        Depths to choose from.
+        Depths to choose from; 0 sets no limit, and ``min_child_weight`` alone ends a branch.
     learning_rate : float
     subsample, colsample : float
         Shares of rows and of columns that each tree draws.
@@ -46,7 +46,10 @@ def build(
     fixed = {"learning_rate": learning_rate, "subsample": subsample, "colsample_bytree": colsample}
     return TunedClassifier(
         _pipeline(seed, fixed, max_correlation),
-        {"classify__max_depth": max_depth, "classify__n_estimators": trees},
+        {
+            "max_depth": Options("max_depth", max_depth, natural_ends=(1, 0)),
+            "trees": Options("n_estimators", trees, staged=True),
+        },
         folds=inner_folds,
         seed=seed,
         jobs=jobs,

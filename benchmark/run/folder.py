@@ -36,6 +36,7 @@ import tomli_w
 from benchmark.cohort.near_duplicates import Pair
 from benchmark.cohort.splits import Split, read_splits, write_splits
 from benchmark.columns import (
+    CHOICE_TABLE,
     COMPARISON_TABLE,
     EPOCH_TABLE,
     INTENSITIES,
@@ -175,6 +176,11 @@ class RunFolder:
     def epochs(self) -> pd.DataFrame | None:
         """``EPOCH_TABLE``; None where no model trains in epochs."""
         return self._table_if_there(EPOCH_TABLE)
+
+    @cached_property
+    def choices(self) -> pd.DataFrame | None:
+        """``CHOICE_TABLE``; None where no model chooses settings, and of older runs."""
+        return self._table_if_there(CHOICE_TABLE)
 
     @cached_property
     def features(self) -> dict[str, pd.DataFrame]:

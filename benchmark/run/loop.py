@@ -247,5 +247,6 @@ def _record(
             }
         )  # fmt: skip
     found.epochs.extend({**where, **place, **epoch} for epoch in tested.epochs)
+    found.choices.extend({**where, **place, **choice} for choice in tested.choices)
     if task.kept:
         found.models[task.arm, task.split.fold] = tested.packed

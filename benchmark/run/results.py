@@ -78,7 +78,7 @@ class Fits:
 
     Attributes
     ----------
-    predictions, timings, epochs, training : list of dict
+    predictions, timings, epochs, training, choices : list of dict
         Of the tables in ``benchmark.columns``.
     failures : list of Failure
     models : dict of (Arm, int) to bytes
@@ -89,6 +89,7 @@ class Fits:
     timings: list[dict[str, Any]] = field(default_factory=list)
     epochs: list[dict[str, Any]] = field(default_factory=list)
     training: list[dict[str, Any]] = field(default_factory=list)
+    choices: list[dict[str, Any]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     models: dict[tuple[Arm, int], bytes] = field(default_factory=dict)
 

@@ -23,6 +23,10 @@ Statistics in Medicine 2016)."""
 WIDE_GAP = 0.05
 """AUC on training less AUC on tested ROIs, from which on it is named."""
 
+OFTEN_AT_EDGE = 0.2
+"""Share of an arm's fits whose chosen setting ends its grid, above which it is named: of five values
+that are equally good, each is chosen that often."""
+
 _EQUAL = 1e-12
 """Two values of Youden's J up to this apart are one: they are sums of the same fractions."""
 
@@ -45,6 +49,7 @@ def cautions(run: RunFolder) -> list[str]:
         *_lift(run, rated),
         *_calibration(run, rated),
         *_gap(run, rated),
+        *_edges(run),
     ]
 
 
@@ -194,6 +199,26 @@ def _gap(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
             f"Train-test gap, AUC on the ROIs fitted (mean over splits) and on those tested, more "
             f"than {WIDE_GAP} apart: {'; '.join(wide)}. A gap is no fault by itself; figures on "
             "fitted ROIs say nothing"
+        )
+
+
+def _edges(run: RunFolder) -> Iterator[str]:
+    """A grid that often has its end chosen may be too narrow."""
+    if run.choices is None:
+        return
+    often = []
+    for (arm, setting), rows in run.choices.groupby(["arm", "setting"], sort=False):
+        for edge in ("lowest", "highest"):
+            ended = rows[rows["edge"] == edge]
+            if len(ended) > OFTEN_AT_EDGE * len(rows):
+                often.append(
+                    f"{arm} {setting} = {ended['value'].iloc[0]} ({edge}) in {len(ended)} of "
+                    f"{len(rows)} fits"
+                )
+    if often:
+        yield (
+            "Settings at the end of their grid, where a wider one might have done better: "
+            f"{'; '.join(often)}. choices.csv has the settings of every fit"
         )
 
 
