@@ -96,8 +96,6 @@ def explain(
         sigmoid, unit = IDENTITY, VOTES
     else:
         base, values, output = _sampled(model, rows, others)
-    slope, intercept = sigmoid
-    base, values, output = slope * base + intercept, slope * values, slope * output + intercept
     error = float(np.abs(base + values.sum(axis=1) - output).max())
     if not error < _TOLERANCE:
         raise ValueError(
@@ -105,8 +103,9 @@ def explain(
             f"they must add up to within {_TOLERANCE:g}"
         )
     spread = np.zeros(X.shape, dtype=np.float64)
-    spread[:, columns] = values
-    return Contributions(base, spread, output, unit)
+    slope, intercept = sigmoid
+    spread[:, columns] = slope * values
+    return Contributions(slope * base + intercept, spread, slope * output + intercept, unit)
 
 
 _Parts = tuple[float, Floats, Floats]

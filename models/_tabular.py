@@ -45,6 +45,8 @@ class Options:
         Simplest first: the first of equals is taken.
     natural_ends : tuple of float
         Values that no wider grid would go beyond, such as a leaf of one ROI.
+    unlimited : float, optional
+        The value that sets no limit, which is the highest whatever its number.
     staged : bool
         True for a number of boosted trees: the model with most trees is asked for its first ones,
         so that all values cost one fit.
@@ -53,12 +55,17 @@ class Options:
     parameter: str
     values: Sequence[float]
     natural_ends: tuple[float, ...] = ()
+    unlimited: float | None = None
     staged: bool = False
 
     def edge(self, chosen: float) -> str:
         """``lowest`` or ``highest`` where the chosen value ends a grid that could go on."""
-        ends = {min(self.values): "lowest", max(self.values): "highest"}
-        return "" if chosen in self.natural_ends else ends.get(chosen, "")
+        limits = [value for value in self.values if value != self.unlimited]
+        if chosen in self.natural_ends or chosen not in limits:
+            return ""
+        if chosen == max(limits) and len(limits) == len(self.values):
+            return "highest"
+        return "lowest" if chosen == min(limits) else ""
 
 
 class TunedClassifier:
@@ -163,7 +170,9 @@ class TunedClassifier:
 
         self._check_columns(X)
         with threadpool_limits(1):
-            scores = log_odds(self._fitted[-1], self._fitted[:-1].transform(X))
+            for _, step in self._fitted.steps[:-1]:
+                X = step.transform(X)
+            scores = log_odds(self._fitted[-1], X)
         return two_columns(apply_platt(scores, self._sigmoid))
 
     def contributions(self, X: NDArray[Any], background: NDArray[Any]) -> Contributions:

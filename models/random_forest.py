@@ -26,7 +26,10 @@ def build(
     max_correlation: float = 0.95,
     inner_folds: int = 5,
 ) -> TunedClassifier:
-    """Drop near-duplicate columns, random forest; trees need no scaling.
+    """Standardise, drop near-duplicate columns, random forest.
+
+    Trees need no scaling, but scikit-learn's take values less than 1e-7 apart as equal, whatever
+    the unit of the column.
 
     Parameters
     ----------
@@ -61,9 +64,16 @@ def build(
 def _pipeline(seed: int, trees: int, max_correlation: float) -> Pipeline:
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
 
     from models._decorrelate import Decorrelate
 
     # n_jobs stays 1: threads add up the trees' votes in the order in which they finish.
     forest = RandomForestClassifier(n_estimators=trees, n_jobs=1, random_state=seed)
-    return Pipeline([("select", Decorrelate(max_correlation)), ("classify", forest)])
+    return Pipeline(
+        [
+            ("select", Decorrelate(max_correlation)),
+            ("scale", StandardScaler()),
+            ("classify", forest),
+        ]
+    )

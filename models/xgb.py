@@ -47,7 +47,7 @@ def build(
     return TunedClassifier(
         _pipeline(seed, fixed, max_correlation),
         {
-            "max_depth": Options("max_depth", max_depth, natural_ends=(1, 0)),
+            "max_depth": Options("max_depth", max_depth, natural_ends=(1,), unlimited=0),
             "trees": Options("n_estimators", trees, staged=True),
         },
         folds=inner_folds,

@@ -15,9 +15,8 @@ from sklearn.metrics import roc_auc_score
 
 from benchmark.plugins import registry
 from benchmark.plugins.arms import LABELS, SUPERVISIONS
-from benchmark.plugins.contracts import NamesDevice, Readings, ReportsEpochs
+from benchmark.plugins.contracts import NamesDevice, Readings, ReportsChoices, ReportsEpochs
 from benchmark.runtime.paths import ROOT
-from models._tabular import apply_platt, fit_platt
 from models._threshold import youden_threshold
 from models._training import inner_splits, split_patients
 
@@ -140,6 +139,17 @@ def test_a_model_that_can_use_a_gpu_says_what_it_was_trained_on(
         assert [epoch["epoch"] for epoch in model.history_] == [*range(1, len(model.history_) + 1)]
 
 
+def test_choices_have_the_columns_of_their_table(fitted: tuple[str, Any, Any, Any]) -> None:
+    _, model, _, _ = fitted
+    if not isinstance(model, ReportsChoices):
+        return
+    json.dumps(model.choices_)  # as the cache keeps them
+    for choice in model.choices_:
+        assert list(choice) == ["setting", "value", "edge"]
+        assert all(isinstance(value, str) for value in choice.values())
+        assert choice["edge"] in ("", "lowest", "highest")
+
+
 def test_planted_signal_is_found(fitted: tuple[str, Any, Any, Any]) -> None:
     name, model, X_new, y_new = fitted
     p = model.predict_proba(X_new)[:, 1]
@@ -255,22 +265,6 @@ def test_inner_splits_shrink_with_the_patients_and_say_when_too_few() -> None:
 )
 def test_youden_threshold_by_hand(y: list[int], scores: list[float], threshold: float) -> None:
     assert youden_threshold(np.array(y), np.array(scores)) == pytest.approx(threshold, abs=1e-12)
-
-
-def test_platt_recovers_a_known_sigmoid() -> None:
-    rng = np.random.default_rng(0)
-    decision = rng.normal(0, 2, 20_000)
-    y = (rng.random(20_000) < 1 / (1 + np.exp(-(1.5 * decision - 0.5)))).astype(int)
-    slope, intercept = fit_platt(decision, y)
-    assert slope == pytest.approx(1.5, abs=0.08)  # 3 standard errors at 20,000 cases
-    assert intercept == pytest.approx(-0.5, abs=0.08)
-    assert np.isfinite(apply_platt(np.array([-1e4, 1e4]), (slope, intercept))).all()
-
-
-def test_platt_stays_finite_where_the_classes_separate() -> None:
-    slope, intercept = fit_platt(np.array([-2.0, -1.0, 1.0, 2.0]), np.array([0, 0, 1, 1]))
-    p = apply_platt(np.array([-2.0, 2.0]), (slope, intercept))
-    assert 0.05 < p[0] < 0.5 < p[1] < 0.95  # softened labels are 1/4 and 3/4
 
 
 def test_decorrelate_drops_constants_and_copies() -> None:

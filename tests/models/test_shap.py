@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from copy import copy
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import logit
 
 from models import _shap, logistic, random_forest, svm, xgb
 
@@ -16,7 +18,7 @@ MODELS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "random_forest": (
         random_forest,
         {"trees": 30, "min_samples_leaf": (3,), "max_features": (0.3,)},
-        _shap.PROBABILITY,
+        _shap.VOTES,
     ),
     "xgb": (xgb, {"trees": (30,), "max_depth": (2,)}, _shap.LOG_ODDS),
 }
@@ -42,9 +44,11 @@ def fitted(request: pytest.FixtureRequest) -> tuple[Any, str]:
     return model, unit
 
 
-def log_odds(model: Any, X: Any) -> Any:
-    p = model.predict_proba(X)[:, 1]
-    return np.log(p / (1 - p))
+def predicted(model: Any, unit: str, X: Any) -> Any:
+    """What is explained: calibrated log-odds, or a forest's votes."""
+    if unit == _shap.VOTES:
+        return model._fitted.predict_proba(X)[:, 1]
+    return logit(model.predict_proba(X)[:, 1])
 
 
 def test_contributions_add_up_to_what_is_predicted(fitted: tuple[Any, str]) -> None:
@@ -53,9 +57,9 @@ def test_contributions_add_up_to_what_is_predicted(fitted: tuple[Any, str]) -> N
     found = model.contributions(X, background)
     assert found.unit == unit
     assert found.values.shape == X.shape
-    predicted = model.predict_proba(X)[:, 1] if unit == _shap.PROBABILITY else log_odds(model, X)
-    np.testing.assert_allclose(found.output, predicted, rtol=0, atol=1e-5)  # XGBoost's float32
-    np.testing.assert_allclose(found.base + found.values.sum(axis=1), predicted, rtol=0, atol=1e-4)
+    output = predicted(model, unit, X)
+    np.testing.assert_allclose(found.output, output, rtol=0, atol=1e-5)  # XGBoost's float32
+    np.testing.assert_allclose(found.base + found.values.sum(axis=1), output, rtol=0, atol=1e-4)
     assert not found.values[:, [COPY, CONSTANT]].any()  # dropped before the model saw them
     strength = np.abs(found.values).mean(axis=0)
     assert set(np.argsort(strength)[-2:]) == {0, 1}
@@ -66,11 +70,7 @@ def test_contributions_add_up_to_what_is_predicted(fitted: tuple[Any, str]) -> N
 def test_base_is_the_mean_over_the_background(fitted: tuple[Any, str]) -> None:
     model, unit = fitted
     background = table(_shap.SAMPLED_BACKGROUND, 2)[0]
-    output = (
-        model.predict_proba(background)[:, 1]
-        if unit == _shap.PROBABILITY
-        else log_odds(model, background)
-    )
+    output = predicted(model, unit, background)
     found = model.contributions(table(3, 1)[0], background)
     assert found.base == pytest.approx(output.mean(), abs=1e-5)
 
@@ -78,6 +78,7 @@ def test_base_is_the_mean_over_the_background(fitted: tuple[Any, str]) -> None:
 def test_a_linear_models_values_by_hand() -> None:
     model = logistic.build(0)
     model.fit(*table(80, 0))
+    model._sigmoid = (1.0, 0.0)
     X, background = table(12, 1)[0], table(200, 2)[0]
     select, scale, classify = (step for _, step in model._fitted.steps)
     kept = select.kept_
@@ -86,6 +87,20 @@ def test_a_linear_models_values_by_hand() -> None:
     by_hand = slope * (X[:, kept] - background[:, kept].mean(axis=0))
     found = model.contributions(X, background)
     np.testing.assert_allclose(found.values[:, kept], by_hand, rtol=1e-9, atol=1e-12)
+
+
+def test_calibration_scales_what_columns_add_to_log_odds(fitted: tuple[Any, str]) -> None:
+    model, unit = fitted
+    X, background = table(12, 1)[0], table(30, 2)[0]
+    raw, steep = copy(model), copy(model)
+    raw._sigmoid, steep._sigmoid = (1.0, 0.0), (2.0, -0.3)
+    plain, scaled = (each.contributions(X, background) for each in (raw, steep))
+    slope, intercept = (1.0, 0.0) if unit == _shap.VOTES else (2.0, -0.3)
+    np.testing.assert_allclose(scaled.values, slope * plain.values, rtol=1e-9)
+    np.testing.assert_allclose(scaled.output, slope * plain.output + intercept, rtol=1e-9)
+    assert scaled.base == pytest.approx(slope * plain.base + intercept, abs=1e-9)
+    output = predicted(steep, unit, X)
+    np.testing.assert_allclose(scaled.output, output, rtol=0, atol=1e-4)  # XGBoost's float32
 
 
 def test_values_that_do_not_add_up_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline
 
 from benchmark.runtime.paths import ROOT
-from models._tabular import TunedClassifier, apply_platt, fit_platt
+from models._calibration import IDENTITY, apply_platt, fit_platt
+from models._tabular import SHARE_CLIP, Options, TunedClassifier, log_odds
 from models._threshold import youden_threshold
 from models._training import check_training, inner_splits, split_patients
 
@@ -30,14 +32,14 @@ def test_every_tabular_model_is_looked_at_here() -> None:
 class Memory(ClassifierMixin, BaseEstimator):
     """Knows the rows that it was fitted on by heart, and scores others by their second column.
 
-    Columns: the row's number, its score, its patient.
+    Columns: the row's number, its score, its patient. Scores are log-odds.
     """
 
     asked: ClassVar[list[tuple[set[float], set[float]]]] = []
     """Of each prediction, the patients fitted on and those asked about."""
 
-    def __init__(self, strength: float = 1.0) -> None:
-        self.strength = strength
+    def __init__(self, strength: float = 1.0, turned: bool = False, noise: int = 0) -> None:
+        self.strength, self.turned, self.noise = strength, turned, noise
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Memory:
         self.classes_ = np.array([0, 1])
@@ -48,14 +50,8 @@ class Memory(ClassifierMixin, BaseEstimator):
     def decision_function(self, X: np.ndarray) -> np.ndarray:
         self.asked.append((self.patients_, set(X[:, 2].tolist())))
         by_heart = np.array([self.known_.get(row, -1) for row in X[:, 0].tolist()])
-        return np.where(by_heart >= 0, 0.8 + 0.1 * by_heart, self.strength * X[:, 1])
-
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        p = self.decision_function(X)
-        return np.column_stack([1 - p, p])
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        return (self.decision_function(X) >= 0.5).astype(int)
+        score = self.strength * X[:, 1] * (-1 if self.turned else 1)
+        return np.where(by_heart >= 0, 0.8 + 0.1 * by_heart, score)
 
 
 @pytest.fixture(autouse=True)
@@ -75,19 +71,24 @@ def table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.column_stack([np.arange(N), score, patient]), y, patient.astype(str)
 
 
-def fitted(grid: dict[str, Any] | None = None, *, platt: bool = False) -> TunedClassifier:
+def fitted(
+    strength: tuple[float, ...] = (), calibration: Any = "none", **more: Any
+) -> TunedClassifier:
+    grid = {"strength": Options("strength", strength)} if strength else {}
     model = TunedClassifier(
-        Pipeline([("classify", Memory())]), grid or {}, folds=4, seed=0, jobs=1, platt=platt
-    )
+        Pipeline([("classify", Memory())]), grid, folds=4, seed=0, jobs=1,
+        calibration=calibration, **more,
+    )  # fmt: skip
     model.fit(*table())
     return model
 
 
-@pytest.mark.parametrize("platt", [False, True])
-def test_no_patient_is_on_both_sides_of_an_inner_fold(platt: bool) -> None:
+@pytest.mark.parametrize("again", [{}, {"while_searching": {"noise": 3}}])
+def test_no_patient_is_on_both_sides_of_an_inner_fold(again: dict[str, Any]) -> None:
     """Neither of the search nor of the scores that threshold and sigmoid come from."""
-    fitted({"classify__strength": [1.0, 0.5]}, platt=platt)
-    assert len(Memory.asked) == 2 * 4 + 4  # two settings in four folds, then the chosen one
+    fitted((1.0, 0.5), **again)
+    # Two settings in four folds, then, after a cheaper search, the chosen one.
+    assert len(Memory.asked) == 2 * 4 + 4 * bool(again)
     for trained, asked in Memory.asked:
         assert not trained & asked
         assert trained | asked == set(range(N // 3))
@@ -96,13 +97,13 @@ def test_no_patient_is_on_both_sides_of_an_inner_fold(platt: bool) -> None:
 def test_the_threshold_is_of_scores_that_were_not_fitted_on() -> None:
     X, y, _ = table()
     model = fitted()
-    assert model.threshold_ == youden_threshold(y, X[:, 1])
-    assert model.threshold_ < 0.3  # rows that are known by heart have 0.8 and 0.9
+    assert model.threshold_ == youden_threshold(y, expit(X[:, 1]))
+    assert model.threshold_ < expit(0.3)  # rows that are known by heart have 0.8 and 0.9
 
 
 def test_the_sigmoid_is_of_decision_values_that_were_not_fitted_on() -> None:
     X, y, _ = table()
-    model = fitted(platt=True)
+    model = fitted(calibration="platt")
     sigmoid = fit_platt(X[:, 1], y)
     assert model.threshold_ == youden_threshold(y, apply_platt(X[:, 1], sigmoid))
     new = X + np.array([1000, 0.02, 1000])
@@ -110,32 +111,97 @@ def test_the_sigmoid_is_of_decision_values_that_were_not_fitted_on() -> None:
     np.testing.assert_allclose(p, apply_platt(new[:, 1], sigmoid), rtol=1e-12)
 
 
-@pytest.mark.parametrize("platt", [False, True])
-def test_the_model_that_predicts_was_fitted_on_all_rows(platt: bool) -> None:
+@pytest.mark.parametrize("calibration", ["none", "platt"])
+def test_the_model_that_predicts_was_fitted_on_all_rows(calibration: str) -> None:
     X, y, _ = table()
-    p = fitted(platt=platt).predict_proba(X)[:, 1]
-    by_heart = 0.8 + 0.1 * y
-    expected = apply_platt(by_heart, fit_platt(X[:, 1], y)) if platt else by_heart
-    np.testing.assert_allclose(p, expected, rtol=1e-12)
+    p = fitted(calibration=calibration).predict_proba(X)[:, 1]
+    sigmoid = fit_platt(X[:, 1], y) if calibration == "platt" else IDENTITY
+    np.testing.assert_allclose(p, apply_platt(0.8 + 0.1 * y, sigmoid), rtol=1e-12)
 
 
 def test_the_setting_is_the_best_one_and_the_first_of_equals() -> None:
     # A negative strength turns the order of scores round; positive ones leave it.
-    assert fitted({"classify__strength": [-1.0, 0.5, 1.0]}).settings_ == {"classify__strength": 0.5}
-    assert fitted({"classify__strength": [1.0, 0.5, -1.0]}).settings_ == {"classify__strength": 1.0}
+    assert fitted((-1.0, 0.5, 1.0)).choices_ == [chose("0.5")]
+    assert fitted((2.0, 1.0, 0.5, -1.0)).choices_ == [chose("2", "highest")]
+
+
+def chose(value: str, edge: str = "") -> dict[str, str]:
+    return {"setting": "strength", "value": value, "edge": edge}
+
+
+def test_an_end_of_a_grid_is_an_edge_unless_nature_sets_it() -> None:
+    assert fitted((0.5, 1.0)).choices_ == [chose("0.5", "lowest")]
+    natural = Options("strength", (0.5, 1.0), natural_ends=(0.5,))
+    assert [natural.edge(value) for value in natural.values] == ["", "highest"]
+    assert fitted((0.5,)).choices_ == []  # nothing was chosen
+    depth = Options("depth", (2, 4, 0), unlimited=0)
+    assert [depth.edge(value) for value in depth.values] == ["lowest", "", ""]
+
+
+def test_a_cheaper_search_decides_on_the_setting_and_not_on_the_scores() -> None:
+    """A search with its scores turned round finds another setting; the threshold is as without."""
+    X, y, _ = table()
+    model = fitted((-1.0, 0.5), while_searching={"turned": True})
+    assert model.choices_ == [chose("-1", "lowest")]
+    assert model.threshold_ == youden_threshold(y, expit(-X[:, 1]))
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_first_trees_of_many_score_as_a_model_of_few(depth: int) -> None:
+    from xgboost import XGBClassifier
+
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, 5)), np.arange(80) % 2
+    drawn = {"subsample": 0.7, "colsample_bytree": 0.5, "max_depth": depth, "random_state": 3}
+    many, few = (XGBClassifier(n_estimators=n, n_jobs=1, **drawn).fit(X, y) for n in (40, 15))
+    np.testing.assert_array_equal(log_odds(many, X, 15), log_odds(few, X))
+    assert (log_odds(many, X) != log_odds(few, X)).all()
+
+
+def test_staged_values_cost_one_fit_and_score_as_fits_of_their_own() -> None:
+    """Choice, threshold and probabilities are those of a search that fits every value."""
+    rng = np.random.default_rng(2)
+    X, y = rng.normal(size=(60, 4)), np.arange(60) % 2
+    X[:, 0] += y
+    groups = np.array([f"p{i}" for i in range(60)])
+    staged = build("xgb", trees=(60, 5, 20), max_depth=(2, 1))
+    each = build("xgb", trees=(60, 5, 20), max_depth=(2, 1))
+    each.grid = {**each.grid, "trees": Options("n_estimators", (60, 5, 20))}
+    for model in (staged, each):
+        model.fit(X, y, groups)
+    assert staged.choices_ == each.choices_
+    assert staged.choices_[1]["value"] == "5"  # not what comes first, nor all trees
+    assert staged.threshold_ == each.threshold_
+    np.testing.assert_array_equal(staged.predict_proba(X), each.predict_proba(X))
+
+
+def test_votes_keep_their_order_as_log_odds() -> None:
+    class Votes:
+        def predict_proba(self, X: np.ndarray) -> np.ndarray:
+            return np.column_stack([1 - X, X])
+
+    votes = np.array([0.0, 1e-7, 0.25, 0.5, 1 - 1e-7, 1.0])
+    found = log_odds(Votes(), votes)
+    assert np.isfinite(found).all()
+    assert (np.diff(found) > 0).all()
+    np.testing.assert_allclose(expit(found), votes, rtol=0, atol=1.01 * SHARE_CLIP)
 
 
 def test_seed_and_number_of_folds_decide_on_the_inner_folds() -> None:
     def sides(folds: int, seed: int) -> list[set[float]]:
         Memory.asked.clear()
         model = TunedClassifier(
-            Pipeline([("classify", Memory())]), {}, folds=folds, seed=seed, jobs=1
+            Pipeline([("classify", Memory())]),
+            {},
+            folds=folds,
+            seed=seed,
+            jobs=1,
         )
         model.fit(*table())
         return [asked for _, asked in Memory.asked]
 
     assert sides(4, 0) == sides(4, 0) != sides(4, 1)
-    assert len(sides(3, 0)) == 2 * 3  # one setting to search, then its scores
+    assert len(sides(3, 0)) == 3
 
 
 def test_other_columns_than_fitted_are_refused() -> None:
@@ -151,7 +217,9 @@ def build(name: str, **settings: Any) -> TunedClassifier:
 def described(model: TunedClassifier) -> str:
     parameters = model.pipeline.get_params()
     plain = {k: v for k, v in parameters.items() if isinstance(v, (int, float, str))}
-    return str((plain, model.grid, model.folds, model.seed, model.jobs, model.platt))
+    values = [options.values for options in model.grid.values()]
+    searching = list(model.while_searching.values())
+    return str((plain, values, searching, model.folds, model.seed, model.jobs))
 
 
 def settings() -> list[tuple[str, str]]:
@@ -166,7 +234,7 @@ def test_every_setting_arrives(name: str, setting: str) -> None:
     if (name, setting) == ("size_only", "jobs"):
         assert build(name, jobs=7).jobs == 1  # as it says
         return
-    marked = 0.123 if isinstance(default.default, float) else 7
+    marked = 0.123 if isinstance(default.default, float) else 70
     value = (marked, marked) if isinstance(default.default, tuple) else marked
     changed = described(build(name, **{setting: value}))
     # A seed is that of the inner folds, and of an estimator that draws.
@@ -192,13 +260,6 @@ def test_units_of_a_column_change_nothing(name: str) -> None:
         scaled.predict_proba(new * units), plain.predict_proba(new), rtol=0, atol=1e-6
     )  # XGBoost's bins are float32
     assert scaled.threshold_ == pytest.approx(plain.threshold_, abs=1e-6)
-
-
-def test_platt_by_hand_where_decisions_say_nothing() -> None:
-    """One malignant of four: labels are softened to 2/3 and 1/5, and p is their mean."""
-    sigmoid = fit_platt(np.full(4, 2.0), np.array([1, 0, 0, 0]))
-    p = apply_platt(np.array([2.0]), sigmoid)
-    assert p[0] == pytest.approx((2 / 3 + 3 / 5) / 4, abs=1e-6)  # the optimiser's tolerance
 
 
 def test_training_data_of_two_lengths_are_refused() -> None:

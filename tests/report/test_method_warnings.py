@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark.cohort.near_duplicates import Pair
+from benchmark.columns import CHOICE_TABLE
+from benchmark.plugins.arms import Arm
 from benchmark.report.wording.method_warnings import cautions
 from benchmark.run.folder import RunFolder
 from tests.helpers.small_run import N, calibrated, run
@@ -131,3 +133,32 @@ def test_a_gap_is_of_the_mean_over_splits() -> None:
     # The mean, .9, is .03 above what is tested; the first split alone is .13 above.
     assert starting(run_, "Train-test gap")
     assert starting(both, "Train-test gap") == []
+
+
+def chosen(run_: RunFolder, arm: str, setting: str, ends: list[tuple[str, str]]) -> RunFolder:
+    """The run with what an arm chose, a value and its edge a fit, beside what is there."""
+    rows = CHOICE_TABLE.frame(
+        {**Arm(arm, "f").columns, "repeat": 0, "fold": fold, "setting": setting,
+         "value": value, "edge": edge}
+        for fold, (value, edge) in enumerate(ends)
+    )  # fmt: skip
+    known = [] if run_.choices is None else [run_.choices]
+    return run_.replaced(choices=pd.concat([*known, rows]))
+
+
+def test_settings_at_the_end_of_their_grid() -> None:
+    p, y_true = calibrated(N, 0)
+    run_ = run({"m": p, "n": p}, y_true)
+    assert starting(run_, "Settings at the end") == []  # a run without choices
+    inside = [("1", "")] * 3
+    once = chosen(run_, "m", "C", [("0.1", "lowest"), *inside, ("1", "")])
+    assert starting(once, "Settings at the end") == []  # one fit in five may be chance
+    often = chosen(
+        once, "n", "C", [("10", "highest"), ("0.1", "lowest"), *inside, ("10", "highest")]
+    )
+    often = chosen(often, "n", "depth", [("4", "")] * 6)
+    (said,) = starting(often, "Settings at the end")
+    assert "n:f C = 10 (highest) in 2 of 6 fits" in said
+    assert "lowest" not in said
+    assert "m:f" not in said
+    assert "depth" not in said

@@ -11,10 +11,12 @@ import pytest
 
 from benchmark.cohort.labels import Cohort, LabelRule, assemble
 from benchmark.cohort.splits import Split, SplitRule, make_splits
+from benchmark.columns import CHOICE_TABLE
 from benchmark.plugins.arms import Arm
 from benchmark.roi import Roi, RoiDataset, RoiRecord, UnavailableError
 from benchmark.run.cache import RunCache
 from benchmark.run.extraction import extract
+from benchmark.run.folder import RunFolder
 from benchmark.run.loop import Bench, fit_and_test
 from benchmark.run.results import Fits
 from benchmark.runtime.store import Store
@@ -221,6 +223,31 @@ def test_epochs_are_reported_and_kept() -> None:
     results = run([ARM], {"size": size}, lambda _, s: Slow(s), progress=Log())
     assert done == [0, 0.5, 1, 1, 1.5, 2, 2, 2.5, 3]
     assert [h["fold"] for h in results.epochs] == [0, 1, 2]
+
+
+def test_choices_are_kept_with_their_arm_and_split(tmp_path: Path) -> None:
+    class Choosy(BySize):
+        def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:
+            super().fit(X, y, groups)
+            found = {"setting": "trees", "value": "600", "edge": "highest"}
+            self.choices_ = [found, {"setting": "calibration", "value": "none", "edge": ""}]
+
+    def build(arm: Arm, seed: int) -> BySize:
+        return Choosy(seed) if arm == ARM else BySize(seed)
+
+    results = run([ARM, Arm("other", "size")], {"size": size}, build)
+    CHOICE_TABLE.write(CHOICE_TABLE.frame(results.choices), tmp_path, "acquired")
+    found = RunFolder(tmp_path).choices
+    assert found is not None
+    assert found[[*CHOICE_TABLE.columns]].to_numpy().tolist() == [
+        ["by_size:size", "by_size", "size", 0, fold, *chosen]
+        for fold in range(3)
+        for chosen in (["trees", "600", "highest"], ["calibration", "none", ""])
+    ]
+
+
+def test_older_runs_have_no_choices(tmp_path: Path) -> None:
+    assert RunFolder(tmp_path).choices is None
 
 
 def together(models: list[Any], data: list[tuple[np.ndarray, ...]]) -> None:

@@ -24,8 +24,8 @@ WIDE_GAP = 0.05
 """AUC on training less AUC on tested ROIs, from which on it is named."""
 
 OFTEN_AT_EDGE = 0.2
-"""Share of an arm's fits whose chosen setting ends its grid, above which it is named: of five values
-that are equally good, each is chosen that often."""
+"""Share of an arm's fits whose chosen setting ends its grid, above which it is named: each of five
+values that are equally good is chosen that often."""
 
 _EQUAL = 1e-12
 """Two values of Youden's J up to this apart are one: they are sums of the same fractions."""
