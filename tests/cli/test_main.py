@@ -35,7 +35,7 @@ def test_a_run_from_a_manifest(
     assert names == {
         "config.toml", "environment.json", "splits.json", "failures.json", "predictions.parquet",
         "metrics.csv", "comparisons.csv", "ranks.csv", "strata.csv", "rois.csv", "timings.csv",
-        "training.csv", "near_duplicates.csv", "report.md", "report.tex",
+        "training.csv", "choices.csv", "near_duplicates.csv", "report.md", "report.tex",
         "checklists.md", "checklists.tex", "model_cards.md", "model_cards.tex", "models",
         "features",
     }  # fmt: skip
