@@ -2,14 +2,15 @@
 
 ``PatientID/StudyInstanceUID/SeriesInstanceUID`` is recognised by its names alone. In any other
 layout headers tell: three headers of a folder where these name one series, otherwise all. Where a
-series is still missing in the end, all headers are read.
+series is still missing in the end, all headers are read. Links are followed, and no folder is
+looked into twice.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def find_series(
 
     A folder may mix files of several patients or series. Other series, hidden files and files
     whose names cannot be DICOM's are passed over; a folder may still hold files of another series.
+    Files that cannot be read may belong to each series that has a file beside them.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ def find_series(
     if not folder.is_dir():
         raise ValueError(f"--dicom '{folder}' is not a folder; name the one that holds the DICOM")
     found: dict[str, tuple[Path, ...]] = {}
-    taken: set[Path] = set()
+    taken: set[tuple[int, int]] = set()
     for key in wanted:
         below = Path(key.patient_id, key.study_instance_uid, key.series_instance_uid)
         for collection in _COLLECTION_FOLDERS:
@@ -62,7 +64,7 @@ def find_series(
                     files = sorted(e.path for e in entries if _may_be(e.name) and e.is_file())
                 if files:
                     found[key.series_instance_uid] = tuple(map(Path, files))
-                    taken.add(place)
+                    taken.add(_identity(place))
                     break
     rest = [key for key in wanted if key.series_instance_uid not in found]
     return found | _search(folder, rest, taken, progress) if rest else found
@@ -75,20 +77,27 @@ def names_digest(paths: Iterable[Path]) -> str:
 
 
 def _search(
-    folder: Path, wanted: Sequence[SeriesKey], taken: set[Path], progress: Progress
+    folder: Path, wanted: Sequence[SeriesKey], taken: Set[tuple[int, int]], progress: Progress
 ) -> dict[str, tuple[Path, ...]]:
     places = []
-    for root, below, files in os.walk(folder):
+    seen: set[tuple[int, int]] = set()
+    for root, below, files in os.walk(folder, followlinks=True):
+        here = _identity(Path(root))
+        if here in seen:
+            below.clear()  # a link to a folder above would lead round and round
+            continue
+        seen.add(here)
         below[:] = sorted(name for name in below if not name.startswith("."))
         kept = sorted(filter(_may_be, files))
-        if kept and Path(root) not in taken:
+        if kept and here not in taken:
             places.append((Path(root), kept))
     found: dict[str, list[Path]] = {key.series_instance_uid: [] for key in wanted}
     probed: list[tuple[Path, list[str]]] = []
     for done, (where, names) in enumerate(places, 1):
         probes = {_series(where / names[i]) for i in (0, len(names) // 2, -1)}
         if len(probes) == 1 and probes <= found.keys():
-            found[probes.pop()] += [where / name for name in names]
+            (series,) = found.keys() & probes
+            found[series] += [where / name for name in names]
             probed.append((where, names))
         else:
             _sort(where, names, found)
@@ -104,19 +113,31 @@ def _search(
 
 def _sort(where: Path, names: Iterable[str], found: Mapping[str, list[Path]]) -> None:
     """Add each file to its series, if that series is looked for."""
+    unreadable, here = [], set()
     for name in names:
         series = _series(where / name)
-        if series in found:
+        if series is None:
+            unreadable.append(where / name)
+        elif series in found:
             found[series].append(where / name)
+            here.add(series)
+    for series in here:
+        found[series] += unreadable
 
 
-def _series(path: Path) -> str:
-    """SeriesInstanceUID; empty where the file does not say."""
+def _series(path: Path) -> str | None:
+    """SeriesInstanceUID; empty where the file is not DICOM, None where it cannot be read."""
     try:
         fields = read_fields(path)
     except (ValueError, OSError):
-        return ""
-    return fields.get("SeriesInstanceUID", "") if fields else ""
+        return None
+    return fields["SeriesInstanceUID"] if fields else ""
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """What a folder is, by whatever name or link it is reached."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def _may_be(name: str) -> bool:

@@ -23,15 +23,19 @@ _LENGTH = struct.Struct("<L").unpack_from
 _UNDEFINED, _UNKNOWN = 0xFFFFFFFF, -1
 _ITEM, _SEQUENCE_END, _ITEM_END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD), b"\xfe\xff\x0d\xe0"
 _PIXELS = 0x7FE00010
+_LOOK_UP = 0x00283000
 _TEXTS = {
+    0x00080060: "Modality",
     0x0020000E: "SeriesInstanceUID",
-    0x00200013: "InstanceNumber",
     0x00200032: "ImagePositionPatient",
     0x00200037: "ImageOrientationPatient",
+    0x00280004: "PhotometricInterpretation",
     0x00280008: "NumberOfFrames",
     0x00280030: "PixelSpacing",
     0x00281052: "RescaleIntercept",
     0x00281053: "RescaleSlope",
+    0x00281054: "RescaleType",
+    0x00282110: "LossyImageCompression",
 }
 _WHOLES = {
     0x00280002: "SamplesPerPixel",
@@ -39,7 +43,10 @@ _WHOLES = {
     0x00280011: "Columns",
     0x00280100: "BitsAllocated",
     0x00280101: "BitsStored",
+    0x00280102: "HighBit",
     0x00280103: "PixelRepresentation",
+    0x00280120: "PixelPaddingValue",
+    0x00280121: "PixelPaddingRangeLimit",
 }
 Fields = dict[str, str]
 """Values of a header by DICOM keyword, as text; several values are divided by backslashes."""
@@ -48,7 +55,8 @@ Fields = dict[str, str]
 def read_fields(path: Path) -> Fields | None:
     """Read the header; None where the file is not DICOM.
 
-    ``PixelsAt`` and ``PixelBytes`` give the place and size of pixels that need no decoding.
+    ``PixelsAt`` and ``PixelBytes`` give the place and size of pixels that need no decoding,
+    ``FileBytes`` the size of the file. A ``ModalityLUTSequence`` is ``present``, if there.
 
     Raises
     ------
@@ -67,10 +75,8 @@ def read_fields(path: Path) -> Fields | None:
     except struct.error:  # the header is longer than what was read, or damaged
         fields = None
     if fields is None or "SeriesInstanceUID" not in fields:
-        return _fields_by_pydicom(path)
-    if int(fields["PixelsAt"]) + int(fields["PixelBytes"]) > size:
-        raise ValueError("it is cut off within its pixels")
-    return fields
+        fields = _fields_by_pydicom(path)
+    return fields | {"FileBytes": str(size)}
 
 
 def _scan(data: bytes) -> Fields | None:
@@ -83,7 +89,10 @@ def _scan(data: bytes) -> Fields | None:
         if length == _UNKNOWN or (syntax == b"" and tag >> 16 != 0x0002):
             return None
         if tag == _PIXELS and length != _UNDEFINED:
-            return found | {"PixelsAt": str(position), "PixelBytes": str(length)}
+            place = {"PixelsAt": str(position), "PixelBytes": str(length)}
+            return found | place | {"TransferSyntaxUID": syntax.decode()}
+        if tag == _LOOK_UP:
+            found["ModalityLUTSequence"] = "present"
         if length == _UNDEFINED:
             position = _after_sequence(data, position, explicit)
             if position < 0:
@@ -93,6 +102,8 @@ def _scan(data: bytes) -> Fields | None:
             value = data[position : position + length]
             found[_TEXTS[tag]] = value.decode("latin-1").strip(" \0")
         elif tag in _WHOLES:
+            if length != 2:  # none, or several values, or text
+                return None
             found[_WHOLES[tag]] = str(struct.unpack_from("<H", data, position)[0])
         elif tag == 0x00020010:
             syntax = data[position : position + length].strip(b" \0")
@@ -148,14 +159,18 @@ def _fields_by_pydicom(path: Path) -> Fields:
     import pydicom
 
     names = [*_TEXTS.values(), *_WHOLES.values()]
+    tags = [*names, "ModalityLUTSequence"]
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=names)
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
         found: Fields = {}
         for name in names:
             value = header.get(name)
             several = isinstance(value, (list, pydicom.multival.MultiValue))
             if value is not None:
                 found[name] = "\\".join(map(str, value)) if several else str(value)
+        if "ModalityLUTSequence" in header:
+            found["ModalityLUTSequence"] = "present"
+        found["TransferSyntaxUID"] = str(header.file_meta.get("TransferSyntaxUID", ""))
     except Exception as error:  # pydicom raises whatever it stumbles on in a damaged file
         raise ValueError(f"its header cannot be read ({last_line(error)})") from error
     if not found.get("SeriesInstanceUID"):

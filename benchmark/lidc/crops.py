@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.formats.dicom_series import Slice
+from benchmark.formats.dicom_pixels import PADDING_HU, hounsfield, read_words
+from benchmark.formats.dicom_series import NOT_HU, UNREADABLE, Slice, Unusable
 from benchmark.formats.nifti import Grid
 from benchmark.lidc.annotations import Nodule
 from benchmark.lidc.outlines import Outline, ReaderMasks, fill
@@ -18,10 +19,10 @@ from benchmark.lidc.stack import (
     SIZE_PX,
     LeftOut,
     Stack,
-    hounsfield,
+    name_unusable,
     read_headers,
     stack_slices,
-    stored,
+    without,
 )
 
 FIELD_OF_VIEW_MM = 64.0
@@ -59,11 +60,12 @@ def read_crops(
     outlines: Sequence[Sequence[Sequence[Outline]]],
     level: float,
 ) -> tuple[list[Crop], list[LeftOut]]:
-    """Cut a scan's nodules out; pixels of each slice are read once, and only where needed.
+    """Cut a scan's nodules out; pixels are read only where needed.
 
     A crop covers 64 mm around the consensus mask's box along all three axes, and at least 10 pixels
     and two slices beyond any reader's outline. It ends where the scan ends and, along z, where
-    slices no longer follow each other evenly.
+    slices no longer follow each other evenly or one cannot be used. Padding is given ``PADDING_HU``
+    outside of the readers' masks; inside of them it costs the nodule.
 
     Parameters
     ----------
@@ -78,43 +80,75 @@ def read_crops(
 
     Raises
     ------
-    ScanError
-        Where no nodule of the scan can be cut out.
+    MissingSeriesError
+        Where no file is of the series.
     """
     files = read_headers(paths, nodules[0].series_instance_uid)
     stack, left_out = stack_slices(files, nodules[0])
-    crops = []
+    while True:
+        crops, lost = _cut(stack, nodules, outlines, level)
+        broken, faulty = _fill_hu(stack, crops)
+        if not broken:
+            break
+        left_out += name_unusable(broken)
+        stack = without(stack, broken, nodules[0])
+    kept = [crop for crop in crops if crop.nodule.nodule_id not in faulty]
+    return kept, [*left_out, *lost, *faulty.values()]
+
+
+def _cut(
+    stack: Stack,
+    nodules: Sequence[Nodule],
+    outlines: Sequence[Sequence[Sequence[Outline]]],
+    level: float,
+) -> tuple[list[Crop], list[LeftOut]]:
+    """Crops, still without their HU, and the nodules that have none."""
+    crops, lost = [], []
     for nodule, readers in zip(nodules, outlines, strict=True):
         masks = fill(readers)
         consensus = masks.consensus(level)
-        problem = _problem(stack, masks, consensus)
+        problem = _problem(stack, nodule.nodule_id, masks, consensus)
         if problem is None:
             crops.append(_frame(stack, nodule, masks, consensus))
         else:
-            left_out.append(LeftOut(*problem, roi_id=nodule.nodule_id))
-    _fill_hu(stack, crops)
-    return crops, left_out
+            lost.append(problem)
+    return crops, lost
 
 
 def _problem(
-    stack: Stack, masks: ReaderMasks, consensus: NDArray[np.bool_]
-) -> tuple[str, str] | None:
-    """The reason and the detail why a nodule cannot be cut out; None where it can."""
+    stack: Stack, roi_id: str, masks: ReaderMasks, consensus: NDArray[np.bool_]
+) -> LeftOut | None:
+    """The reason why a nodule cannot be cut out; None where it can."""
+    n_readers = len(masks.masks)
     if not masks.masks.any():
-        return "no readers left", f"the outlines of {len(masks.masks)} readers enclose no voxel"
+        detail = f"the outlines of {n_readers} readers enclose no voxel"
+        return LeftOut("no readers left", detail, roi_id)
     if not consensus.any():
-        return "empty consensus", f"no voxel is common to enough of {len(masks.masks)} readers"
-    first, last = masks.start[0], masks.start[0] + masks.masks.shape[1] - 1
-    outlined = range(first, last + 1)
+        detail = f"no voxel is common to enough of {n_readers} readers"
+        return LeftOut("empty consensus", detail, roi_id)
+    outlined = range(masks.start[0], masks.start[0] + masks.masks.shape[1])
+    return _problem_of_slices(stack, roi_id, outlined)
+
+
+def _problem_of_slices(stack: Stack, roi_id: str, outlined: range) -> LeftOut | None:
+    faulty = [stack.unusable[index] for index in outlined if index in stack.unusable]
+    if faulty:
+        file = faulty[0]
+        detail = f"{len(faulty)} of its {len(outlined)} slices; {file.path.name}: {file.detail}"
+        return LeftOut(file.reason, detail, roi_id, failed=True)
     missing = sum(stack.slices[index] is None for index in outlined)
     if missing:
-        return "missing slices", f"{missing} of its {len(outlined)} slices"
+        return LeftOut("missing slices", f"{missing} of its {len(outlined)} slices", roi_id)
     ambiguous = sum(index in stack.ambiguous for index in outlined)
     if ambiguous:
-        return "duplicate slices", f"two different images of {ambiguous} of its slices"
-    uneven = int((~stack.even[first:last]).sum())
+        return LeftOut(
+            "duplicate slices", f"two different images of {ambiguous} of its slices", roi_id
+        )
+    uneven = int((~stack.even[outlined.start : outlined.stop - 1]).sum())
     if uneven:
-        return "uneven spacing", f"{uneven} of its gaps are not of {stack.spacing_mm:g} mm"
+        return LeftOut(
+            "uneven spacing", f"{uneven} of its gaps are not of {stack.spacing_mm:g} mm", roi_id
+        )
     return None
 
 
@@ -162,16 +196,62 @@ def _even_run(stack: Stack, outlined: range, low: int, high: int) -> tuple[int, 
     return first, stop
 
 
-def _fill_hu(stack: Stack, crops: Sequence[Crop]) -> None:
+def _fill_hu(stack: Stack, crops: Sequence[Crop]) -> tuple[dict[int, Unusable], dict[str, LeftOut]]:
+    """Fill the crops.
+
+    Returns
+    -------
+    broken : dict of int to Unusable
+        Slices whose pixels cannot be read.
+    faulty : dict of str to LeftOut
+        Crops with voxels that are no HU, by ROI id.
+    """
+    broken: dict[int, Unusable] = {}
+    faulty: dict[str, LeftOut] = {}
     for index, file in enumerate(stack.slices):
         wanting = [c for c in crops if c.corner[0] <= index < c.corner[0] + len(c.hu)]
         if not wanting or file is None:
             continue
         top = min(crop.corner[1] for crop in wanting)
         bottom = max(crop.corner[1] + crop.hu.shape[1] for crop in wanting)
-        values = stored(file, range(top, bottom))
+        try:
+            words = read_words(file, range(top, bottom))
+        except (ValueError, OSError) as error:
+            broken[index] = Unusable(file.path, file.z_mm, UNREADABLE, str(error))
+            continue
         for crop in wanting:
-            first, row, column = crop.corner
+            _, row, column = crop.corner
             height, width = crop.hu.shape[1:]
-            window = values[row - top : row - top + height, column : column + width]
-            crop.hu[index - first] = hounsfield(file, window)
+            window = words[row - top : row - top + height, column : column + width]
+            fault = _fill_slice(crop, index, file, window)
+            if fault is not None:
+                faulty.setdefault(crop.nodule.nodule_id, fault)
+    return broken, faulty
+
+
+def _fill_slice(crop: Crop, index: int, file: Slice, window: NDArray[Any]) -> LeftOut | None:
+    """Fill one slice of a crop; return what is wrong with it, if anything is."""
+    roi_id, place = crop.nodule.nodule_id, index - crop.corner[0]
+    try:
+        found = hounsfield(file, window)
+    except ValueError as error:
+        return LeftOut(NOT_HU, f"{file.path.name}: {error}", roi_id, failed=True)
+    crop.hu[place] = found.hu
+    n_dubious = np.count_nonzero(found.dubious)
+    if n_dubious:
+        words = " to ".join(map(str, sorted(set(file.padding or ()))))
+        return LeftOut(
+            "padding",
+            f"{file.path.name}: {n_dubious} voxels of the crop are padding by PixelPaddingValue "
+            f"(words {words}), as high as tissue; padding must be at {PADDING_HU} HU or below",
+            roi_id,
+        )
+    n_padded = np.count_nonzero(found.padded & crop.reader_masks[:, place].any(axis=0))
+    if n_padded:
+        return LeftOut(
+            "padding",
+            f"{file.path.name}: {n_padded} voxels inside a reader's mask are padding; a mask must "
+            "hold measured voxels only",
+            roi_id,
+        )
+    return None

@@ -42,12 +42,18 @@ class Built:
         Counts; scans are those that were read, with or without a usable nodule.
     left_out : tuple of (Nodule, LeftOut)
         Each case left out, with some nodule of the series that it concerns.
+    n_rebuilt : int
+        Scans that an earlier call built, and whose files were missing or had changed.
+    damaged : tuple of str
+        Those files.
     """
 
     n_rois: int
     n_patients: int
     n_scans: int
     left_out: tuple[tuple[Nodule, LeftOut], ...]
+    n_rebuilt: int = 0
+    damaged: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -60,8 +66,13 @@ class Built:
             of_it = [(n, item) for n, item in self.left_out if item.reason == reason]
             series = len({nodule.series_instance_uid for nodule, _ in of_it})
             lost = sum(item.n_nodules for _, item in of_it)
-            status = "FAILED" if of_it[0][1].failed else "left out"
+            status = "FAILED" if any(item.failed for _, item in of_it) else "left out"
             lines.append(f"  {status}, {reason}: {lost} nodules in {series} series")
+        if self.n_rebuilt:
+            names = ", ".join(self.damaged[:4]) + (", ..." if len(self.damaged) > 4 else "")
+            lines.append(
+                f"  built again, files missing or damaged: {self.n_rebuilt} scans ({names})"
+            )
         return lines
 
 

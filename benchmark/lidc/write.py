@@ -16,8 +16,8 @@ from benchmark.formats.dicom_folder import names_digest
 from benchmark.lidc.annotations import CHARACTERISTICS, MAX_READERS, Nodule, reader_ratings
 from benchmark.lidc.crops import Crop, read_crops
 from benchmark.lidc.outlines import Outline
-from benchmark.lidc.stack import LeftOut, ScanError
-from benchmark.runtime.folders import new_folder
+from benchmark.lidc.stack import LeftOut, MissingSeriesError
+from benchmark.runtime.folders import new_folder, write_digests
 
 SCAN_FILE = "scan.json"
 _DESCRIPTIONS = {"image": "LIDC-IDRI, CC BY 3.0; HU", "mask": "LIDC-IDRI, CC BY 3.0; mask"}
@@ -118,10 +118,8 @@ def build_scan(task: ScanJob) -> tuple[int, LeftOut | None]:
         if kept:
             crops, more = read_crops(task.paths, kept, outlines, task.options.consensus)
             left_out += more
-    except ScanError as error:
-        absent = error.reason == "missing series"
-        n = len(task.nodules)
-        return scan_id, LeftOut(error.reason, str(error), n_nodules=n, failed=not absent)
+    except MissingSeriesError as error:
+        return scan_id, LeftOut("missing series", str(error), n_nodules=len(task.nodules))
     except Exception as error:  # one bad scan never ends the build, whatever is wrong with it
         detail = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return scan_id, LeftOut(
@@ -136,6 +134,7 @@ def build_scan(task: ScanJob) -> tuple[int, LeftOut | None]:
             }
             text = json.dumps(content, indent=1) + "\n"
             (draft / SCAN_FILE).write_text(text, encoding="utf-8", newline="\n")
+            write_digests(draft)
             _check_builder(task)
     except (OSError, ValueError):
         # A worker that outlived a killed build by a moment may have finished this very scan.

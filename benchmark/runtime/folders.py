@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_DIGESTS = "SHA256SUMS"
 
 
 @contextmanager
@@ -52,6 +55,32 @@ def remove(folder: Path) -> None:
     except FileNotFoundError:
         return
     shutil.rmtree(doomed)
+
+
+def write_digests(folder: Path) -> None:
+    """Write ``SHA256SUMS``, as ``sha256sum --check`` reads it, of the files in ``folder``."""
+    lines = [f"{_sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
+    write_text(folder / _DIGESTS, "".join(lines))
+
+
+def damaged(folder: Path) -> list[str]:
+    """Names of the files that are missing or have changed since ``write_digests``."""
+    try:
+        lines = (folder / _DIGESTS).read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return [_DIGESTS]
+    found = []
+    for line in lines:
+        digest, _, name = line.partition("  ")
+        path = folder / name
+        if not path.is_file() or _sha256(path) != digest:
+            found.append(name)
+    return found if lines else [_DIGESTS]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def remove_drafts(parent: Path) -> None:

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRBigEndian, RLELossless
+from pydicom.uid import (
+    JPEG2000,
+    ExplicitVRBigEndian,
+    JPEGBaseline8Bit,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from benchmark.formats import dicom_header
-from benchmark.formats.dicom_folder import SeriesKey, find_series
 from benchmark.formats.dicom_header import read_fields
-from benchmark.formats.dicom_series import read_slice, read_stored, to_hu
-from benchmark.lidc.annotations import nodules
-from tests.helpers.lidc_dicom import SIZE, Quiet, write_series
-
-SCAN = min(nodules(), key=lambda nodule: len(nodule.slice_zs_mm))
-INDEX = 7
-
-
-def write(folder: Path, change=None, **options) -> Path:
-    """One slice of noise."""
-    voxels = np.random.default_rng(0).integers(-1000, 1000, (SIZE, SIZE))
-    others = set(range(len(SCAN.slice_zs_mm))) - {INDEX}
-    (path,) = write_series(
-        folder, SCAN, lambda index: voxels, without=others,
-        change=None if change is None else lambda header, index: change(header), **options,
-    )  # fmt: skip
-    return path
+from benchmark.formats.dicom_pixels import read_words
+from benchmark.formats.dicom_series import (
+    NOT_HU,
+    UNREADABLE,
+    WRONG_GEOMETRY,
+    Unusable,
+    read_slice,
+)
+from tests.helpers.lidc_dicom import INDEX, SHORTEST, SIZE, write_slice
 
 
 def nest(header: Dataset) -> None:
@@ -73,21 +70,20 @@ OTHER = [add_much, compress, turn_big]
 def test_header_and_pixels_are_pydicoms(change, implicit, tmp_path, monkeypatch):
     if implicit and change in (compress, turn_big):
         implicit = False  # they are explicit by definition
-    path = write(tmp_path, change, implicit=implicit, intercept=-1024, slope=0.5)
+    path = write_slice(tmp_path, change, implicit=implicit, intercept=-1024, slope=0.5)
     if change in PLAIN:  # read without pydicom
         monkeypatch.setattr(dicom_header, "_fields_by_pydicom", None)
-    found = read_slice(path, SCAN.series_instance_uid)
+    found = read_slice(path, SHORTEST.series_instance_uid)
     header = pydicom.dcmread(path)
     assert found.position_mm == tuple(map(float, header.ImagePositionPatient))
-    assert found.z_mm == pytest.approx(SCAN.slice_zs_mm[INDEX])
+    assert found.z_mm == pytest.approx(SHORTEST.slice_zs_mm[INDEX])
     assert found.orientation == tuple(map(float, header.ImageOrientationPatient))
     assert found.pixel_spacing_mm == tuple(map(float, header.PixelSpacing))
     assert (found.rows, found.columns) == (header.Rows, header.Columns)
     assert (found.slope, found.intercept) == (header.RescaleSlope, header.RescaleIntercept)
-    assert found.instance_number == header.InstanceNumber
     assert (found.pixels_at >= 0) == (change in PLAIN)
     for rows in (range(SIZE), range(100, 230)):
-        stored = read_stored(found, rows)
+        stored = read_words(found, rows)
         np.testing.assert_array_equal(stored, header.pixel_array[rows.start : rows.stop])
 
 
@@ -105,67 +101,42 @@ def test_images_and_pixels_that_are_not_square(change, tmp_path):
         if change:
             change(header)
 
-    path = write(tmp_path, make)
-    found = read_slice(path, SCAN.series_instance_uid)
+    path = write_slice(tmp_path, make)
+    found = read_slice(path, SHORTEST.series_instance_uid)
     assert (found.rows, found.columns) == (200, 300)
     assert found.pixel_spacing_mm == (0.75, 0.5)
     assert found.orientation == tuple(orientation)
     assert (found.pixels_at >= 0) is (change is None)
     pixels = pydicom.dcmread(path).pixel_array
     for rows in (range(200), range(37, 38), range(150, 200)):
-        stored = read_stored(found, rows)
+        stored = read_words(found, rows)
         assert stored.shape == (len(rows), 300)
         np.testing.assert_array_equal(stored, pixels[rows.start : rows.stop])
-
-
-@pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("bits", [12, 13, 16])
-def test_unused_bits_and_sign(signed, bits, tmp_path):
-    def soil(header: Dataset) -> None:
-        stored = np.frombuffer(header.PixelData, "<u2").copy()
-        stored[::3] ^= np.uint16(0xFFFF << bits & 0xFFFF)
-        header.PixelData = stored.tobytes()
-
-    path = write(tmp_path, soil, signed=signed, bits=bits, intercept=0 if signed else -1024)
-    found = read_slice(path, SCAN.series_instance_uid)
-    stored = read_stored(found, range(SIZE))
-    np.testing.assert_array_equal(stored, pydicom.dcmread(path).pixel_array)
-    assert to_hu(stored, found.slope, found.intercept).min() == -1000
-
-
-def test_hu_are_rounded_not_cut():
-    stored = np.array([[-3, -1, 0, 1, 3]], dtype=np.int16)
-    np.testing.assert_array_equal(to_hu(stored, 0.6, 0.0), [[-2, -1, 0, 1, 2]])
-    with pytest.raises(ValueError, match="they must fit 16 bits"):
-        to_hu(np.array([[65535]], dtype=np.uint16), 1.0, -1024.0)
 
 
 @pytest.mark.parametrize(
     ("keyword", "value", "says"),
     [
-        ("Rows", None, "no Rows"),
         ("ImagePositionPatient", None, "no ImagePositionPatient"),
-        ("ImageOrientationPatient", [1, 0, 0], "must be 6 numbers"),
-        ("Rows", 600, "600 x 512 pixels need"),
+        ("ImagePositionPatient", [0, 0], "must be 3 numbers"),
         ("SeriesInstanceUID", None, "names no series"),
     ],
 )
-def test_what_is_missing_is_named(keyword, value, says, tmp_path):
+def test_a_file_without_series_or_place_is_refused(keyword, value, says, tmp_path):
     def change(header: Dataset) -> None:
         if value is None:
             delattr(header, keyword)
         else:
             setattr(header, keyword, value)
 
-    path = write(tmp_path, change)
+    path = write_slice(tmp_path, change)
     with pytest.raises(ValueError, match=says):
-        read_slice(path, SCAN.series_instance_uid)
+        read_slice(path, SHORTEST.series_instance_uid)
 
 
 def test_damaged_files(tmp_path):
-    whole = write(tmp_path).read_bytes()
+    whole = write_slice(tmp_path).read_bytes()
     for content, says in (
-        (whole[:-1], "cut off within its pixels"),
         (whole[:700], "cannot be read|names no series"),
         (whole[:100], "named as DICOM and is none"),
         (b"", "named as DICOM and is none"),
@@ -178,14 +149,126 @@ def test_damaged_files(tmp_path):
 
 
 def test_another_series_is_passed_over(tmp_path):
-    assert read_slice(write(tmp_path), "1.2.3") is None
+    assert read_slice(write_slice(tmp_path), "1.2.3") is None
 
 
-def test_the_layout_by_ids_is_recognised_without_reading(tmp_path, monkeypatch):
-    path = write(tmp_path)
-    monkeypatch.setattr("benchmark.formats.dicom_folder.read_fields", None)
-    key = SeriesKey(SCAN.patient_id, SCAN.study_instance_uid, SCAN.series_instance_uid)
-    (path.parent / ".hidden.dcm").touch()
-    (path.parent / "068.xml").touch()
-    (path.parent / f"{path.name}12345").touch()  # what a killed s5cmd leaves
-    assert find_series(tmp_path, [key], Quiet()) == {SCAN.series_instance_uid: (path,)}
+FAULTS = [
+    (NOT_HU, "RescaleIntercept", None, "no RescaleIntercept; without it stored values are not HU"),
+    (NOT_HU, "RescaleSlope", None, "no RescaleSlope"),
+    (NOT_HU, "RescaleSlope", "", "no RescaleSlope"),
+    (NOT_HU, "RescaleSlope", "0", "RescaleSlope is 0; it must be above zero"),
+    (NOT_HU, "RescaleSlope", "-1", "RescaleSlope is -1; it must be above zero"),
+    (NOT_HU, "RescaleSlope", "nan", "RescaleSlope is 'nan'; it must be a number"),
+    (NOT_HU, "RescaleIntercept", "inf", "RescaleIntercept is 'inf'"),
+    (NOT_HU, "RescaleIntercept", "-1024,0", "RescaleIntercept is '-1024,0'"),
+    (NOT_HU, "RescaleIntercept", "-1_024", "RescaleIntercept is '-1_024'"),
+    (NOT_HU, "RescaleIntercept", ["-1024", "0"], r"RescaleIntercept is '-1024\\0'"),
+    (NOT_HU, "RescaleType", "OD", "RescaleType is 'OD'; it must be HU or US"),
+    (NOT_HU, "Modality", "MR", "Modality is 'MR'; it must be CT"),
+    (NOT_HU, "Modality", None, "no Modality"),
+    (NOT_HU, "PhotometricInterpretation", "MONOCHROME1", "it must be MONOCHROME2"),
+    (NOT_HU, "SamplesPerPixel", 3, "SamplesPerPixel is '3'; it must be 1"),
+    (NOT_HU, "NumberOfFrames", 2, "NumberOfFrames is '2'; it must be 1"),
+    (NOT_HU, "LossyImageCompression", "01", "LossyImageCompression is '01'; it must be 00"),
+    (NOT_HU, "BitsAllocated", 8, "BitsAllocated is '8'; it must be 16"),
+    (NOT_HU, "BitsStored", 0, "BitsStored is 0; it must be a whole number above zero"),
+    (NOT_HU, "BitsStored", 17, "BitsStored is 17; it must be at most BitsAllocated, 16"),
+    (NOT_HU, "BitsStored", 12, "HighBit is 15; with BitsStored 12 it must be 11"),
+    (NOT_HU, "BitsStored", [16, 12], r"BitsStored is '16\\12'; it must be a number"),
+    (NOT_HU, "PixelRepresentation", 2, "PixelRepresentation is '2'; it must be 0 or 1"),
+    (NOT_HU, "PixelRepresentation", None, "no PixelRepresentation"),
+    (NOT_HU, "PixelPaddingRangeLimit", 5, "PixelPaddingValue must be there"),
+    (WRONG_GEOMETRY, "ImageOrientationPatient", [1, 0, 0], "must be 6 numbers"),
+    (WRONG_GEOMETRY, "ImageOrientationPatient", [1, 0, 0, 0, 2, 0], "two directions of length 1"),
+    (WRONG_GEOMETRY, "ImageOrientationPatient", [1, 0, 0, 0.6, 0.8, 0], "at right angles"),
+    (WRONG_GEOMETRY, "PixelSpacing", ["0.7"], "PixelSpacing is '0.7'; it must be 2 numbers"),
+    (WRONG_GEOMETRY, "Rows", None, "no Rows"),
+    (UNREADABLE, "Rows", 600, "524288 bytes of pixels; 600 x 512 pixels need 614400"),
+    (UNREADABLE, "Rows", 500, "524288 bytes of pixels; 500 x 512 pixels need 512000"),
+]
+
+
+@pytest.mark.parametrize(("reason", "keyword", "value", "says"), FAULTS)
+def test_a_slice_whose_values_would_be_a_guess_is_unusable(
+    reason, keyword, value, says, tmp_path, monkeypatch
+):
+    """So it is by either reader of headers."""
+
+    def change(header: Dataset) -> None:
+        with pydicom.config.disable_value_validation():
+            if value is None:
+                delattr(header, keyword)
+            elif keyword == "PixelPaddingRangeLimit":
+                header.add_new(keyword, "US", value)
+            elif isinstance(value, str) and keyword.startswith("Rescale"):
+                element = pydicom.dataelem.RawDataElement(
+                    pydicom.tag.Tag(keyword), "DS", len(value), value.encode(), 0, False, True
+                )
+                header._dict[pydicom.tag.Tag(keyword)] = element
+            else:
+                setattr(header, keyword, value)
+
+    path = write_slice(tmp_path, change)
+    for _ in range(2):
+        found = read_slice(path, SHORTEST.series_instance_uid)
+        assert isinstance(found, Unusable)
+        assert (found.reason, found.path) == (reason, path)
+        assert found.z_mm == pytest.approx(SHORTEST.slice_zs_mm[INDEX])
+        assert re.search(says, found.detail) or says in found.detail
+        if reason == UNREADABLE:
+            return  # pydicom looks at the pixels when it decodes them
+        monkeypatch.setattr(dicom_header, "_scan", lambda data: None)
+
+
+def test_a_look_up_table_in_place_of_rescaling(tmp_path, monkeypatch):
+    def change(header: Dataset) -> None:
+        header.ModalityLUTSequence = pydicom.Sequence([Dataset()])
+
+    path = write_slice(tmp_path, change)
+    for _ in range(2):
+        found = read_slice(path, SHORTEST.series_instance_uid)
+        assert isinstance(found, Unusable)
+        assert "ModalityLUTSequence" in found.detail
+        monkeypatch.setattr(dicom_header, "_scan", lambda data: None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header: setattr(header, "RescaleType", "HU"),
+        lambda header: setattr(header, "RescaleType", "US"),
+        lambda header: setattr(header, "LossyImageCompression", "00"),
+        lambda header: setattr(header, "NumberOfFrames", 1),
+        lambda header: delattr(header, "HighBit"),
+    ],
+)
+def test_what_a_plain_ct_may_also_say(change, tmp_path):
+    found = read_slice(write_slice(tmp_path, change), SHORTEST.series_instance_uid)
+    assert not isinstance(found, Unusable)
+
+
+@pytest.mark.parametrize(
+    ("uid", "name"),
+    [
+        (JPEGBaseline8Bit, "JPEG Baseline"),
+        (JPEG2000, "JPEG 2000 Image Compression"),
+        (JPEGLSNearLossless, "JPEG-LS Lossy"),
+    ],
+)
+def test_a_compression_that_may_lose_is_named(uid, name, tmp_path):
+    def change(header: Dataset) -> None:
+        header.PixelData = pydicom.encaps.encapsulate([header.PixelData])
+        header["PixelData"].is_undefined_length = True
+        header.file_meta.TransferSyntaxUID = uid
+
+    found = read_slice(write_slice(tmp_path, change), SHORTEST.series_instance_uid)
+    assert found.reason == UNREADABLE
+    assert uid in found.detail
+    assert name in found.detail
+
+
+def test_a_file_that_is_cut_off_still_says_where_it_lies(tmp_path):
+    path = write_slice(tmp_path)
+    path.write_bytes(path.read_bytes()[:-1])
+    found = read_slice(path, SHORTEST.series_instance_uid)
+    assert (found.reason, found.detail) == (UNREADABLE, "it is cut off within its pixels")

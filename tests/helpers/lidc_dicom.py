@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from benchmark.lidc.annotations import Nodule, nodules
+from benchmark.lidc.annotations import Nodule, nodules, read_outlines
 from benchmark.lidc.build import build_dataset
 from benchmark.lidc.tables import Built
 from benchmark.lidc.write import Options
@@ -109,6 +110,40 @@ def header_of(scan: Nodule, *, implicit: bool = False) -> Dataset:
     return header
 
 
+SHORTEST = min(nodules(), key=lambda nodule: len(nodule.slice_zs_mm))
+INDEX = 7
+
+
+def write_slice(folder: Path, change: Callable[[Dataset], None] | None = None, **options) -> Path:
+    """Write slice ``INDEX`` of ``SHORTEST`` alone, noise from -1000 to 999 HU; returns its path."""
+    voxels = np.random.default_rng(0).integers(-1000, 1000, (SIZE, SIZE))
+    others = set(range(len(SHORTEST.slice_zs_mm))) - {INDEX}
+    (path,) = write_series(
+        folder, SHORTEST, lambda index: voxels, without=others,
+        change=None if change is None else lambda header, index: change(header), **options,
+    )  # fmt: skip
+    return path
+
+
+def compress_by_itk(header: Dataset, compressor: str = "JPEG") -> None:
+    """Compress a header's plain pixels without loss, as ``JPEG`` or ``JPEG2000``."""
+    import SimpleITK as sitk
+
+    dtype = "<i2" if header.PixelRepresentation else "<u2"
+    stored = np.frombuffer(header.PixelData, dtype).reshape(1, header.Rows, header.Columns)
+    with tempfile.TemporaryDirectory() as folder:
+        writer = sitk.ImageFileWriter()
+        writer.SetImageIO("GDCMImageIO")
+        writer.SetFileName(Path(folder, "one.dcm"))
+        writer.UseCompressionOn()
+        writer.SetCompressor(compressor)
+        writer.Execute(sitk.GetImageFromArray(stored))
+        written = pydicom.dcmread(Path(folder, "one.dcm"))
+    header.file_meta.TransferSyntaxUID = written.file_meta.TransferSyntaxUID
+    header.PixelData = written.PixelData
+    header["PixelData"].is_undefined_length = True
+
+
 class Quiet:
     def update(self, task: str, done: float, total: float) -> None:
         """Nobody watches."""
@@ -116,6 +151,13 @@ class Quiet:
 
 def nodules_of(patient: str):
     return [nodule for nodule in nodules() if nodule.patient_id == patient]
+
+
+def outlined_slices(nodule: Nodule) -> list[int]:
+    """Slices from the first to the last that a reader outlined the nodule on."""
+    readers = read_outlines([nodule])[0]
+    found = [outline.slice_index for reader in readers for outline in reader]
+    return list(range(min(found), max(found) + 1))
 
 
 def noise(index: int) -> np.ndarray:

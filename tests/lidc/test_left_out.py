@@ -16,7 +16,6 @@ from benchmark.datasets.lidc import open_dataset
 from benchmark.lidc.annotations import over_merged, read_outlines
 from benchmark.lidc.build import build_dataset
 from benchmark.lidc.crops import read_crops
-from benchmark.lidc.stack import ScanError
 from benchmark.lidc.write import Options
 from tests.helpers.lidc_dicom import (
     FOUR,
@@ -28,6 +27,7 @@ from tests.helpers.lidc_dicom import (
     flat,
     left_out,
     nodules_of,
+    outlined_slices,
     rows_of,
     voxels,
     write_series,
@@ -87,12 +87,6 @@ def test_another_series_among_the_files_is_passed_over(tmp_path):
     built = build(tmp_path / "dicom", tmp_path / "out", SHORT)
     assert built.n_rois == len(nodules_of(SHORT))
     assert not built.left_out
-
-
-def outlined_slices(nodule) -> list[int]:
-    readers = read_outlines([nodule])[0]
-    found = [outline.slice_index for reader in readers for outline in reader]
-    return list(range(min(found), max(found) + 1))
 
 
 def test_missing_slices_cost_the_nodules_that_lie_there(tmp_path):
@@ -189,24 +183,32 @@ DAMAGES: dict[str, Callable[[Path], None]] = {f.__name__: f for f in (truncate, 
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
-def test_a_bad_scan_never_ends_the_build(damage, tmp_path, capsys, monkeypatch):
+def test_a_bad_file_costs_the_nodules_that_lie_there(damage, tmp_path, capsys, monkeypatch):
+    """Its header may still say where it lies, or not; it is named, and tried again."""
     good = write_series(tmp_path / "dicom", nodules_of(SHORT)[0], flat)
-    bad = write_series(tmp_path / "dicom", nodules_of(FOUR)[0], flat)
-    content = bad[40].read_bytes()
-    damage(bad[40])
+    scan = nodules_of(FOUR)
+    bad = write_series(tmp_path / "dicom", scan[0], flat)
+    at = outlined_slices(scan[0])[0]
+    lost = {nodule.nodule_id for nodule in scan if at in outlined_slices(nodule)}
+    content = bad[at].read_bytes()
+    damage(bad[at])
     command = [
         "benchmark", "build", "lidc", "--dicom", str(tmp_path / "dicom"),
         "--out", str(tmp_path / "out"), "--patients", f"{SHORT},{FOUR}",
     ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", command)
     assert run_cli() == 1
-    assert "FAILED, unreadable file: 4 nodules in 1 series" in capsys.readouterr().out
-    (row,) = left_out(tmp_path / "out", "unreadable file")
-    assert (row["patient_id"], row["n_nodules"], row["status"]) == (FOUR, "4", "failed")
-    assert bad[40].name in row["detail"]
-    assert {row["patient_id"] for row in rows_of(tmp_path / "out")} == {SHORT}
+    assert "FAILED, unreadable file" in capsys.readouterr().out
+    rows = [row for row in rows_of(tmp_path / "out", "left_out.csv") if row["roi_id"]]
+    assert {row["roi_id"] for row in rows} == lost
+    unreadable = left_out(tmp_path / "out", "unreadable file")
+    assert all(row["patient_id"] == FOUR and bad[at].name in row["detail"] for row in unreadable)
+    assert "failed" in {row["status"] for row in unreadable}
+    kept = {nodule.nodule_id for nodule in scan} - lost
+    assert kept
+    assert {row["roi_id"] for row in rows_of(tmp_path / "out") if row["patient_id"] == FOUR} == kept
 
-    bad[40].write_bytes(content)  # fetched again: the same command completes
+    bad[at].write_bytes(content)  # fetched again: the same command completes
     for path in good:
         path.unlink()  # and what is built needs its files no more
     assert run_cli() == 0
@@ -226,8 +228,9 @@ def run_cli() -> int:
         ("Columns", 256, "512 x 256 pixels"),
         ("PixelSpacing", [0.5, 0.5], "pixels of 0.5 mm"),
         ("ImageOrientationPatient", [1, 0, 0, 0, 0, 1], "slices must be axial"),
-        ("ImagePositionPatient", None, "no ImagePositionPatient"),
-        ("RescaleSlope", None, None),
+        ("ImageOrientationPatient", [1, 0, 0, 0, 0.98, 0.199], "slices must be axial"),
+        ("ImageOrientationPatient", [1, 0, 0, 0, 2, 0], "two directions of length 1"),
+        ("ImageOrientationPatient", None, "no ImageOrientationPatient"),
     ],
 )
 def test_geometry_is_checked(keyword, value, says, tmp_path):
@@ -238,14 +241,34 @@ def test_geometry_is_checked(keyword, value, says, tmp_path):
             delattr(header, keyword)
         else:
             setattr(header, keyword, value)
+        if keyword == "Columns":
+            header.PixelData = header.PixelData[: len(header.PixelData) // 2]
 
     paths = write_series(tmp_path, scan[0], flat, change=change)
-    if says is None:
-        crops, _ = read_crops(paths, scan, read_outlines(scan), 0.5)
-        assert len(crops) == len(scan)
-        return
-    with pytest.raises(ScanError, match=says):
-        read_crops(paths, scan, read_outlines(scan), 0.5)
+    crops, lost = read_crops(paths, scan, read_outlines(scan), 0.5)
+    assert not crops
+    of_series, *of_nodules = lost
+    assert (of_series.reason, of_series.roi_id, of_series.n_nodules) == ("wrong geometry", "", 0)
+    assert {item.roi_id for item in of_nodules} == {nodule.nodule_id for nodule in scan}
+    for item in lost:
+        assert item.reason == "wrong geometry"
+        assert says in item.detail
+    assert all(item.failed for item in of_nodules)
+
+
+def test_a_series_whose_files_do_not_say_where_they_lie(tmp_path):
+    scan = nodules_of(SHORT)
+
+    def change(header: Dataset, index: int) -> None:
+        del header.ImagePositionPatient
+
+    write_series(tmp_path / "dicom", scan[0], flat, change=change)
+    assert build(tmp_path / "dicom", tmp_path / "out", SHORT).failed
+    assert not rows_of(tmp_path / "out")
+    (row,) = left_out(tmp_path / "out", "unreadable file")
+    assert "no ImagePositionPatient" in row["detail"]
+    lost = {row["roi_id"] for row in left_out(tmp_path / "out", "missing slices")}
+    assert lost == {"", *(nodule.nodule_id for nodule in scan)}
 
 
 def test_a_series_that_is_absent_is_no_failure(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from benchmark.lidc import build
 from benchmark.lidc.annotations import nodules
 from benchmark.lidc.build import build_dataset
 from benchmark.runtime.paths import ROOT
-from tests.helpers.lidc_dicom import SIZE, Quiet, files_of, write_series
+from tests.helpers.lidc_dicom import SIZE, Quiet, files_of, left_out, rows_of, write_series
 
 N_SCANS, N_KILLS = 8, 10
 
@@ -133,3 +134,75 @@ def test_killed_before_the_options_were_written(undisturbed, tmp_path):
     (tmp_path / "rois" / ".build.json.draft").write_text("{")
     build_dataset(dicom, tmp_path / "rois", Quiet(), jobs=1, patients=patients)
     assert files_of(tmp_path / "rois") == files_of(expected)
+
+
+@pytest.fixture
+def built(undisturbed, tmp_path):
+    """A copy of the build, with the DICOM files, the patients and a nodule's image in it."""
+    dicom, patients, expected, _ = undisturbed
+    out = tmp_path / "rois"
+    shutil.copytree(expected, out)
+    image = sorted((out / "rois").glob("*/*_image.nii.gz"))[0]
+    return dicom, patients, out, image
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip(path: Path) -> None:
+    """The same size."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {"gone": Path.unlink, "cut": cut, "flipped": flip}
+
+
+@pytest.mark.parametrize("name", ["image", "scan.json", "SHA256SUMS"])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_damaged_files_are_built_again(damage, name, built, undisturbed):
+    dicom, patients, out, image = built
+    hit = image if name == "image" else image.with_name(name)
+    before = scans_in(out)
+    damage(hit)
+    done = build_dataset(dicom, out, Quiet(), jobs=1, patients=patients)
+    assert files_of(out) == files_of(undisturbed[2])
+    assert done.n_rebuilt == 1
+    lines = [line for line in done.describe() if "built again" in line]
+    assert lines[0].startswith("  built again, files missing or damaged: 1 scans (")
+    assert image.parent.name in lines[0]
+    after = scans_in(out)
+    assert {scan for scan in before if after[scan] != before[scan]} == {image.parent.name}
+    again = build_dataset(dicom, out, Quiet(), jobs=1, patients=patients)
+    assert (again.n_rebuilt, again.damaged) == (0, ())
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["asked for", "of others"])
+def test_damaged_files_whose_dicom_is_gone_leave_the_manifest(asked, built, tmp_path):
+    dicom, patients, out, image = built
+    image.unlink()
+    patient = image.name.partition("_")[0]
+    others = [name for name in patients.split(",") if name != patient]
+    (tmp_path / "dicom").mkdir()
+    for name in others:
+        (tmp_path / "dicom" / name).symlink_to(dicom / name)
+    wanted = patients if asked else ",".join(others)
+    done = build_dataset(tmp_path / "dicom", out, Quiet(), jobs=1, patients=wanted)
+    assert done.failed
+    assert done.n_rebuilt == 0
+    (row,) = left_out(out, "damaged files")
+    assert (row["patient_id"], row["status"]) == (patient, "failed")
+    assert f"{image.parent.name}/{image.name}: missing or changed" in row["detail"]
+    assert {row["patient_id"] for row in rows_of(out)} == set(others)
+    assert build_dataset(dicom, out, Quiet(), jobs=1, patients=patients).n_rebuilt == 1
+    assert {row["patient_id"] for row in rows_of(out)} == {patient, *others}
+
+
+def test_a_build_of_another_format_is_refused(built):
+    dicom, patients, out, _ = built
+    options = json.loads((out / "build.json").read_text())
+    (out / "build.json").write_text(json.dumps(options | {"format": 1}))
+    with pytest.raises(ValueError, match="begun with format = 1 and cannot go on with 2"):
+        build_dataset(dicom, out, Quiet(), jobs=1, patients=patients)
