@@ -125,7 +125,9 @@ def hounsfield(slice_: Slice, words: NDArray[Any]) -> Hounsfield:
 
 def _decoded(slice_: Slice) -> NDArray[Any]:
     try:
-        pixels = (_by_itk if slice_.by_itk else _by_pydicom)(slice_.path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # pydicom warns of more or fewer pixels than there are
+            pixels = (_by_itk if slice_.by_itk else _by_pydicom)(slice_.path)
     except Exception as error:  # both raise whatever they stumble on in a damaged file
         raise ValueError(f"its pixels cannot be decoded ({last_line(error)})") from error
     if pixels.shape != (slice_.rows, slice_.columns):
@@ -139,9 +141,7 @@ def _decoded(slice_: Slice) -> NDArray[Any]:
 def _by_pydicom(path: Path) -> NDArray[Any]:
     import pydicom
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # it warns of more or fewer pixels than there should be
-        pixels: NDArray[Any] = pydicom.dcmread(path).pixel_array
+    pixels: NDArray[Any] = pydicom.dcmread(path).pixel_array
     return pixels
 
 

@@ -15,6 +15,7 @@ from benchmark.formats.dicom_header import Fields, read_fields
 
 _TOLERANCE = 1e-3  # of the lengths of directions and of the cosine between them
 _BITS = 16
+_LUNG_HU = -900  # a chest has air; values that cannot go as low are not HU
 # What a CT image states of itself, and the values that it may have.
 _STATED = {
     "Modality": ("CT",),
@@ -127,9 +128,9 @@ def read_slice(path: Path, series_instance_uid: str) -> Slice | Unusable | None:
     reason = NOT_HU
     try:
         _check_statements(fields)
-        slope, intercept = _rescaling(fields)
         bits_stored = _bits_stored(fields)
         signed = fields["PixelRepresentation"] == "1"
+        slope, intercept = _rescaling(fields, -(1 << bits_stored - 1) if signed else 0)
         padding = _padding(fields, signed)
         reason = WRONG_GEOMETRY
         orientation = _orientation(fields)
@@ -171,15 +172,20 @@ def _check_statements(fields: Fields) -> None:
         raise ValueError("it has a ModalityLUTSequence; HU need RescaleSlope and RescaleIntercept")
 
 
-def _rescaling(fields: Fields) -> tuple[float, float]:
-    for name in ("RescaleSlope", "RescaleIntercept"):
-        if not fields.get(name):
-            raise ValueError(f"it has no {name}; without it stored values are not HU")
-    (slope,), (intercept,) = (
-        _numbers(fields, name, 1) for name in ("RescaleSlope", "RescaleIntercept")
-    )
+def _rescaling(fields: Fields, lowest_stored: int) -> tuple[float, float]:
+    names = ("RescaleSlope", "RescaleIntercept")
+    absent = [name for name in names if not fields.get(name)]
+    if absent:
+        raise ValueError(f"it has no {' and no '.join(absent)}; HU need both")
+    (slope,), (intercept,) = (_numbers(fields, name, 1) for name in names)
     if slope <= 0:
         raise ValueError(f"RescaleSlope is {slope:g}; it must be above zero")
+    lowest_hu = slope * lowest_stored + intercept
+    if lowest_hu > _LUNG_HU:
+        raise ValueError(
+            f"RescaleIntercept is {intercept:g}; with RescaleSlope {slope:g} no value is below "
+            f"{lowest_hu:g} HU, and lung is at {_LUNG_HU} HU or below"
+        )
     return slope, intercept
 
 

@@ -60,14 +60,19 @@ def remove(folder: Path) -> None:
 def write_digests(folder: Path) -> None:
     """Write ``SHA256SUMS``, as ``sha256sum --check`` reads it, of the files in ``folder``."""
     lines = [f"{_sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
-    write_text(folder / _DIGESTS, "".join(lines))
+    write_text(folder / _DIGESTS, "".join([f"# {len(lines)} files\n", *lines]))
 
 
 def damaged(folder: Path) -> list[str]:
-    """Names of the files that are missing or have changed since ``write_digests``."""
+    """Names of the files that are missing or have changed since ``write_digests``.
+
+    Files that came later are nobody's concern.
+    """
     try:
-        lines = (folder / _DIGESTS).read_text(encoding="utf-8").splitlines()
+        first, *lines = (folder / _DIGESTS).read_text(encoding="utf-8").split("\n")
     except (FileNotFoundError, UnicodeDecodeError):
+        return [_DIGESTS]
+    if first != f"# {len(lines) - 1} files" or lines.pop() != "":
         return [_DIGESTS]
     found = []
     for line in lines:
@@ -75,7 +80,7 @@ def damaged(folder: Path) -> list[str]:
         path = folder / name
         if not path.is_file() or _sha256(path) != digest:
             found.append(name)
-    return found if lines else [_DIGESTS]
+    return found
 
 
 def _sha256(path: Path) -> str:

@@ -63,7 +63,7 @@ def test_padding_is_a_stored_value(signed, vr, value, tmp_path):
     def pad(header: Dataset) -> None:
         header.add_new("PixelPaddingValue", vr, value)
 
-    path = write_slice(tmp_path, pad, signed=signed, intercept=-24)
+    path = write_slice(tmp_path, pad, signed=signed, intercept=-24 if signed else -1024)
     found = read_slice(path, UID)
     assert found.padding == ((-2000, -2000) if signed else (63536, 63536))
     if signed:

@@ -153,12 +153,13 @@ def test_another_series_is_passed_over(tmp_path):
 
 
 FAULTS = [
-    (NOT_HU, "RescaleIntercept", None, "no RescaleIntercept; without it stored values are not HU"),
+    (NOT_HU, "RescaleIntercept", None, "no RescaleIntercept; HU need both"),
     (NOT_HU, "RescaleSlope", None, "no RescaleSlope"),
     (NOT_HU, "RescaleSlope", "", "no RescaleSlope"),
     (NOT_HU, "RescaleSlope", "0", "RescaleSlope is 0; it must be above zero"),
     (NOT_HU, "RescaleSlope", "-1", "RescaleSlope is -1; it must be above zero"),
     (NOT_HU, "RescaleSlope", "nan", "RescaleSlope is 'nan'; it must be a number"),
+    (NOT_HU, "RescaleIntercept", "0", "no value is below 0 HU, and lung is at -900 HU or below"),
     (NOT_HU, "RescaleIntercept", "inf", "RescaleIntercept is 'inf'"),
     (NOT_HU, "RescaleIntercept", "-1024,0", "RescaleIntercept is '-1024,0'"),
     (NOT_HU, "RescaleIntercept", "-1_024", "RescaleIntercept is '-1_024'"),
