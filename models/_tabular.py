@@ -243,7 +243,7 @@ class TunedClassifier:
         scores = np.empty((len(settings), sum(map(len, held_out))))
         for numbers in served.values():
             for rows in held_out:
-                scores[np.ix_(numbers, rows)] = next(found)
+                scores[np.ix_(np.array(numbers), rows)] = next(found)
         return scores
 
     def _parameters(self, setting: Setting) -> dict[str, float]:
