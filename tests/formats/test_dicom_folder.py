@@ -31,6 +31,7 @@ def test_links_are_followed_and_nothing_is_found_twice(tmp_path):
     (dicom / "patient").symlink_to(tmp_path / "store" / "a")
     assert found(dicom) == ["patient/1-001.dcm"]
     (dicom / "patient again").symlink_to(dicom / "patient")
+    assert found(dicom) == ["patient/1-001.dcm"]
     (tmp_path / "store" / "a" / "round").symlink_to(dicom)
     (dicom / "nowhere").symlink_to(tmp_path / "absent")
     assert found(dicom) == ["patient/1-001.dcm"]
