@@ -21,10 +21,14 @@ IDS = ("roi_id", "patient_id", "roi_a", "roi_b")
 """Columns of any table that name a ROI or a patient."""
 
 _WHEN_MISSING = {
-    "supervision": "labels", "n_cached": 0, "margin_mm": math.nan, "obliquity_deg": 0.0,
-    "doubt": "",
+    "supervision": "labels", "n_cached": 0, "method": "", "margin_mm": math.nan,
+    "obliquity_deg": 0.0, "doubt": "",
 }  # fmt: skip
 """Values of columns that tables of older runs lack."""
+
+_LIKE = {"p_holm_size": "p_holm"}
+"""Columns that tables of older runs lack, and those whose values stand in: a p that is corrected
+for more comparisons is never smaller."""
 
 ARM = {"arm": TEXT, "model": TEXT, "features": TEXT}
 _SPLIT = {"repeat": WHOLE, "fold": WHOLE}
@@ -106,6 +110,8 @@ class StoredTable:
                     table[f"{part}_{end}".rstrip("_")] for part in ("model", "features")
                 )
                 table.insert(place, name, (model + ":" + features).where(model != "", ""))
+            elif name in _LIKE:
+                table.insert(place, name, table[_LIKE[name]])
             elif name in _WHEN_MISSING:
                 table.insert(place, name, pd.Series(_WHEN_MISSING[name], table.index))
         return table
@@ -148,7 +154,8 @@ COMPARISON_TABLE = StoredTable(
     {
         "arm_a": TEXT, "model_a": TEXT, "features_a": TEXT,
         "arm_b": TEXT, "model_b": TEXT, "features_b": TEXT, "metric": TEXT, "test": TEXT,
-        "difference": REAL, "ci_low": REAL, "ci_high": REAL, "p": REAL, "p_holm": REAL, **_COUNTS,
+        "difference": REAL, "ci_low": REAL, "ci_high": REAL, "p": REAL, "p_holm": REAL,
+        "p_holm_size": REAL, **_COUNTS, "method": TEXT,
     },
 )  # fmt: skip
 """One row a (pair of arms, metric, test)."""

@@ -28,11 +28,13 @@ class Bootstrap:
     Attributes
     ----------
     samples : int
-    method : {"percentile", "bca"}
+    method : {"scaled_t", "percentile", "bca"}
+        ``scaled_t``: Student's t around the value, on the metric's own scale; the others take
+        quantiles of the resamples (``benchmark.statistics.inference``).
     """
 
     samples: int = 2000
-    method: Literal["percentile", "bca"] = "percentile"
+    method: Literal["scaled_t", "percentile", "bca"] = "scaled_t"
 
     def __post_init__(self) -> None:
         if self.samples < 100:

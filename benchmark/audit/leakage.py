@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from benchmark.cohort.splits import SplitRule, leaked, make_splits
@@ -26,7 +25,6 @@ from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import LocalWorkers
 from benchmark.statistics.cases import cases
 from benchmark.statistics.comparisons import subtract
-from benchmark.statistics.inference import bootstrap_p
 from benchmark.statistics.scoring import resample
 
 LEAKY, GROUPED = "leaky", "grouped"
@@ -153,8 +151,7 @@ def inflation(
         pair = [cases(side[arm][side[arm]["roi_id"].isin(ids)]) for side in sides]
         one, other = (resample(each, bootstrap, seed, METRICS) for each in pair)
         for metric in METRICS:
-            difference, samples, ends = subtract(one[metric], other[metric], bootstrap)
-            p = bootstrap_p(samples) if np.isfinite(difference) else np.nan
+            difference, ends, _, p = subtract(one[metric], other[metric], bootstrap)
             rows.append((
                 *arm_of(sides[0][arm]), metric, one[metric].value, other[metric].value, difference,
                 ends.low, ends.high, p, pair[0].n_rois, pair[0].n_patients,

@@ -32,13 +32,10 @@ from benchmark.runtime.failures import Failure
 from benchmark.runtime.seeds import derive_seed
 from benchmark.statistics.cases import cases
 from benchmark.statistics.comparisons import lift
-from benchmark.statistics.inference import Interval, interval
-from benchmark.statistics.scoring import LEVEL, resample
+from benchmark.statistics.scoring import NONE, metric_interval, resample
 
 TRAINED, RESCORED = "trained", "re-scored"
 """Models of a row: trained in its universe, or the run's own."""
-
-_NONE = (np.nan, Interval(np.nan, np.nan))
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,13 +199,13 @@ def _score(predictions: pd.DataFrame, config: Config) -> Iterator[tuple[Any, ...
     for name, frame in by_arm(predictions).items():
         arm = cases(frame)
         found = resample(arm, config.bootstrap, config.seed, ["auc"])["auc"]
-        ends = interval(found.samples, found.value, found.jackknife, config.bootstrap.method, LEVEL)
+        ends, _ = metric_interval("auc", found, config.bootstrap)
         n_malignant = len(np.unique(arm.roi[arm.y_true == 1]))
         counts = arm.n_rois, n_malignant, arm.n_patients
         scored[name] = (*counts, *arm_of(frame)), found.value, ends
     ranks = pd.Series({arm: -auc for arm, (_, auc, _) in scored.items()}).rank()
     for name, (about, auc, ends) in scored.items():
-        difference, around = lifts.get(name, _NONE)
+        difference, around = lifts[name][:2] if name in lifts else (np.nan, NONE)
         yield (
             *about, auc, ends.low, ends.high,
             difference, around.low, around.high, ranks[name],

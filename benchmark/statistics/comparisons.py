@@ -7,7 +7,8 @@ over size.
 ===================  =========================================================================
 test                 what it is
 ===================  =========================================================================
-patient bootstrap    every metric; both arms on the same resamples of patients
+patient bootstrap    every metric; t of the difference over its standard error on the same
+                     resamples of patients
 Obuchowski           AUC, nonparametric, ROIs clustered in patients (Obuchowski 1997)
 DeLong               AUC, the same with ROIs taken as independent (DeLong et al. 1988): a
                      cross-check, too sure where patients have several ROIs
@@ -17,9 +18,16 @@ Nadeau-Bengio t      every metric, over splits, corrected for their overlap; onl
                      splits are given and are several
 ===================  =========================================================================
 
-The family that Holm's correction covers is one test of one metric over all pairs of arms,
-those with ``size_only`` included. The patient bootstrap's or Obuchowski's p of ``auc`` is the
-one to report; the other metrics and tests are not corrected for being looked at as well.
+Holm's correction covers one test of one metric, over either of two families: all pairs of arms,
+those with ``size_only`` included (``p_holm``), and the pairs with ``size_only`` alone
+(``p_holm_size``), which answer a question of their own: who adds to size. The patient bootstrap's
+or Obuchowski's p of ``auc`` is the one to report; the other metrics and tests are not corrected
+for being looked at as well.
+
+The patient bootstrap's p has no floor. Counting resamples beyond 0 cannot give less than
+2 / (B + 1), which no family of 55 pairs survives at 2,000 resamples; a t of the standard error can.
+Under ``scaled_t`` the interval is made of the same t, so that p is below .05 exactly where the
+interval leaves out 0. Under ``percentile`` and ``bca`` the two may part near .05.
 """
 
 from __future__ import annotations
@@ -27,6 +35,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,33 +43,58 @@ import pandas as pd
 from benchmark.cohort.splits import Split
 from benchmark.columns import COMPARISON_TABLE, RANK_TABLE, arm_of, by_arm
 from benchmark.config import Bootstrap
-from benchmark.statistics.cases import Cases, Floats, cases
+from benchmark.statistics.cases import Cases, cases
 from benchmark.statistics.clustered_auc import auc_components, clustered_variance
 from benchmark.statistics.inference import (
     Interval,
-    bootstrap_p,
     corrected_t,
     holm,
-    interval,
     mcnemar,
     normal_test,
+    t_test,
 )
 from benchmark.statistics.metrics import METRICS, goodness
 from benchmark.statistics.scoring import (
     LEVEL,
+    NONE,
+    WITHHELD,
     Resampled,
+    describe_bootstrap,
+    quantiles,
     resample,
     resample_arms,
     split_values,
     tested_per_trained,
+    without_interval,
 )
 
 SIZE_ONLY = "size_only"
 PATIENT_BOOTSTRAP = "patient bootstrap"
 _ROW = ["roi_id", "repeat", "fold"]
 
-Comparison = tuple[str, str, float, Interval, float]
-"""Metric, test, difference, its interval, p."""
+
+class Difference(NamedTuple):
+    """A metric of one arm less that of another.
+
+    Attributes
+    ----------
+    value : float
+    interval : Interval
+        95 %.
+    method : str
+        What the interval comes from, or why it is withheld.
+    p : float
+        Two-sided, of the null that the value is 0.
+    """
+
+    value: float
+    interval: Interval
+    method: str
+    p: float
+
+
+Comparison = tuple[str, str, Difference]
+"""Metric, test, and what was found."""
 
 
 def compare(
@@ -77,7 +111,7 @@ def compare(
     predictions : DataFrame
         As in ``predictions.parquet``.
     bootstrap : Bootstrap
-        ``bca`` changes the intervals of the patient bootstrap, not its p.
+        Its method changes the intervals of the patient bootstrap, not its p.
     seed : int
         The run's.
     splits : sequence of Split
@@ -117,36 +151,47 @@ def compare(
             *_mcnemar(*pair),
             *_over_splits(*pair, splits),
         ]
+        names = *arm_of(arms[a]), *arm_of(arms[b])
         rows += [
             (
-                *arm_of(arms[a]),
-                *arm_of(arms[b]),
-                metric,
-                test,
-                difference,
-                ends.low,
-                ends.high,
-                p,
-                np.nan,
-                *n,
+                *names, metric, test, each.value, each.interval.low, each.interval.high, each.p,
+                np.nan, np.nan, *n, each.method,
             )
-            for metric, test, difference, ends, p in found
-        ]
-    table = COMPARISON_TABLE.frame(rows)
-    for members in table.groupby(["metric", "test"]).indices.values():
-        table.loc[members, "p_holm"] = holm(table["p"].to_numpy(np.float64)[members])
+            for metric, test, each in found
+        ]  # fmt: skip
+    return _corrected(COMPARISON_TABLE.frame(rows))
+
+
+def _corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with Holm's p of both families."""
+    sizes = table[table["model_b"] == SIZE_ONLY]
+    for column, family in (("p_holm", table), ("p_holm_size", sizes)):
+        for members in family.groupby(["metric", "test"]).groups.values():
+            table.loc[members, column] = holm(table.loc[members, "p"].to_numpy(np.float64))
     return table
 
 
-def subtract(
-    one: Resampled, other: Resampled, bootstrap: Bootstrap
-) -> tuple[float, Floats, Interval]:
-    """The difference of two metrics on the same resamples: value, samples, 95 % interval."""
-    difference, samples = one.value - other.value, one.samples - other.samples
+def subtract(one: Resampled, other: Resampled, bootstrap: Bootstrap) -> Difference:
+    """The difference of two metrics on the same resamples, tested.
+
+    Its standard error is that of :func:`inference.standard_error` on the resampled differences;
+    it has as many degrees of freedom, less one, as there are patients that the metric rests on. A
+    difference lies nearly symmetric, and the kurtosis that a single metric's degrees follow would
+    make the test slow to reject (``results/statistics.md``).
+    """
+    samples = one.samples - other.samples
+    n_patients = min(one.n_patients, other.n_patients)
     left = None
     if one.jackknife is not None and other.jackknife is not None:
         left = one.jackknife - other.jackknife
-    return difference, samples, interval(samples, difference, left, bootstrap.method, LEVEL)
+    found = Resampled(one.value - other.value, samples, left, n_patients - 1, n_patients)
+    ends, p = t_test(found.value, found.error, found.degrees, LEVEL)
+    why = without_interval(found)
+    if why:
+        return Difference(found.value, NONE, f"{WITHHELD}: {why}", p)
+    if bootstrap.method != "scaled_t":
+        return Difference(found.value, *quantiles(found, bootstrap), p)
+    return Difference(found.value, ends, describe_bootstrap(bootstrap), p)
 
 
 def lift(
@@ -155,10 +200,10 @@ def lift(
     seed: int,
     metric: str = "auc",
     resampled: Mapping[str, Resampled] | None = None,
-) -> dict[str, tuple[float, Interval]]:
+) -> dict[str, Difference]:
     """Every arm's metric less that of ``size_only``, on the rows that both have.
 
-    The value and interval that :func:`compare` gives for those pairs, without the rest.
+    What :func:`compare` finds for those pairs, without the rest.
 
     Parameters
     ----------
@@ -170,7 +215,7 @@ def lift(
 
     Returns
     -------
-    dict of str to (float, Interval)
+    dict of str to Difference
         By the arm's name. Without ``size_only`` itself and arms that share no row with it; empty
         where it is missing.
     """
@@ -193,8 +238,7 @@ def lift(
             continue
         common = arms[arm].index.intersection(arms[baseline].index)
         if len(common):
-            difference, _, ends = subtract(on(common, arm), on(common, baseline), bootstrap)
-            lifts[arm] = difference, ends
+            lifts[arm] = subtract(on(common, arm), on(common, baseline), bootstrap)
     return lifts
 
 
@@ -257,16 +301,16 @@ def _bootstrapped(
     a: Mapping[str, Resampled], b: Mapping[str, Resampled], bootstrap: Bootstrap
 ) -> Iterator[Comparison]:
     for metric in METRICS:
-        difference, samples, ends = subtract(a[metric], b[metric], bootstrap)
-        p = bootstrap_p(samples) if np.isfinite(difference) else np.nan
-        yield metric, PATIENT_BOOTSTRAP, difference, ends, p
+        yield metric, PATIENT_BOOTSTRAP, subtract(a[metric], b[metric], bootstrap)
 
 
 def _auc_tests(a: Cases, b: Cases) -> Iterator[Comparison]:
     (value_a, parts_a), (value_b, parts_b) = auc_components(a), auc_components(b)
     for test, cluster in (("Obuchowski", a.patient), ("DeLong", a.roi)):
         variance = clustered_variance(parts_a - parts_b, a.y_true, cluster)
-        yield "auc", test, value_a - value_b, *normal_test(value_a - value_b, variance, LEVEL)
+        difference = value_a - value_b
+        ends, p = normal_test(difference, variance, LEVEL)
+        yield "auc", test, Difference(difference, ends, "normal", p)
 
 
 def _mcnemar(a: Cases, b: Cases) -> Iterator[Comparison]:
@@ -277,7 +321,7 @@ def _mcnemar(a: Cases, b: Cases) -> Iterator[Comparison]:
     only_a = int(np.count_nonzero(right_a & ~right_b))
     only_b = int(np.count_nonzero(right_b & ~right_a))
     p = mcnemar(only_a, only_b)
-    yield "accuracy", "McNemar", (only_a - only_b) / n, Interval(np.nan, np.nan), p
+    yield "accuracy", "McNemar", Difference((only_a - only_b) / n, NONE, "exact, no interval", p)
 
 
 def _over_splits(a: Cases, b: Cases, splits: Sequence[Split]) -> Iterator[Comparison]:
@@ -288,4 +332,5 @@ def _over_splits(a: Cases, b: Cases, splits: Sequence[Split]) -> Iterator[Compar
     for metric in METRICS:
         differences = values_a[metric] - values_b[metric]
         ends, p = corrected_t(differences, share, LEVEL)
-        yield metric, "Nadeau-Bengio t", float(differences.mean()), ends, p
+        mean = float(differences.mean())
+        yield metric, "Nadeau-Bengio t", Difference(mean, ends, "corrected t", p)

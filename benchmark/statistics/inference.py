@@ -1,4 +1,4 @@
-"""Intervals that respect clustering: resample patients, not ROIs.
+"""Intervals and tests that respect clustering: resample patients, not ROIs.
 
 A patient's nodules resemble each other, so ROIs are not independent and an interval that
 resamples them is too short (Davison & Hinkley 1997, section 3.8).
@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit, stdtr, stdtrit
 from scipy.stats import binom, norm
-from scipy.stats import t as student_t
 
 Floats = NDArray[np.float64]
-Method = Literal["percentile", "bca"]
+Quantiles = Literal["percentile", "bca"]
 
 _MIN_DEFINED = 0.9
 """Share of resamples in which a metric must be defined for its interval to be given."""
@@ -88,7 +88,7 @@ def interval(
     samples: Floats,
     estimate: float,
     jackknife: Floats | None,
-    method: Method,
+    method: Quantiles,
     level: float = 0.95,
 ) -> Interval:
     """Bootstrap interval from a statistic's resampled values.
@@ -139,20 +139,109 @@ def _bca_tails(samples: Floats, estimate: float, jackknife: Floats, tails: Float
     return adjusted
 
 
-def bootstrap_p(samples: Floats) -> float:
-    """Two-sided p of the null that a statistic is 0, from its resampled values.
+def standard_error(samples: Floats, n_patients: int) -> float:
+    """Standard error of a statistic from its values over resamples of patients.
 
-    ``2 min(1 + #{samples <= 0}, 1 + #{samples >= 0}) / (B + 1)``, at most 1: the level at
-    which the percentile interval first touches 0, one sample being added to each tail
-    (Davison & Hinkley 1997, section 4.2). Undefined resamples are left out as in
-    :func:`interval`, and the p is NaN where that gives no interval.
+    The standard deviation of the resampled values times ``sqrt(m / (m - 1))``, m being the
+    patients that the statistic rests on: resampling m of m shrinks a variance by (m - 1) / m
+    (Davison & Hinkley 1997, section 2.3).
+
+    Parameters
+    ----------
+    samples : ndarray, shape (n_samples,)
+    n_patients : int
+
+    Returns
+    -------
+    float
+        0 where no resample differs by more than rounding. NaN with fewer than two patients and
+        where :func:`interval` gives none, for too many undefined resamples.
     """
     defined = samples[np.isfinite(samples)]
-    if len(defined) < _MIN_DEFINED * len(samples):
+    if len(defined) < _MIN_DEFINED * len(samples) or n_patients < 2:
         return np.nan
-    below, above = (np.count_nonzero(side <= _ROUNDING) for side in (defined, -defined))
-    tail = 1 + min(below, above)
-    return min(1.0, 2 * tail / (len(defined) + 1))
+    spread = float(defined.std(ddof=1))
+    return spread * np.sqrt(n_patients / (n_patients - 1)) if spread > _ROUNDING else 0.0
+
+
+def degrees_of_freedom(influence: Floats, n_patients: int) -> float:
+    """Degrees of freedom of a patient-level standard error, by Satterthwaite's (1946) rule.
+
+    A sum of n squares with kurtosis k has a relative variance of (k - 1) / n, and a chi-squared
+    variable on d degrees one of 2 / d, so d = 2 n / (k - 1). A metric near its bound owes its
+    error to few patients, and a long patient to one: k is large then, and d small. It is kept
+    from 1 to ``n_patients`` - 1.
+
+    Parameters
+    ----------
+    influence : ndarray, shape (n,)
+        Each patient's influence on the statistic.
+    n_patients : int
+        Those that the statistic rests on.
+    """
+    squares = (influence - influence.mean()) ** 2
+    if n_patients < 2 or not squares.sum() > 0:
+        return np.nan
+    excess = float(np.mean(squares**2) / np.mean(squares) ** 2) - 1
+    most = n_patients - 1
+    return float(np.clip(2 * len(squares) / excess, 1, most)) if excess > 0 else float(most)
+
+
+def scaled_t(
+    value: float,
+    error: float,
+    degrees: float,
+    bounds: tuple[float, float],
+    level: float = 0.95,
+) -> Interval:
+    """Student's t interval of a metric, made on a scale without bounds and taken back.
+
+    Between two finite bounds the scale is the logit of the place between them (for the AUC:
+    Pepe 2003, section 5.2), above a single lower one the logarithm of the distance to it, and the
+    metric itself where there is none. The standard error follows by the delta method.
+
+    Parameters
+    ----------
+    value, error : float
+        Error above 0.
+    degrees : float
+    bounds : (float, float)
+        The metric's lowest and highest values, between which ``value`` lies.
+    level : float
+    """
+    low, high = bounds
+    reach = float(stdtrit(degrees, (1 + level) / 2)) * error
+    if np.isinf(low):
+        return Interval(value - reach, value + reach)
+    if np.isinf(high):
+        factor = float(np.exp(reach / (value - low)))
+        return Interval(low + (value - low) / factor, low + (value - low) * factor)
+    width = high - low
+    place = (value - low) / width
+    step = reach / width / (place * (1 - place))
+    ends = (low + width * float(expit(logit(place) + sign * step)) for sign in (-1, 1))
+    return Interval(*ends)
+
+
+def t_test(
+    value: float, error: float, degrees: float, level: float = 0.95
+) -> tuple[Interval, float]:
+    """Student's t interval of a difference, and two-sided p of the null that it is 0.
+
+    Both rest on the same error and degrees of freedom, so p is below ``1 - level`` exactly where
+    the interval leaves out 0; and p has no floor, whatever the number of resamples.
+
+    Returns
+    -------
+    Interval, float
+        With an ``error`` of 0 no interval, and a p of 1 where the value is 0 too (but for
+        rounding), NaN elsewhere: that no resample differs does not make a difference certain.
+    """
+    if not error > 0:
+        p = 1.0 if error == 0 and abs(value) <= _ROUNDING else np.nan
+        return Interval(np.nan, np.nan), p
+    half = float(stdtrit(degrees, (1 + level) / 2)) * error
+    return Interval(value - half, value + half), _two_sided(value, error, degrees)
 
 
 def wilson(successes: float, trials: float, level: float = 0.95) -> Interval:
@@ -193,8 +282,8 @@ def corrected_t(
         return Interval(np.nan, np.nan), np.nan
     mean, degrees = float(values.mean()), len(values) - 1
     error = float(np.sqrt((1 / len(values) + tested_per_trained) * values.var(ddof=1)))
-    half = float(student_t.ppf((1 + level) / 2, degrees)) * error
-    return Interval(mean - half, mean + half), _two_sided(mean, error, student_t(degrees))
+    half = float(stdtrit(degrees, (1 + level) / 2)) * error
+    return Interval(mean - half, mean + half), _two_sided(mean, error, degrees)
 
 
 def normal_test(value: float, variance: float, level: float = 0.95) -> tuple[Interval, float]:
@@ -204,12 +293,12 @@ def normal_test(value: float, variance: float, level: float = 0.95) -> tuple[Int
     """
     error = float(np.sqrt(variance))
     half = float(norm.ppf((1 + level) / 2)) * error
-    return Interval(value - half, value + half), _two_sided(value, error, norm)
+    return Interval(value - half, value + half), _two_sided(value, error, np.inf)
 
 
-def _two_sided(value: float, error: float, distribution: Any) -> float:
+def _two_sided(value: float, error: float, degrees: float) -> float:
     if error > 0:
-        return float(2 * distribution.sf(abs(value) / error))
+        return float(2 * stdtr(degrees, -abs(value) / error))
     return 1.0 if value == 0 else np.nan
 
 

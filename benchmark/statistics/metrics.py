@@ -11,7 +11,8 @@ sensitivity at a specificity and the reverse) compare ROIs of one fold only, com
 folds by the number of cases that they speak for, and leave out a fold that lacks one class.
 
 To add a metric, write one function and enter it in ``METRICS``; in ``IDEAL`` too where lower, or
-nearer to a value, is better, and in ``PROPORTIONS`` where it is a plain proportion.
+nearer to a value, is better, in ``PROPORTIONS`` where it is a plain proportion, and in ``RESTS_ON``
+and ``BOUNDS`` where it is an average, or does not lie from 0 to 1.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmark.statistics import calibration
 from benchmark.statistics.cases import Floats, Scores, ratio
@@ -250,6 +252,33 @@ PROPORTIONS: dict[str, Callable[[Scores], tuple[Floats, Floats]]] = {
     "npv": lambda s: (s.tn, s.tn + s.fn),
 }
 """Metrics that are plain proportions of decided ROIs: successes and trials."""
+
+_OVER_ALL = ("accuracy", "brier", "log_loss", "ece", *(
+    name for name in METRICS if name.startswith("net_benefit")
+))  # fmt: skip
+
+RESTS_ON: dict[str, Callable[[Scores], NDArray[np.bool_]]] = {
+    "sensitivity": lambda s: s.y_true == 1,
+    "specificity": lambda s: s.y_true == 0,
+    "precision": lambda s: s.y_prob >= s.threshold,
+    "npv": lambda s: s.y_prob < s.threshold,
+    **dict.fromkeys(_OVER_ALL, lambda s: np.ones(len(s.y_true), np.bool_)),
+}
+"""Rows that a metric is an average over; one that is not here needs both classes."""
+
+_UNBOUNDED = (-np.inf, np.inf)
+BOUNDS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(METRICS, (0.0, 1.0)),
+    "mcc": (-1.0, 1.0),
+    "log_loss": (0.0, np.inf),
+    "calibration_slope": _UNBOUNDED,
+    "calibration_intercept": _UNBOUNDED,
+    **{name: _UNBOUNDED for name in METRICS if name.startswith("net_benefit")},
+}
+"""Lowest and highest value of each metric, for the scale of its interval.
+
+A net benefit has bounds that move with the prevalence, and is far from them.
+"""
 
 IDEAL = {"brier": 0.0, "log_loss": 0.0, "ece": 0.0, "calibration_slope": 1.0,
          "calibration_intercept": 0.0}  # fmt: skip

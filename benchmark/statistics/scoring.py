@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -21,15 +21,23 @@ from benchmark.statistics.cases import Cases, Floats, cases
 from benchmark.statistics.inference import (
     Interval,
     corrected_t,
+    degrees_of_freedom,
     interval,
     leave_one_out,
     patient_draws,
+    scaled_t,
+    standard_error,
     wilson,
 )
-from benchmark.statistics.metrics import METRICS, PROPORTIONS
+from benchmark.statistics.metrics import BOUNDS, METRICS, PROPORTIONS, RESTS_ON
 
 LEVEL = 0.95
 _WILSON = "Wilson, one ROI a patient"
+WITHHELD, WIDENED = "interval withheld", "Wilson over patients"
+"""Beginnings of the column ``method`` where an interval is not what the run's method makes."""
+
+NONE = Interval(np.nan, np.nan)
+_NO_SPREAD = "no resample of patients differs"
 _CORRECTED = "mean over splits, Nadeau-Bengio corrected t"
 
 _BLOCK = 2**17
@@ -38,11 +46,31 @@ _BLOCK = 2**17
 
 @dataclass(frozen=True, eq=False)
 class Resampled:
-    """A metric's values: on the data, over the bootstrap, and over the jackknife for BCa."""
+    """A metric on the data and over resamples of patients.
+
+    Attributes
+    ----------
+    value : float
+    samples : ndarray, shape (n_samples,)
+    jackknife : ndarray, shape (n_patients,), or None
+        Without one patient each, for BCa.
+    degrees : float
+        Degrees of freedom of its standard error.
+    n_patients : int
+        Patients that it rests on: those with a ROI that it is an average over, or, where it needs
+        both classes, those with a ROI of the rarer one.
+    """
 
     value: float
     samples: Floats
     jackknife: Floats | None
+    degrees: float
+    n_patients: int
+
+    @property
+    def error(self) -> float:
+        """Standard error over patients, as :func:`inference.standard_error`."""
+        return standard_error(self.samples, self.n_patients)
 
 
 def evaluate(
@@ -89,16 +117,38 @@ def resample(
     """Metrics on the data and under resamples of patients.
 
     Arms with the same patients and the same run's ``seed`` share their resamples, so their
-    values can be subtracted one by one.
+    values can be subtracted one by one. A patient's influence is the covariance of how often
+    it is drawn with the resampled value (the infinitesimal jackknife, Efron 2014, eq. 3.6).
     """
     n = arm.n_patients
     observed = evaluate(arm, np.ones((1, n)), metrics)
-    draws = patient_draws(n, bootstrap.samples, derive_seed(seed, "bootstrap"))
-    samples = _evaluate_all(arm, draws, metrics)
+    at = np.array([observed[name][0] for name in metrics])
+    influence, parts = np.zeros((n, len(at))), []
+    for draws in patient_draws(n, bootstrap.samples, derive_seed(seed, "bootstrap")):
+        values = evaluate(arm, draws, metrics)
+        moved = np.nan_to_num(np.stack([values[name] for name in metrics], axis=1) - at)
+        influence += draws.T @ moved - moved.sum(axis=0)
+        parts.append(values)
     left = _evaluate_all(arm, leave_one_out(n), metrics) if bootstrap.method == "bca" else {}
-    return {
-        name: Resampled(float(observed[name][0]), samples[name], left.get(name)) for name in metrics
-    }
+    found = {}
+    for number, name in enumerate(metrics):
+        patients = _rests_on(arm, name)
+        found[name] = Resampled(
+            float(at[number]),
+            np.concatenate([part[name] for part in parts]),
+            left.get(name),
+            degrees_of_freedom(influence[:, number], patients),
+            patients,
+        )
+    return found
+
+
+def _rests_on(arm: Cases, metric: str) -> int:
+    """Patients that a metric rests on; see :class:`Resampled`."""
+    if metric in RESTS_ON:
+        rows = RESTS_ON[metric](arm.scores(np.ones((1, len(arm.y_true)))))
+        return len(np.unique(arm.patient[rows]))
+    return min(len(np.unique(arm.patient[arm.y_true == label])) for label in (0, 1))
 
 
 def resample_arms(
@@ -125,9 +175,9 @@ def score(
 ) -> pd.DataFrame:
     """Every metric of every arm, with a 95 % interval.
 
-    The interval comes from a bootstrap over patients. Where every patient has one row, the
-    cases are independent and a plain proportion gets Wilson's interval instead; the column
-    ``method`` says which.
+    The interval is that of :func:`metric_interval`. Where every patient has one row, the cases
+    are independent and a plain proportion gets Wilson's interval instead; the column ``method``
+    says which, and why there is none.
 
     Parameters
     ----------
@@ -142,26 +192,67 @@ def score(
     Returns
     -------
     DataFrame
-        Columns of ``METRIC_TABLE``; arms in the order in which they first appear. The interval
-        is NaN where too many resamples leave the metric undefined.
+        Columns of ``METRIC_TABLE``; arms in the order in which they first appear.
     """
     resampled = resampled or resample_arms(predictions, bootstrap, seed)
-    method = describe_bootstrap(bootstrap)
     rows = []
     for arm_name, frame in by_arm(predictions).items():
         arm, learnt_from = cases(frame), frame["supervision"].iloc[0]
         exact = _wilson_intervals(arm)
         for name, found in resampled[arm_name].items():
-            ends = exact.get(name) or interval(
-                found.samples, found.value, found.jackknife, bootstrap.method, LEVEL
+            ends, method = (
+                (exact[name], _WILSON) if name in exact else metric_interval(name, found, bootstrap)
             )
             rows.append(
                 (
                     *arm_of(frame), learnt_from, name, found.value, ends.low, ends.high,
-                    arm.n_rois, arm.n_patients, _WILSON if name in exact else method,
+                    arm.n_rois, arm.n_patients, method,
                 )
             )  # fmt: skip
     return METRIC_TABLE.frame(rows)
+
+
+def metric_interval(metric: str, found: Resampled, bootstrap: Bootstrap) -> tuple[Interval, str]:
+    """A metric's 95 % interval, and what made it or why it is withheld.
+
+    Where no resample differs, the bootstrap knows nothing of the error, and an interval without
+    width would claim that there is none. A proportion or an AUC of 0 or 1 gets Wilson's score
+    interval then, of as many trials as it rests on patients; any other interval is withheld. So
+    it is where the metric rests on one patient, or too many resamples leave it undefined. At
+    one of its bounds a metric has no place on its scale, and ``scaled_t`` is the percentiles.
+    """
+    why = without_interval(found)
+    low, high = BOUNDS[metric]
+    edge = found.value in (low, high)
+    if why == _NO_SPREAD and edge and metric in (*PROPORTIONS, "auc"):
+        n = found.n_patients
+        return wilson(found.value * n, n, LEVEL), f"{WIDENED}, {n} of them: {_NO_SPREAD}"
+    if why:
+        return NONE, f"{WITHHELD}: {why}"
+    if bootstrap.method == "scaled_t" and not edge:
+        ends = scaled_t(found.value, found.error, found.degrees, (low, high), LEVEL)
+        return ends, describe_bootstrap(bootstrap)
+    return quantiles(found, bootstrap)
+
+
+def quantiles(found: Resampled, bootstrap: Bootstrap) -> tuple[Interval, str]:
+    """The interval from quantiles of the resamples, and what made it or why it is withheld."""
+    method = "percentile" if bootstrap.method == "scaled_t" else bootstrap.method
+    ends = interval(found.samples, found.value, found.jackknife, method, LEVEL)
+    if not ends.high > ends.low:
+        return NONE, f"{WITHHELD}: hardly any resample of patients differs"
+    return ends, describe_bootstrap(replace(bootstrap, method=method))
+
+
+def without_interval(found: Resampled) -> str:
+    """The reason why resamples give a value no interval; empty where they do."""
+    if not np.isfinite(found.value):
+        return "undefined"
+    if found.n_patients < 2:
+        return "rests on a single patient"
+    if np.isnan(found.error):
+        return "undefined in more than a tenth of the resamples of patients"
+    return "" if found.error > 0 else _NO_SPREAD
 
 
 def describe_bootstrap(bootstrap: Bootstrap) -> str:
@@ -178,6 +269,7 @@ def _wilson_intervals(arm: Cases) -> dict[str, Interval]:
     return {
         name: wilson(float(successes[0]), float(trials[0]), LEVEL)
         for name, (successes, trials) in counts.items()
+        if trials[0]
     }
 
 

@@ -19,8 +19,8 @@ from benchmark.config import Bootstrap
 from benchmark.runtime.workers import Workers, spread
 from benchmark.statistics.cases import Cases, cases
 from benchmark.statistics.comparisons import lift
-from benchmark.statistics.inference import Interval, interval
-from benchmark.statistics.scoring import LEVEL, describe_bootstrap, evaluate, resample
+from benchmark.statistics.inference import Interval
+from benchmark.statistics.scoring import NONE, WITHHELD, evaluate, metric_interval, resample
 
 LIFT = "auc_lift"
 """Name of the row that holds the paired difference in AUC to ``size_only``."""
@@ -29,14 +29,14 @@ MIN_PATIENTS = 20
 """Patients with a malignant and with a benign ROI, of each, below which no interval is given.
 
 With fewer, one patient moves the metric by more than its interval is wide, and resamples without
-a class pile up. Percentile intervals are short already at 100 patients (``results/statistics.md``).
+a class pile up: a standard error of so few is itself unknown (``results/statistics.md``).
 """
 
 MATCHED_RATIO = 1.1
 """Largest ratio of the diameters of a size-matched pair."""
 
-_NONE = Interval(np.nan, np.nan)
-_WITHHELD = f"interval withheld: under {MIN_PATIENTS} patients with a malignant or a benign ROI"
+TOO_FEW = f"{WITHHELD}: under {MIN_PATIENTS} patients with a malignant or a benign ROI"
+"""The column ``method`` of such a level."""
 
 Floats = NDArray[np.float64]
 Level = Callable[[Floats], NDArray[np.bool_]]
@@ -204,18 +204,17 @@ def _level(bootstrap: Bootstrap, seed: int, members: tuple[str, str, pd.DataFram
     lifts = lift(frame, bootstrap, seed, resampled=auc)
     rows = []
     for name, arm in arms.items():
-        found: dict[str, tuple[float, Interval]] = {}
+        found: dict[str, tuple[float, Interval, str]] = {}
         if name in resampled:
-            method = describe_bootstrap(bootstrap)
             for metric, each in resampled[name].items():
-                ends = interval(each.samples, each.value, each.jackknife, bootstrap.method, LEVEL)
-                found[metric] = each.value, ends
+                found[metric] = each.value, *metric_interval(metric, each, bootstrap)
         else:
-            method = _WITHHELD
             for metric, values in evaluate(arm, np.ones((1, arm.n_patients))).items():
-                found[metric] = float(values[0]), _NONE
+                found[metric] = float(values[0]), NONE, TOO_FEW
         if name in lifts:
-            found[LIFT] = lifts[name] if name in resampled else (lifts[name][0], _NONE)
+            lifted = lifts[name]
+            given = lifted[1:3] if name in resampled else (NONE, TOO_FEW)
+            found[LIFT] = lifted.value, *given
         counts = arm.n_rois, len(np.unique(arm.roi[arm.y_true == 1])), arm.n_patients
         rows += [
             (
@@ -229,7 +228,7 @@ def _level(bootstrap: Bootstrap, seed: int, members: tuple[str, str, pd.DataFram
                 *counts,
                 method,
             )
-            for metric, (value, ends) in found.items()
+            for metric, (value, ends, method) in found.items()
             if np.isfinite(value)
         ]
     return STRATA_TABLE.frame(rows)

@@ -30,13 +30,14 @@ def run(
     trained: dict[str, float] | None = None,
     leaky: bool = False,
     pairs: tuple[Pair, ...] = (),
+    patients: list[str] | None = None,
 ) -> RunFolder:
-    """A run of one split, one ROI a patient, every arm fed by ``f``."""
+    """A run of one split, one ROI a patient unless they are named, every arm fed by ``f``."""
     ids = [f"r{i:04}" for i in range(len(y_true))]
     predictions = PREDICTION_TABLE.completed(pd.concat(
         pd.DataFrame(
             {
-                "roi_id": ids, "patient_id": ids, "model": model, "features": "f",
+                "roi_id": ids, "patient_id": patients or ids, "model": model, "features": "f",
                 "scheme": "holdout", "repeat": 0, "fold": 0, "y_true": y_true,
                 "y_prob": y_prob, "threshold": threshold,
             }

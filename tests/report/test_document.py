@@ -7,12 +7,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from benchmark.columns import COMPARISON_TABLE
 from benchmark.report.document import TABLE_FORMATS, report_tables
 from benchmark.report.tables.classification import confusion_counts, paper_table
 from benchmark.report.tables.latex import as_latex, latex_document
-from benchmark.report.tables.pairwise import verdict
+from benchmark.report.tables.pairwise import pairwise_table, verdict
 from benchmark.report.tables.table import (
     SYNTHETIC,
     Table,
@@ -20,11 +22,13 @@ from benchmark.report.tables.table import (
     as_markdown,
     duration,
     escape_markdown,
+    p_value,
     with_interval,
 )
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.cases import cases
 from tests.helpers.made_run import HOSTILE
+from tests.helpers.small_run import N, calibrated, run
 
 TABLE = Table(
     "Title with 50 % & more_",
@@ -200,3 +204,48 @@ def test_a_difference_is_shown_only_after_correction(
     low: float, high: float, p_holm: float, expected: int
 ) -> None:
     assert verdict((low + high) / 2, low, high, p_holm) == expected
+
+
+def test_why_intervals_are_withheld_or_widened_stands_beside_the_table(reported: RunFolder) -> None:
+    """``prior`` calls every ROI malignant with one score: no resample moves three of its cells."""
+    tables = {t.title.partition(":")[0]: t for t in report_tables(reported)}
+    main, every = tables["Lung nodule benchmark"], tables["All metrics"]
+    (row,) = [r for r in main.rows if r[0] == "prior"]
+    n = reported.rois.patient_id[reported.rois.y_true == 1].nunique()
+    sensitivity, auc = row[5], row[7]
+    assert sensitivity == f"1.000 [{n / (n + 3.8415):.3f}, 1.000]"
+    assert auc == "0.500"
+    for table in (main, every):
+        notes = "\n".join(table.notes)
+        widened = f"Wilson over patients, {n} of them: no resample of patients differs"
+        assert re.search(rf"{widened} \(.*prior:diameter sensitivity", notes)
+        assert re.search(r"Interval withheld: no resample .*\(.*prior:diameter auc", notes)
+    assert "scaled_t bootstrap of patients, 100 resamples" in "\n".join(main.notes)
+    assert "withheld" not in next(note for note in main.notes if note.startswith("Brackets"))
+
+
+def test_pairwise_table_names_its_families_and_what_it_withholds() -> None:
+    p, y_true = calibrated(N, 0)
+    size = np.random.default_rng(1).uniform(size=N)
+    made = run({"size_only": size, "a": p, "twin": p, "b": 1 - p}, y_true)
+    table = pairwise_table(made)
+    stored = made.comparisons[(made.comparisons.metric == "auc")].set_index(["arm_a", "arm_b"])
+    for a, b, *cells in table.rows:
+        row = stored[stored.test == "patient bootstrap"].loc[(a, b)]
+        shown = p_value(row.p_holm_size) if b == "size_only:f" else "-"
+        assert cells[4] == shown
+        assert cells[3] == p_value(row.p_holm)
+    notes = " ".join(table.notes)
+    assert "all 6 pairs" in notes
+    assert "the 3 comparisons with size_only alone" in notes
+    assert "Interval withheld: no resample of patients differs (a:f and twin:f)." in notes
+
+
+def test_comparisons_of_older_runs_are_read() -> None:
+    """They lack the family of size, whose p is never above that over all pairs."""
+    p, y_true = calibrated(N, 0)
+    now = run({"size_only": p * 0.5 + 0.2, "a": p}, y_true).comparisons
+    read = COMPARISON_TABLE.completed(now.drop(columns=["p_holm_size", "method"]))
+    assert list(read.columns) == list(now.columns)
+    assert read.p_holm_size.equals(now.p_holm.rename("p_holm_size"))
+    assert (read.method == "").all()

@@ -57,8 +57,27 @@ def test_threshold_chosen_on_the_tested_rois() -> None:
 def test_few_cases() -> None:
     p, y_true = calibrated(120, 0)
     (said,) = starting(run({"m": p}, y_true), "Few cases")
-    assert f"{y_true.sum()} malignant and {(1 - y_true).sum()} benign" in said
+    assert f"{y_true.sum()} patients with malignant and {(1 - y_true).sum()} with benign" in said
     assert starting(run({"m": calibrated(N, 0)[0]}, calibrated(N, 0)[1]), "Few cases") == []
+
+
+def test_few_cases_are_patients_and_not_their_rois() -> None:
+    p, y_true = calibrated(N, 0)
+    patients = [f"p{i % 90}" for i in range(N)]
+    (said,) = starting(run({"m": p}, y_true, patients=patients), "Few cases")
+    n = [len({patients[i] for i in np.flatnonzero(y_true == label)}) for label in (1, 0)]
+    assert f"{n[0]} patients with malignant and {n[1]} with benign" in said
+
+
+def test_a_patient_with_many_rois() -> None:
+    p, y_true = calibrated(N, 0)
+    for n, named in ((134, True), (133, False)):  # of 400; a third is 133.3
+        patients = ["long"] * n + [f"p{i}" for i in range(N - n)]
+        said = starting(run({"m": p}, y_true, patients=patients), "A patient with many ROIs")
+        assert len(said) == named
+    said = starting(run({"m": p}, y_true, patients=["long"] * 200 + patients[200:]),
+                    "A patient with many ROIs")  # fmt: skip
+    assert "200 of 400 tested ROIs (50 %) are of long" in said[0]
 
 
 def test_calibration() -> None:

@@ -9,15 +9,19 @@ from benchmark.run.folder import RunFolder
 from tests.helpers.small_run import N, calibrated, run
 
 
-def told(**p_holm: float) -> tuple[str, RunFolder]:
-    """The summary of a run with size_only and two models, after p values are set by hand."""
+def told(family: str = "p_holm", **p_holm: float) -> tuple[str, RunFolder]:
+    """The summary of a run with size_only and two models, after p values are set by hand.
+
+    The p of the other family says the opposite.
+    """
     p, y_true = calibrated(N, 0)
     made = run({"size_only": p * 0.5 + 0.2, "a": p, "b": 1 - p}, y_true)
     comparisons = made.comparisons.copy()
     for pair, value in p_holm.items():
         a, b = pair.split("_vs_")
         chosen = (comparisons.model_a == a) & (comparisons.model_b == b)
-        comparisons.loc[chosen, "p_holm"] = value
+        comparisons.loc[chosen, ["p_holm", "p_holm_size"]] = 0.9 if value < 0.05 else 0.01
+        comparisons.loc[chosen, family] = value
         comparisons.loc[chosen, ["difference", "ci_low", "ci_high"]] = (0.1, 0.05, 0.15)
     protocol = {"label": "label: readers", "split": "split: one", "threshold": "threshold: 0.5"}
     environment = {
@@ -31,9 +35,10 @@ def told(**p_holm: float) -> tuple[str, RunFolder]:
     ("p_holm", "claimed"), [(0.049, True), (0.051, False), (float("nan"), False)]
 )
 def test_better_than_size_only_after_correction(p_holm: float, claimed: bool) -> None:
-    text, _ = told(a_vs_size_only=p_holm)
+    text, _ = told("p_holm_size", a_vs_size_only=p_holm)
     line = next(x for x in text.splitlines() if "a:f +0.100 [+0.050, +0.150]" in x)
     assert line.startswith("Ranks these nodules better" if claimed else "No difference from size")
+    assert "corrected for 2 comparisons with size" in line
 
 
 @pytest.mark.parametrize(("p_holm", "claimed"), [(0.01, True), (0.2, False)])
@@ -41,6 +46,7 @@ def test_models_among_themselves(p_holm: float, claimed: bool) -> None:
     text, _ = told(a_vs_b=p_holm)
     assert ("a:f ranks better than b:f by +0.100" in text) is claimed
     assert ("no difference in AUC is shown" in text) is not claimed
+    assert "corrected for all 3 pairs" in text
 
 
 def test_a_worse_model_is_called_worse() -> None:

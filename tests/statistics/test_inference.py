@@ -11,8 +11,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from benchmark.statistics import inference
 from benchmark.statistics.inference import (
-    bootstrap_p,
     corrected_t,
+    degrees_of_freedom,
     draw_patients,
     holm,
     interval,
@@ -20,6 +20,9 @@ from benchmark.statistics.inference import (
     mcnemar,
     normal_test,
     patient_draws,
+    scaled_t,
+    standard_error,
+    t_test,
     wilson,
 )
 
@@ -93,11 +96,11 @@ def test_clustering_widens_the_interval() -> None:
 def test_undefined_statistics_get_no_interval() -> None:
     samples = np.r_[np.full(20, np.nan), np.linspace(0, 1, 80)]
     assert np.isnan(interval(samples, 0.5, None, "percentile").low)
-    assert np.isnan(bootstrap_p(samples))
+    assert np.isnan(standard_error(samples, 50))
     mostly = np.r_[np.full(5, np.nan), np.linspace(0, 1, 95)]
     assert interval(mostly, 0.5, None, "percentile").low == pytest.approx(0.025)
     assert np.isnan(interval(mostly, np.nan, None, "percentile").high)
-    assert bootstrap_p(mostly) == pytest.approx(2 * 2 / 96)
+    assert standard_error(mostly, 2) == pytest.approx(np.sqrt(2) * mostly[5:].std(ddof=1))
 
 
 def test_constant_statistic() -> None:
@@ -110,23 +113,74 @@ def test_bca_needs_the_jackknife() -> None:
         interval(np.linspace(0, 1, 200), 0.5, None, "bca")
 
 
-def test_bootstrap_p_by_hand() -> None:
-    assert bootstrap_p(np.array([-1.0, 1, 2, 3, 4, 5, 6, 7, 8])) == pytest.approx(2 * 2 / 10)
-    assert bootstrap_p(np.arange(1.0, 1000)) == pytest.approx(2 / 1000)  # never 0
-    assert bootstrap_p(np.zeros(50)) == 1
-    # What is 0 but for rounding is in both tails, as 0 is.
-    noisy = np.r_[np.full(25, 1e-16), np.full(25, -1e-16), np.ones(50)]
-    assert bootstrap_p(noisy) == bootstrap_p(noisy.round(3)) == 1
-    samples = np.random.default_rng(0).normal(0.3, 1, 999)
-    assert bootstrap_p(samples) == bootstrap_p(-samples)
+def test_standard_error_of_a_mean() -> None:
+    """Of a mean, the bootstrap's error with m of m - 1 is the textbook's s / sqrt(m)."""
+    data = np.random.default_rng(0).exponential(size=12)
+    samples = draw_patients(12, 40_000, 1) @ data / 12
+    # 40,000 resamples know a standard deviation to .4 %; without the factor it is 4.3 % less.
+    expected = data.std(ddof=1) / np.sqrt(12)
+    assert standard_error(samples, 12) == pytest.approx(expected, rel=0.015)
+    assert np.isnan(standard_error(samples, 1))
+    # What differs by rounding does not differ.
+    assert standard_error(0.3 + 1e-16 * np.arange(500), 12) == 0
 
 
-def test_bootstrap_p_is_where_the_interval_touches_zero() -> None:
-    samples = np.random.default_rng(1).normal(1.5, 1, 1999)
-    p = bootstrap_p(samples)
-    # The +1 in each tail and the quantile's interpolation shift the level by a few in 2,000.
-    assert interval(samples, 1.5, None, "percentile", 1 - p + 0.004).low < 0
-    assert interval(samples, 1.5, None, "percentile", 1 - p - 0.004).low > 0
+def test_degrees_of_freedom() -> None:
+    normal = np.random.default_rng(0).normal(size=4000)
+    # Kurtosis 3: as many as there are values, and never more than the patients less one. The
+    # kurtosis of 4,000 normal values has a standard error of .08.
+    assert degrees_of_freedom(normal, 10_000) == pytest.approx(4000, rel=0.1)
+    assert degrees_of_freedom(normal, 30) == 29
+    # One patient who moves everything: next to nothing is known of the error.
+    assert degrees_of_freedom(np.r_[np.zeros(99), 50.0], 100) == pytest.approx(2.06, abs=0.01)
+    assert degrees_of_freedom(np.array([1.0, -1.0]), 2) == 1
+    assert np.isnan(degrees_of_freedom(np.zeros(5), 5))
+    assert np.isnan(degrees_of_freedom(normal, 1))
+
+
+def test_scaled_t_by_hand() -> None:
+    t = stats.t.ppf(0.975, 9)
+    plain = scaled_t(0.9, 0.02, 9, (-np.inf, np.inf))
+    assert (plain.low, plain.high) == pytest.approx((0.9 - t * 0.02, 0.9 + t * 0.02), rel=1e-12)
+    found = scaled_t(0.9, 0.02, 9, (0, 1))
+    odds = [9 * np.exp(sign * t * 0.02 / 0.09) for sign in (-1, 1)]
+    assert (found.low, found.high) == pytest.approx([o / (1 + o) for o in odds], rel=1e-12)
+    above = scaled_t(0.4, 0.1, 9, (0, np.inf))
+    assert (above.low, above.high) == pytest.approx(
+        (0.4 * np.exp(-t / 4), 0.4 * np.exp(t / 4)), rel=1e-12
+    )
+    # A correlation's scale is the logit of its place between -1 and 1.
+    twice = scaled_t(0.8, 0.04, 9, (-1, 1))
+    assert (twice.low, twice.high) == pytest.approx((2 * found.low - 1, 2 * found.high - 1))
+
+
+def test_scaled_t_stays_within_its_bounds_and_mirrors() -> None:
+    wide = scaled_t(0.95, 0.1, 3, (0, 1))
+    assert 0 < wide.low < 0.95 < wide.high < 1
+    other = scaled_t(0.05, 0.1, 3, (0, 1))
+    assert (other.low, other.high) == pytest.approx((1 - wide.high, 1 - wide.low), abs=1e-12)
+
+
+def test_t_test_and_its_interval_agree() -> None:
+    for value in np.linspace(0.15, 0.25, 11):
+        ends, p = t_test(value, 0.1, 30)
+        assert (p < 0.05) == (ends.low > 0)
+        assert p == pytest.approx(2 * stats.t.sf(value / 0.1, 30), rel=1e-9)
+        assert t_test(-value, 0.1, 30)[1] == p
+
+
+def test_p_has_no_floor() -> None:
+    # 2,000 resamples counted beyond 0 give .001 at the least.
+    assert t_test(0.4, 0.01, 200)[1] < 1e-50
+
+
+def test_t_test_without_spread() -> None:
+    """Two arms that no resample tells apart: nothing is known, and nothing is claimed."""
+    for value, p in ((0.0, 1.0), (1e-12, 1.0), (0.2, np.nan)):
+        ends, found = t_test(value, 0.0, 5)
+        assert np.isnan(ends.low)
+        assert found == pytest.approx(p, nan_ok=True)
+    assert np.isnan(t_test(0.0, np.nan, 5)[1])
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 12), (7, 12), (12, 12), (344, 425)])

@@ -14,9 +14,16 @@ from benchmark.runtime.paths import RESULTS
 from benchmark.runtime.seeds import derive_seed
 from benchmark.statistics import scoring
 from benchmark.statistics.cases import cases
-from benchmark.statistics.inference import draw_patients, interval
+from benchmark.statistics.inference import draw_patients, interval, leave_one_out, scaled_t
 from benchmark.statistics.metrics import METRICS, PROPORTIONS
-from benchmark.statistics.scoring import evaluate, score, score_splits
+from benchmark.statistics.scoring import (
+    Resampled,
+    evaluate,
+    metric_interval,
+    score,
+    score_splits,
+)
+from tests.helpers.inference_study import Method
 from tests.helpers.reference_metrics import discrimination, recalibration, simulated_predictions
 
 FEW = Bootstrap(samples=200)
@@ -39,13 +46,13 @@ def test_every_metric_of_every_arm_is_stored() -> None:
     assert set(table.n_rois) == {90}
     assert set(table.n_patients) == {predictions().patient_id.nunique()}
     assert (table.ci_low < table.ci_high).all()
-    assert set(table.method) == {"percentile bootstrap of patients, 200 resamples"}
+    assert set(table.method) == {"scaled_t bootstrap of patients, 200 resamples"}
 
 
 def test_intervals_are_those_of_resampled_patients() -> None:
     """The whole path against copies of patients' rows, made one resample at a time."""
     table = predictions(1)
-    arm = score(table, Bootstrap(samples=100), 5).set_index("metric")
+    arm = score(table, Bootstrap(samples=100, method="percentile"), 5).set_index("metric")
     patients = sorted(table.patient_id.unique())
     draws = draw_patients(len(patients), 100, derive_seed(5, "bootstrap"))
     aucs, briers = [], []
@@ -97,6 +104,105 @@ def test_bca() -> None:
     assert found.method == "bca bootstrap of patients, 200 resamples"
 
 
+def test_scaled_t() -> None:
+    """The whole path, with a patient's influence taken from the jackknife instead."""
+    table = predictions(1, 60, 30)
+    found = score(table, Bootstrap(samples=20_000), 0).set_index("metric")
+    arm = cases(table)
+    draws = draw_patients(arm.n_patients, 20_000, derive_seed(0, "bootstrap"))
+    left = np.concatenate(list(leave_one_out(arm.n_patients)))
+    rarer = min(table.patient_id[table.y_true == label].nunique() for label in (0, 1))
+    for name, patients, bounds in (
+        ("auc", rarer, (0, 1)),
+        ("brier", arm.n_patients, (0, 1)),
+        ("mcc", rarer, (-1, 1)),
+    ):
+        row = found.loc[name]
+        without = evaluate(arm, left, [name])[name]
+        spread = evaluate(arm, draws, [name])[name].std(ddof=1)
+        error = spread * np.sqrt(patients / (patients - 1))
+        excess = stats.kurtosis(without, fisher=False) - 1
+        degrees = min(2 * arm.n_patients / excess, patients - 1)
+        expected = scaled_t(row.value, error, degrees, bounds)
+        # The jackknife's influences are not quite those of the bootstrap: the degrees of freedom,
+        # some 20, differ by a few, and the t quantile by some .01 of its 2.1.
+        width = expected.high - expected.low
+        assert row.ci_low == pytest.approx(expected.low, abs=0.02 * width), name
+        assert row.ci_high == pytest.approx(expected.high, abs=0.02 * width), name
+
+
+def perfect(n_each: int, patients: int | None = None) -> pd.DataFrame:
+    """As many malignant as benign ROIs, told apart without fault; two ROIs a patient, or all."""
+    y = np.repeat([1, 0], n_each)
+    table = predictions(1, 2 * n_each, n_each)
+    patient = np.arange(2 * n_each) % (patients or n_each)
+    return table.assign(y_true=y, y_prob=0.1 + 0.8 * y, patient_id=[f"p{i}" for i in patient])
+
+
+@pytest.mark.parametrize("method", ["scaled_t", "percentile", "bca"])
+def test_intervals_without_width_are_widened_or_withheld(method: Method) -> None:
+    """Five against five, none wrong: no resample differs, yet little is known."""
+    found = score(perfect(5), Bootstrap(200, method), 0).set_index("metric")
+    expected = stats.binomtest(5, 5).proportion_ci(method="wilson")
+    for name in ("auc", "sensitivity", "specificity", "precision", "npv", "accuracy"):
+        row = found.loc[name]
+        assert row.value == 1
+        assert (row.ci_low, row.ci_high) == pytest.approx((expected.low, 1)), name
+        assert row.method == "Wilson over patients, 5 of them: no resample of patients differs"
+    for name in ("f1", "brier", "mcc"):
+        assert np.isnan(found.loc[name, "ci_low"])
+        assert found.loc[name, "method"] == "interval withheld: no resample of patients differs"
+    widths = found.ci_high - found.ci_low
+    assert (widths[widths.notna()] > 0).all()
+
+
+def test_a_single_patient_has_no_interval() -> None:
+    found = score(perfect(8, patients=1), FEW, 0)
+    assert found.ci_low.isna().all()
+    reasons = found.method[found.value.notna()]
+    assert set(reasons) == {"interval withheld: rests on a single patient"}
+
+
+def test_constant_scores_have_an_auc_and_no_interval() -> None:
+    found = score(predictions(1).assign(y_prob=0.3), FEW, 0).set_index("metric")
+    assert found.loc["auc", "value"] == 0.5
+    assert np.isnan(found.loc["auc", "ci_low"])
+    assert found.loc["auc", "method"].startswith("interval withheld: no resample")
+    assert found.loc["precision", "method"] == "interval withheld: undefined"
+    # Nothing is called: of all who are benign none is called wrongly, by as many patients.
+    n = int(predictions(1).query("y_true == 0").patient_id.nunique())
+    assert found.loc["specificity", "ci_low"] == pytest.approx(n / (n + 3.8415), abs=1e-4)
+
+
+def test_a_metric_at_its_bound_whose_resamples_differ() -> None:
+    """Its place on the scale is infinite: percentiles, and the table says so."""
+    found = metric_interval("auc", resampled(1.0, np.linspace(0.8, 1, 200)), FEW)
+    assert found[0].high == pytest.approx(0.995, abs=1e-3)
+    assert found[1] == "percentile bootstrap of patients, 200 resamples"
+    few = np.r_[np.ones(199), 0.9]
+    assert metric_interval("auc", resampled(1.0, few), FEW)[1].startswith("interval withheld")
+
+
+def resampled(value: float, samples: np.ndarray) -> Resampled:
+    return Resampled(value, samples, None, 9, 10)
+
+
+def test_what_a_metric_rests_on() -> None:
+    """Ten patients, of whom three have the malignant ROIs."""
+    y = np.repeat([1, 0], [6, 24])
+    table = predictions(1, 30, 10).assign(
+        y_true=y, y_prob=np.where(np.arange(30) % 10 == 9, 0.9, 0.2),
+        patient_id=[f"p{i // 2}" if i < 6 else f"q{i % 7}" for i in range(30)],
+    )  # fmt: skip
+    found = scoring.resample(cases(table), FEW, 0)
+    patients = {name: each.n_patients for name, each in found.items()}
+    assert patients["sensitivity"] == patients["auc"] == patients["f1"] == 3
+    assert patients["specificity"] == 7
+    assert patients["brier"] == patients["accuracy"] == patients["net_benefit_at_50"] == 10
+    assert patients["precision"] == table.patient_id[table.y_prob > 0.5].nunique() == 3
+    assert patients["npv"] == table.patient_id[table.y_prob < 0.5].nunique()
+
+
 def test_independent_cases_get_wilsons_interval() -> None:
     table = one_roi_a_patient()
     found = score(table, FEW, 0).set_index("metric")
@@ -105,7 +211,7 @@ def test_independent_cases_get_wilsons_interval() -> None:
     assert found.loc["accuracy", "ci_low"] == pytest.approx(expected.low, abs=1e-14)
     assert found.loc["accuracy", "ci_high"] == pytest.approx(expected.high, abs=1e-14)
     for name, row in found.iterrows():
-        assert row.method.startswith("Wilson" if name in PROPORTIONS else "percentile"), name
+        assert row.method.startswith("Wilson" if name in PROPORTIONS else "scaled_t"), name
 
 
 def test_a_roi_tested_twice_is_not_independent() -> None:

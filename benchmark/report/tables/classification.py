@@ -6,8 +6,8 @@ import numpy as np
 
 from benchmark.columns import by_arm
 from benchmark.plugins.arms import arms_in
-from benchmark.report.tables.main import arm_rows
-from benchmark.report.tables.table import Table, decimal, with_interval
+from benchmark.report.tables.main import arm_rows, exceptions, interval_methods
+from benchmark.report.tables.table import Table, decimal, sentence, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.cases import Cases, Scores, cases
 from benchmark.statistics.inference import wilson
@@ -149,6 +149,7 @@ def metrics_table(run: RunFolder) -> Table:
         cells = (rows_of[name] for rows_of in found.values())
         rows.append((name, what, *(with_interval(c.value, c.ci_low, c.ci_high) for c in cells)))
     return Table("All metrics", ("metric", "what it is", *found), rows, [
-        "95 % intervals as in the main table; metrics.csv has them unrounded. No correction is "
-        "made for reading many of them.",
+        f"95 % intervals: {interval_methods(run.metrics)}; metrics.csv has them unrounded. No "
+        "correction is made for reading many of them.",
+        *map(sentence, exceptions(run.metrics)),
     ])  # fmt: skip

@@ -12,6 +12,7 @@ from benchmark.plugins.arms import Arm
 from benchmark.report.tables.table import Table, duration, sentence, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.comparisons import PATIENT_BOOTSTRAP, SIZE_ONLY
+from benchmark.statistics.scoring import WIDENED, WITHHELD
 
 HEADLINE = ("accuracy", "sensitivity", "specificity", "auc")
 """Metrics of the main table; the others are in ``metrics.csv``."""
@@ -46,7 +47,7 @@ def main_table(run: RunFolder) -> Table:
             )
         )
     shown = run.metrics[run.metrics.metric.isin(HEADLINE)]
-    methods = "; ".join(shown.method.unique()) if len(shown) else "no arm finished"
+    methods = interval_methods(shown) if len(shown) else "no arm finished"
     notes = [
         f"Dataset {dataset['name']}: {dataset['cohort']}.",
         protocol["label"],
@@ -54,6 +55,7 @@ def main_table(run: RunFolder) -> Table:
         protocol["threshold"],
         f"Brackets: 95 % interval, {methods}. n: ROIs tested. AUC - size: paired difference to "
         "size_only on the same resamples. Fit and predict: seconds in all, summed over the splits.",
+        *exceptions(shown),
         _named_note(run),
         _cache_note(run.timings),
         label_note(run),
@@ -70,6 +72,22 @@ def main_table(run: RunFolder) -> Table:
         n_names=3,
         synthetic=run.synthetic,
     )  # fmt: skip
+
+
+def interval_methods(metrics: pd.DataFrame) -> str:
+    """What the intervals of rows of ``metrics.csv`` are made of, less :func:`exceptions`."""
+    return "; ".join(metrics.method[~_is_exception(metrics)].unique()) or "none is given"
+
+
+def exceptions(metrics: pd.DataFrame) -> list[str]:
+    """A note on each reason why intervals are withheld or widened, with the cells."""
+    told = metrics[_is_exception(metrics)]
+    cells = told.arm + " " + told.metric.str.replace("_", " ")
+    return [f"{why} ({'; '.join(named)})" for why, named in cells.groupby(told.method, sort=False)]
+
+
+def _is_exception(metrics: pd.DataFrame) -> pd.Series[bool]:
+    return metrics.method.str.startswith((WITHHELD, WIDENED))
 
 
 def _total(timings: pd.DataFrame, arm: Arm, stage: str) -> float:
@@ -115,12 +133,12 @@ def label_note(run: RunFolder) -> str:
 
 @dataclass(frozen=True)
 class Lift:
-    """AUC less that of ``size_only``: paired difference, 95 % interval, Holm's p."""
+    """AUC less that of ``size_only``: paired difference, 95 % interval, Holm's p over the lifts."""
 
     difference: float
     low: float
     high: float
-    p_holm: float
+    p_holm_size: float
 
 
 def lift_over_size(comparisons: pd.DataFrame, arm: Arm) -> Lift | None:
@@ -134,7 +152,9 @@ def lift_over_size(comparisons: pd.DataFrame, arm: Arm) -> Lift | None:
     if len(row) != 1:
         return None
     found = row.iloc[0]
-    return Lift(*(float(found[name]) for name in ("difference", "ci_low", "ci_high", "p_holm")))
+    return Lift(
+        *(float(found[name]) for name in ("difference", "ci_low", "ci_high", "p_holm_size"))
+    )
 
 
 def _shown_lift(run: RunFolder, arm: Arm) -> str:

@@ -7,15 +7,16 @@ import math
 import pandas as pd
 
 from benchmark.plugins.arms import arms_in
+from benchmark.report.tables.main import exceptions
 from benchmark.report.tables.table import Table, with_interval
 from benchmark.run.folder import RunFolder
-from benchmark.statistics.strata import LIFT, MIN_PATIENTS
+from benchmark.statistics.strata import LIFT, MIN_PATIENTS, TOO_FEW
 
-_NOTES = [
+_NOTES = (
     f"AUC and paired difference to size_only, 95 % intervals as in the main table; withheld where "
     f"fewer than {MIN_PATIENTS} patients have malignant, or benign, ROIs. n: ROIs tested.",
     "Strata are several and were not planned: they raise questions and settle none.",
-]
+)
 
 
 _NOT_THERE = dict.fromkeys(("value", "ci_low", "ci_high"), math.nan)
@@ -45,7 +46,13 @@ def strata_tables(run: RunFolder) -> list[Table]:
                     shown.append(with_interval(value, low, high, sign=metric == LIFT))
             body.append((arm.label, arm.features, *shown))
         columns = ("model", "features", *header)
-        tables.append(Table(f"Strata: {stratum}", columns, body, list(_NOTES)))
+        told = rows[rows.metric.isin(("auc", LIFT)) & (rows.method != TOO_FEW)]
+        notes = [
+            f"{level}: {note}"
+            for level, own in told.groupby("level", sort=False)
+            for note in exceptions(own)
+        ]
+        tables.append(Table(f"Strata: {stratum}", columns, body, [*_NOTES, *notes]))
     return tables
 
 

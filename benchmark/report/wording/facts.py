@@ -10,7 +10,7 @@ import pandas as pd
 from benchmark.cohort.splits import leaked
 from benchmark.plugins.arms import Arm
 from benchmark.plugins.registry import describe, knows
-from benchmark.report.tables.main import arm_rows, label_note, lift_over_size
+from benchmark.report.tables.main import arm_rows, interval_methods, label_note, lift_over_size
 from benchmark.report.tables.table import duration, percent, sentence, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.comparisons import SIZE_ONLY
@@ -42,7 +42,7 @@ def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
         "revision": str(environment["revision"]),
         "software": f"{', '.join(software)}.",
         "metrics": ", ".join(METRICS).replace("_", " "),
-        "intervals": "; ".join(run.metrics.method.unique()),
+        "intervals": interval_methods(run.metrics),
         "features": " ".join(
             f"{name}: {described('features', name)}"
             for name in dict.fromkeys(name for arm in arms for name in arm.feature_sets)

@@ -17,8 +17,11 @@ from benchmark.statistics.comparisons import PATIENT_BOOTSTRAP, SIZE_ONLY
 from benchmark.statistics.metrics import IDEAL
 
 ENOUGH_CASES = 100
-"""ROIs of each class below which a validation is called small (Collins, Ogundimu & Altman,
-Statistics in Medicine 2016)."""
+"""Patients with a ROI of each class below which a validation is called small (Collins, Ogundimu &
+Altman, Statistics in Medicine 2016, of events, which were independent there)."""
+
+LONG_PATIENT = 1 / 3
+"""Share of the tested ROIs from which on a single patient's is named."""
 
 WIDE_GAP = 0.05
 """AUC on training less AUC on tested ROIs, from which on it is named."""
@@ -46,6 +49,7 @@ def cautions(run: RunFolder) -> list[str]:
         *_threshold_on_test(run, rated),
         *_no_baseline(run),
         *_few_cases(run),
+        *_long_patient(run),
         *_lift(run, rated),
         *_calibration(run, rated),
         *_gap(run, rated),
@@ -133,13 +137,22 @@ def _best_youden(fold: pd.DataFrame) -> float:
 
 
 def _few_cases(run: RunFolder) -> Iterator[str]:
-    tested = run.predictions.drop_duplicates("roi_id")
-    malignant = int(tested["y_true"].sum())
-    benign = len(tested) - malignant
+    patients = run.predictions.groupby("y_true")["patient_id"].nunique()
+    malignant, benign = int(patients.get(1, 0)), int(patients.get(0, 0))
     if min(malignant, benign) < ENOUGH_CASES:
         yield (
-            f"Few cases: {malignant} malignant and {benign} benign ROIs are tested; with fewer "
-            f"than {ENOUGH_CASES} of each, figures of a validation are unstable"
+            f"Few cases: {malignant} patients with malignant and {benign} with benign ROIs are "
+            f"tested; with fewer than {ENOUGH_CASES} of each, figures of a validation are unstable"
+        )
+
+
+def _long_patient(run: RunFolder) -> Iterator[str]:
+    tested = run.predictions.drop_duplicates("roi_id")["patient_id"].value_counts()
+    if len(tested) and tested.iloc[0] > LONG_PATIENT * tested.sum():
+        yield (
+            f"A patient with many ROIs: {tested.iloc[0]} of {tested.sum()} tested ROIs "
+            f"({percent(tested.iloc[0] / tested.sum())}) are of {tested.index[0]}; figures say "
+            "little of other patients, and intervals that resample patients are unsure themselves"
         )
 
 

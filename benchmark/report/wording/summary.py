@@ -55,10 +55,10 @@ def _against_size(run: RunFolder) -> Iterator[str]:
         lift = lift_over_size(run.comparisons, arm)
         if lift is not None:
             shown = with_interval(lift.difference, lift.low, lift.high, sign=True)
-            decided = verdict(lift.difference, lift.low, lift.high, lift.p_holm)
+            decided = verdict(lift.difference, lift.low, lift.high, lift.p_holm_size)
             found[decided].append(f"{arm} {shown}")
-    n = len(auc_pairs(run))
-    corrected = f"corrected for {n} comparisons" if n > 1 else "a single comparison"
+    n = int((auc_pairs(run).model_b == SIZE_ONLY).sum())
+    corrected = f"corrected for {n} comparisons with size" if n > 1 else "a single comparison"
     for decided, how in ((1, "better"), (-1, "worse")):
         if found[decided]:
             listed = "; ".join(found[decided])
@@ -76,15 +76,16 @@ def _among_models(run: RunFolder) -> Iterator[str]:
     competitors = [arm for arm in arms if arm.model != SIZE_ONLY and arm.features != CEILING]
     differences = _differences(run, competitors)
     if differences:
+        corrected = f"corrected for all {len(auc_pairs(run))} pairs"
         shown = [text for decided, text in differences if decided]
         open_ = len(differences) - len(shown)
         if shown:
-            yield f"Of the models among themselves: {'; '.join(shown)}."
+            yield f"Of the models among themselves ({corrected}): {'; '.join(shown)}."
         if open_:
             which = "no" if not shown else f"for the other {open_} of {len(differences)} pairs no"
             yield (
-                f"Between the models themselves, {which} difference in AUC is shown; the order "
-                "in which the table puts them is no ranking."
+                f"Between the models themselves, {which} difference in AUC is shown "
+                f"({corrected}); the order in which the table puts them is no ranking."
             )
     for arm in arms:
         if arm.features == CEILING:
