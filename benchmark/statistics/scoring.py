@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -67,7 +67,7 @@ class Resampled:
     degrees: float
     n_patients: int
 
-    @property
+    @cached_property
     def error(self) -> float:
         """Standard error over patients, as :func:`inference.standard_error`."""
         return standard_error(self.samples, self.n_patients)

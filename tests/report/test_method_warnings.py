@@ -54,6 +54,12 @@ def test_threshold_chosen_on_the_tested_rois() -> None:
     assert starting(run({"m": p}, y_true, threshold=best + 0.1), "m:f: its threshold") == []
 
 
+def test_a_lift_without_an_interval() -> None:
+    p, y_true = calibrated(N, 0)
+    said = starting(run({"size_only": p, "twin": p}, y_true), "No lift over size")
+    assert said == ["No lift over size is shown, AUC - size has no interval: twin:f +0.000"]
+
+
 def test_few_cases() -> None:
     p, y_true = calibrated(120, 0)
     (said,) = starting(run({"m": p}, y_true), "Few cases")

@@ -161,7 +161,7 @@ def _lift(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
     lifts = table[
         (table.model_b == SIZE_ONLY) & (table.metric == "auc") & (table.test == PATIENT_BOOTSTRAP)
     ]
-    worse, not_shown = [], []
+    worse, not_shown, unknown = [], [], []
     names = {arm.name for arm in rated}
     for row in lifts.to_dict("records"):
         arm = row["arm_a"]
@@ -171,8 +171,10 @@ def _lift(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
         shown = with_interval(row["difference"], low, high, sign=True)
         if high < 0:
             worse.append(f"{arm} {shown}")
-        elif not low > 0:  # no interval shows nothing either
+        elif low <= 0:
             not_shown.append(f"{arm} {shown}")
+        elif not low > 0:
+            unknown.append(f"{arm} {shown}")
     if worse:
         yield f"Worse than size alone (AUC - size): {'; '.join(worse)}"
     if not_shown:
@@ -180,6 +182,8 @@ def _lift(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
             "No lift over size is shown, the interval of AUC - size covers zero: "
             f"{'; '.join(not_shown)}"
         )
+    if unknown:
+        yield f"No lift over size is shown, AUC - size has no interval: {'; '.join(unknown)}"
 
 
 def _calibration(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
