@@ -54,6 +54,23 @@ def choose_sigmoid(
     return found if by_patient.sum() > error and found[0] > 0 else IDENTITY
 
 
+def at_whole_prevalence(
+    log_odds: Floats, y: NDArray[Any], splits: Sequence[tuple[Indices, Indices]]
+) -> Floats:
+    """Out-of-fold log-odds as models fitted at the prevalence of all rows would give them.
+
+    The sides that inner folds fit on differ in prevalence, and by Bayes' rule log-odds differ by
+    the log-odds of it. Where a strong penalty shrinks scores, that is more than all they say, and
+    neither threshold nor calibration could be chosen on them.
+    """
+    from scipy.special import logit
+
+    shifted = log_odds.copy()
+    for fitted, held_out in splits:
+        shifted[held_out] += logit(y.mean()) - logit(y[fitted].mean())
+    return shifted
+
+
 def fit_platt(scores: Floats, y: NDArray[Any]) -> Sigmoid:
     """Slope and intercept of the sigmoid that maps scores to P(malignant).
 

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models._calibration import IDENTITY, Sigmoid, apply_platt, choose_sigmoid, fit_platt
+from models._calibration import (
+    IDENTITY,
+    Sigmoid,
+    apply_platt,
+    at_whole_prevalence,
+    choose_sigmoid,
+    fit_platt,
+)
 from models._threshold import youden_threshold
 from models._training import (
     Floats,
@@ -210,9 +217,12 @@ class TunedClassifier:
         scores = self._out_of_fold(settings, sides, held_out, self.while_searching)
         aucs = [[roc_auc_score(y[rows], each[rows]) for rows in held_out] for each in scores]
         best = int(np.argmax(np.mean(aucs, axis=1)))
-        if not self.while_searching:
-            return settings[best], scores[best]
-        return settings[best], self._out_of_fold([settings[best]], sides, held_out, {})[0]
+        found = scores[best]
+        if self.while_searching:
+            found = self._out_of_fold([settings[best]], sides, held_out, {})[0]
+        if self.calibration != "platt":  # decision values are no log-odds
+            found = at_whole_prevalence(found, y, splits)
+        return settings[best], found
 
     def _out_of_fold(
         self,

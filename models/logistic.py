@@ -13,9 +13,7 @@ FEATURES = "radiomics"
 
 _STRONGEST = 1e-3
 """At this C, on a hundred standardised rows, coefficients are about proportional to the classes'
-differences in means, and a stronger penalty leaves the order of the scores as it is. It would
-shrink them until the intercepts of inner folds differ by more, and neither threshold nor
-calibration could be chosen on them."""
+differences in means, and a stronger penalty leaves the order of the scores as it is."""
 
 
 def build(

@@ -243,17 +243,16 @@ def test_every_setting_arrives(name: str, setting: str) -> None:
     assert changed.count(str(value)) - described(build(name)).count(str(value)) == places
 
 
-def test_the_strongest_penalty_keeps_scores_of_inner_folds_comparable() -> None:
-    """Else the intercepts of the folds would decide on threshold and calibration."""
+def test_scores_of_inner_folds_are_comparable_however_strong_the_penalty() -> None:
+    """Else the prevalences of the folds would decide on threshold and calibration."""
     rng = np.random.default_rng(0)
-    y = (np.arange(121) % 3 == 0).astype(int)  # folds of unequal shares of malignant rows
-    X = rng.normal(size=(121, 40))
-    X[:, :20] += 0.8 * y[:, None]
-    splits = inner_splits(y, np.arange(121).astype(str), 5, 0)
-    default = inspect.signature(importlib.import_module("models.logistic").build).parameters["C"]
-    _, scores = build("logistic", C=(min(default.default),))._search(X, y, splits)
+    y = (np.arange(61) % 3 == 0).astype(int)  # folds of unequal shares of malignant rows
+    X = rng.normal(size=(61, 10))
+    X[:, :3] += 1.5 * y[:, None]
+    splits = inner_splits(y, np.arange(61).astype(str), 5, 0)
+    _, scores = build("logistic", C=(1e-5,))._search(X, y, splits)
     within = np.mean([roc_auc_score(y[held], scores[held]) for _, held in splits])
-    assert roc_auc_score(y, scores) > within - 0.03  # at a C of 1e-4 it is .12 less
+    assert roc_auc_score(y, scores) > within - 0.03  # uncorrected it is .19 less
 
 
 @pytest.mark.parametrize("name", TABULAR)
