@@ -7,9 +7,9 @@ the mesh of all but large shapes are pyradiomics' own functions.
 
 Two choices differ from pyradiomics' batch command. The ROI is made canonical: the mask's box and
 ``CANONICAL_MARGIN_MM`` of image around it, continued by its border's voxels where the image ends
-earlier. The grid of resampling begins at that ROI's corner, so that the same nodule has the same
-features however large a crop it comes in, and a mask that touches the border loses no class. And
-voxels are passed as float64, so that resampling does not round them to whole HU.
+earlier. The grid of resampling is in line with the mask's box, so that the same nodule has the
+same features however large a crop it comes in, and a mask that touches the border loses no class.
+And voxels are passed as float64, so that resampling does not round them to whole HU.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 SPACING_MM = 1.0
 BIN_WIDTH_HU = 25
 LOG_SIGMAS_MM = (1.0, 2.0, 3.0)
+_SHIFTS = 8
+"""Voxels in front of a ROI that are tried; with eight, its middle is a sixteenth off on average."""
+
 _LOG_EXTENT_MM = 4.0
 """Along every axis LoG needs four voxels, and the largest sigma and one voxel more."""
 
@@ -71,21 +74,42 @@ def canonical(
     """The mask's box with ``CANONICAL_MARGIN_MM`` on all sides, in the plane if ``planar``.
 
     Whole voxels, as many as reach that far; more where ``filtered`` is set and an axis would be too
-    short for LoG. Where the image ends earlier, its border's voxels are repeated.
+    short for LoG. Where the image ends earlier, its border's voxels are repeated. So they are once
+    more on the lower side, as often as brings the grid of resampling into line with the box.
     """
     cut, beyond = [], []
     for axis, (box, step) in enumerate(zip(bounding_box(mask), spacing_mm, strict=True)):
-        width = math.ceil(CANONICAL_MARGIN_MM / step)
+        n = box.stop - box.start
+        width, shift = math.ceil(CANONICAL_MARGIN_MM / step), 0
         if filtered:
             needed = math.ceil(_LOG_EXTENT_MM / min(step, SPACING_MM))
-            width = max(width, math.ceil((needed - (box.stop - box.start)) / 2))
+            width = max(width, math.ceil((needed - n) / 2))
         if planar and axis == 0:
             width = 0
+        elif n > 1:
+            shift = _shift(n, width, step)
         first, last = box.start - width, box.stop + width
         cut.append(slice(max(0, first), last))
-        beyond.append((max(0, -first), max(0, last - mask.shape[axis])))
+        beyond.append((max(0, -first) + shift, max(0, last - mask.shape[axis])))
     part = tuple(cut)
     return np.pad(image[part].astype(np.float64), beyond, "edge"), np.pad(mask[part], beyond)
+
+
+def _shift(n: int, width: int, step_mm: float) -> int:
+    """Voxels to add in front of ``width`` others and a mask of ``n``, along an axis.
+
+    Resampled voxels of ``SPACING_MM`` begin at the image's end, and the nearest voxel says which of
+    them are the mask's. A mask that begins anywhere between two of them gains or loses a layer by
+    chance. The fewest voxels are added that bring its middle nearest to the middle of as many
+    resampled voxels as it is long.
+    """
+    long = n * step_mm / SPACING_MM
+    parity = max(1, round(long)) % 2 / 2
+    off = []
+    for shift in range(_SHIFTS):
+        middle = (width + shift) * step_mm / SPACING_MM + long / 2 - parity
+        off.append(round(abs(middle - round(middle)), 6))
+    return off.index(min(off))
 
 
 def for_itk(

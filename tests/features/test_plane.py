@@ -11,6 +11,7 @@ from benchmark.plugins import registry
 from benchmark.roi import Roi, RoiRecord
 from features._plane import SIZE, in_plane_box, largest_slice, sample
 from features._pyradiomics import canonical, settings
+from features._resample import resample
 from tests.helpers.volumes import ball
 
 ROW_MM, COLUMN_MM = 0.5, 0.8
@@ -156,6 +157,32 @@ def test_radiomics_see_the_mask_with_3_mm_around_it() -> None:
     mask[4:] = False
     part, _ = canonical(image, mask, (5.0, 0.5, 0.8), filtered=True)
     assert part.shape[0] == 1 + 2 * 2
+
+
+def test_radiomics_resample_a_grid_in_line_with_the_mask() -> None:
+    """Three pixels of 0.7 mm are 2.1 mm long, two of 1 mm: their middle belongs on a whole mm.
+
+    Behind five pixels it lies at 4.55 mm, behind six at 5.25, behind seven at 5.95.
+    """
+    image = np.random.default_rng(0).normal(-600, 100, (5, 30, 30)).astype(np.float32)
+    mask = np.zeros(image.shape, bool)
+    mask[1:4, 12:15, 10:14] = True
+    part, inside = canonical(image, mask, (1.0, 0.7, 1.0))
+    near = image[:, 7:20, 7:17]
+    np.testing.assert_array_equal(part, np.pad(near, [(2, 2), (2, 0), (0, 0)], "edge"))
+    assert np.argwhere(inside).min(axis=0).tolist() == [3, 7, 3]
+    # Of a slice alone, which keeps its thickness, nothing moves.
+    part, _ = canonical(image[2:3], mask[2:3], (0.7, 1.0, 1.0))
+    assert part.shape == (11, 9, 10)
+
+
+@pytest.mark.parametrize("step_mm", [0.55, 0.62, 0.7, 0.8, 1.25, 1.8, 2.5])
+@pytest.mark.parametrize("n", range(2, 12))
+def test_a_resampled_mask_is_as_long_as_the_mask(n: int, step_mm: float) -> None:
+    image = np.zeros((n, 3, 3), np.float32)
+    part, inside = canonical(image, np.ones(image.shape, bool), (step_mm, 1.0, 1.0))
+    _, box, _ = resample(part, inside, (step_mm, 1.0, 1.0), (1.0, 1.0, 1.0), 25)
+    assert abs(box.shape[0] - n * step_mm) <= 0.5 + 1e-9 or box.shape[0] == 1
 
 
 def test_radiomics_take_the_border_to_go_on_where_the_image_ends() -> None:
