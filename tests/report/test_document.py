@@ -244,8 +244,13 @@ def test_pairwise_table_names_its_families_and_what_it_withholds() -> None:
 def test_comparisons_of_older_runs_are_read() -> None:
     """They lack the family of size, whose p is never above that over all pairs."""
     p, y_true = calibrated(N, 0)
-    now = run({"size_only": p * 0.5 + 0.2, "a": p}, y_true).comparisons
+    size = np.random.default_rng(1).uniform(size=N)
+    now = run({"size_only": size, "a": p, "b": 1 - p}, y_true).comparisons
     read = COMPARISON_TABLE.completed(now.drop(columns=["p_holm_size", "method"]))
     assert list(read.columns) == list(now.columns)
     assert read.p_holm_size.equals(now.p_holm.rename("p_holm_size"))
     assert (read.method == "").all()
+    older = run({"a": p, "b": 1 - p}, y_true).replaced(comparisons=read)
+    shown = {row[:2]: row[6] for row in pairwise_table(older).rows}
+    assert shown["a:f", "b:f"] == "-"
+    assert shown["a:f", "size_only:f"] != "-"

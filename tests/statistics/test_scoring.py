@@ -131,6 +131,20 @@ def test_scaled_t() -> None:
         assert row.ci_high == pytest.approx(expected.high, abs=0.02 * width), name
 
 
+def test_degrees_follow_the_patients_influences() -> None:
+    """A metric that three patients decide, against the jackknife."""
+    table = predictions(1, 300, 150)
+    held = table.patient_id.isin([f"p{i}" for i in range(3)])
+    table["y_prob"] = np.where(held, 1 - table.y_true, 0.2 + 0.6 * table.y_true)
+    arm = cases(table)
+    found = scoring.resample(arm, Bootstrap(samples=20_000), 0, ["brier"])["brier"]
+    left = evaluate(arm, np.concatenate(list(leave_one_out(arm.n_patients))), ["brier"])["brier"]
+    expected = 2 * arm.n_patients / (stats.kurtosis(left, fisher=False) - 1)
+    assert expected < 10
+    # 20,000 resamples know an influence to a percent of the largest; the rest is second order.
+    assert found.degrees == pytest.approx(expected, rel=0.15)
+
+
 def perfect(n_each: int, patients: int | None = None) -> pd.DataFrame:
     """As many malignant as benign ROIs, told apart without fault; two ROIs a patient, or all."""
     y = np.repeat([1, 0], n_each)
@@ -191,7 +205,7 @@ def test_what_a_metric_rests_on() -> None:
     """Ten patients, of whom three have the malignant ROIs."""
     y = np.repeat([1, 0], [6, 24])
     table = predictions(1, 30, 10).assign(
-        y_true=y, y_prob=np.where(np.arange(30) % 10 == 9, 0.9, 0.2),
+        y_true=y, y_prob=np.where(np.arange(30) % 7 == 3, 0.9, 0.2),
         patient_id=[f"p{i // 2}" if i < 6 else f"q{i % 7}" for i in range(30)],
     )  # fmt: skip
     found = scoring.resample(cases(table), FEW, 0)
@@ -199,7 +213,7 @@ def test_what_a_metric_rests_on() -> None:
     assert patients["sensitivity"] == patients["auc"] == patients["f1"] == 3
     assert patients["specificity"] == 7
     assert patients["brier"] == patients["accuracy"] == patients["net_benefit_at_50"] == 10
-    assert patients["precision"] == table.patient_id[table.y_prob > 0.5].nunique() == 3
+    assert patients["precision"] == table.patient_id[table.y_prob > 0.5].nunique() == 2
     assert patients["npv"] == table.patient_id[table.y_prob < 0.5].nunique()
 
 
