@@ -154,13 +154,16 @@ PARTS: dict[str, tuple[str, float, Callable[[int, int, int], None]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("part", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument("part", nargs="*")
     parser.add_argument("--simulations", type=int, default=1000)
     parser.add_argument("--resamples", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
+    unknown = set(chosen.part) - set(PARTS)
+    if unknown:
+        parser.error(f"part is {', '.join(unknown)}; it must be of {', '.join(PARTS)}")
     with threadpool_limits(1, user_api="blas"):
-        for part in chosen.part:
+        for part in chosen.part or PARTS:
             title, share, show = PARTS[part]
             n = math.ceil(share * chosen.simulations)
             print(f"\n**{title} ({n} simulations, {chosen.resamples} resamples, seed "

@@ -197,7 +197,7 @@ def score(
     resampled = resampled or resample_arms(predictions, bootstrap, seed)
     rows = []
     for arm_name, frame in by_arm(predictions).items():
-        arm, learnt_from = cases(frame), frame["supervision"].iloc[0]
+        arm, about = cases(frame), (*arm_of(frame), frame["supervision"].iloc[0])
         exact = _wilson_intervals(arm)
         for name, found in resampled[arm_name].items():
             ends, method = (
@@ -205,7 +205,7 @@ def score(
             )
             rows.append(
                 (
-                    *arm_of(frame), learnt_from, name, found.value, ends.low, ends.high,
+                    *about, name, found.value, ends.low, ends.high,
                     arm.n_rois, arm.n_patients, method,
                 )
             )  # fmt: skip
