@@ -40,6 +40,9 @@ LOG_SIGMAS_MM = (1.0, 2.0, 3.0)
 _SHIFTS = 8
 """Voxels in front of a ROI that are tried; with eight, its middle is a sixteenth off on average."""
 
+_FEW_VOXELS = 8
+"""Resampled voxels of a mask's box below which it is rounded up to whole ones."""
+
 _LOG_EXTENT_MM = 4.0
 """Along every axis LoG needs four voxels, and the largest sigma and one voxel more."""
 
@@ -77,8 +80,13 @@ def canonical(
     short for LoG. Where the image ends earlier, its border's voxels are repeated. So they are once
     more on the lower side, as often as brings the grid of resampling into line with the box.
     """
+    boxes = bounding_box(mask)
+    long = [(b.stop - b.start) * s / SPACING_MM for b, s in zip(boxes, spacing_mm, strict=True)]
+    # Of the smallest masks every voxel is needed: of two, pyradiomics has not all features.
+    tiny = math.prod(max(1, round(each)) for each in long) < _FEW_VOXELS
+    lengths = [math.ceil(each) if tiny else max(1, round(each)) for each in long]
     cut, beyond = [], []
-    for axis, (box, step) in enumerate(zip(bounding_box(mask), spacing_mm, strict=True)):
+    for axis, (box, step) in enumerate(zip(boxes, spacing_mm, strict=True)):
         n = box.stop - box.start
         width, shift = math.ceil(CANONICAL_MARGIN_MM / step), 0
         if filtered:
@@ -87,7 +95,8 @@ def canonical(
         if planar and axis == 0:
             width = 0
         elif n > 1:
-            shift = _shift(n, width, step)
+            across = tuple(other for other in range(3) if other != axis)
+            shift = _shift(mask.sum(axis=across)[box], lengths[axis], width, step)
         first, last = box.start - width, box.stop + width
         cut.append(slice(max(0, first), last))
         beyond.append((max(0, -first) + shift, max(0, last - mask.shape[axis])))
@@ -95,20 +104,34 @@ def canonical(
     return np.pad(image[part].astype(np.float64), beyond, "edge"), np.pad(mask[part], beyond)
 
 
-def _shift(n: int, width: int, step_mm: float) -> int:
-    """Voxels to add in front of ``width`` others and a mask of ``n``, along an axis.
+def _shift(planes: NDArray[np.int64], n: int, width: int, step_mm: float) -> int:
+    """Voxels to add in front of ``width`` others and a mask, along an axis.
 
     Resampled voxels of ``SPACING_MM`` begin at the image's end, and the nearest voxel says which of
     them are the mask's. A mask that begins anywhere between two of them gains or loses a layer by
-    chance. The fewest voxels are added that bring its middle nearest to the middle of as many
-    resampled voxels as it is long.
+    chance. The fewest voxels are added that bring its middle nearest to the middle of ``n``
+    resampled voxels, and leave at least half of it.
+
+    Parameters
+    ----------
+    planes : ndarray, shape (n_planes,)
+        The mask's voxels in each plane across the axis, in its box.
+    n : int
+        Resampled voxels that the mask is long.
+    width : int
+    step_mm : float
     """
-    long = n * step_mm / SPACING_MM
-    parity = max(1, round(long)) % 2 / 2
+    long = len(planes) * step_mm / SPACING_MM
+    parity = n % 2 / 2
     off = []
     for shift in range(_SHIFTS):
-        middle = (width + shift) * step_mm / SPACING_MM + long / 2 - parity
-        off.append(round(abs(middle - round(middle)), 6))
+        start = (width + shift) * step_mm / SPACING_MM
+        middle = start + long / 2 - parity
+        centres = np.arange(math.floor(start), math.ceil(start + long)) + 0.5
+        read = np.floor((centres - start) * SPACING_MM / step_mm).astype(int)
+        left = planes[read[(read >= 0) & (read < len(planes))]].sum() * SPACING_MM / step_mm
+        lost = left < planes.sum() / 2
+        off.append((lost, round(abs(middle - round(middle)), 6)))
     return off.index(min(off))
 
 

@@ -55,7 +55,13 @@ def run(
         comparisons=compare(predictions, BOOTSTRAP, 0),
         training=TRAINING_TABLE.completed(TRAINING_TABLE.frame(training)),
         rois=pd.DataFrame(
-            {"roi_id": [*ids, "other"], "patient_id": [*ids, ids[0] if leaky else "p"]}
+            {
+                "roi_id": [*ids, "other"],
+                "patient_id": [*ids, ids[0] if leaky else "p"],
+                "margin_mm": 5.0,
+                "obliquity_deg": 0.0,
+                "doubt": "",
+            }
         ),
         near_duplicates=pairs,
         failures=(),

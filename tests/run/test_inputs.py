@@ -92,7 +92,7 @@ def read(record: RoiRecord) -> Roi:
     size = 2 + int(record.roi_id[1:]) % 5
     mask = np.zeros((1 if record.attributes.get("flat") else 2, 9, 8), bool)
     mask[0, :size, :3] = True
-    image = np.full(mask.shape, float(record.attributes.get("hu", "0")), np.float32)
+    image = np.full(mask.shape, float(record.attributes.get("hu", "-800")), np.float32)
     return Roi(record, image, mask, (2.5, 0.5, 0.8))
 
 
@@ -172,3 +172,12 @@ def test_ids_of_every_source_are_checked(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_unknown_dataset_names_those_that_are_known(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="dataset 'nowhere': no such file or folder, nor one of l"):
         open_dataset("nowhere", 1, Told())
+
+
+def test_a_dataset_without_a_negative_value_is_refused() -> None:
+    """One image below 0 is enough: a small ROI may lie in soft tissue as a whole."""
+    stored = tuple(replace(r, attributes={"hu": str(10 * n)}) for n, r in enumerate(RECORDS))
+    with pytest.raises(ValueError, match="dataset 'd': no image has a negative value"):
+        checked(stored)
+    one = (*stored[:39], replace(RECORDS[39], attributes={"hu": "-5"}))
+    assert [each.negative for each in checked(one).measured] == [False] * 39 + [True]
