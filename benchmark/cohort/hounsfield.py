@@ -45,7 +45,7 @@ def refuse_impossible(image: NDArray[np.float32], mask: NDArray[np.bool_] | None
         raise ValueError(
             f"image has values from {low:g} to {high:g}, a normalised image; HU are needed"
         )
-    if mask is not None and mask.any():
+    if mask is not None:
         darkest = float(image[mask].min())
         if darkest <= _PADDING_HU:
             count = int(np.count_nonzero(image[mask] <= _PADDING_HU))

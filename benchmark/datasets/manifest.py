@@ -144,14 +144,10 @@ class ManifestReader:
 
 
 def _slice_thickness(record: RoiRecord) -> float:
-    text = record.attributes.get("slice_thickness_mm", "").strip()
-    try:
-        thickness = float(text)
-    except ValueError:
-        thickness = 0.0
-    if not 0 < thickness < float("inf"):
+    text = record.attributes.get("slice_thickness_mm", "")
+    if not text:
         raise ValueError(
-            f"is two-dimensional and slice_thickness_mm is '{text}'; a positive number of "
-            "millimetres is needed there"
+            "is two-dimensional and slice_thickness_mm is ''; a positive number of millimetres is "
+            "needed there"
         )
-    return thickness
+    return float(text)  # the table's reader has checked it

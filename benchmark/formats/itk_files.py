@@ -249,6 +249,6 @@ def _known(fields: Mapping[str, str], key: str, known: Mapping[str, Any]) -> int
 
 def _beside(name: str) -> str:
     """Check that the file that holds the voxels is one file of the same folder."""
-    if name.startswith(("LIST", "%")) or "%" in name or re.search(r"[/\\ ]|^\.", name):
+    if name.startswith("LIST") or "%" in name or re.search(r"[/\\ ]|^\.", name):
         raise ValueError(f"has its voxels in '{name}'; one file in the same folder is read")
     return name

@@ -44,7 +44,6 @@ _ROUNDING = 3 * float(np.finfo(np.float32).eps)
 class _Fields(NamedTuple):
     """Fields of a header that say where voxels lie, by their names in nifti1.h."""
 
-    shape: tuple[int, ...]
     pixdim: tuple[float, ...]
     units: int
     qform_code: int
@@ -251,7 +250,6 @@ def _with_nibabel(header: bytes, voxels: bytes | None) -> tuple[NDArray[Any], _F
         )
     raw = image.header
     fields = _Fields(
-        shape=tuple(int(n) for n in image.shape),
         pixdim=tuple(map(float, raw["pixdim"])),
         units=int(raw["xyzt_units"]),
         qform_code=int(raw["qform_code"]),
@@ -294,7 +292,6 @@ def _plain(content: bytes) -> Stored | None:
     turn = struct.unpack_from("<6f", content, 256)
     qform_code, sform_code = struct.unpack_from("<2h", content, 252)
     fields = _Fields(
-        shape=dimensions[1:4],
         pixdim=struct.unpack_from("<8f", content, 76),
         units=content[123],
         qform_code=qform_code,
