@@ -61,7 +61,8 @@ def test_batch_normalisation_is_keras_own(tf: Any, shape: tuple[int, ...]) -> No
 def test_sums_over_an_image_stack_are_exact(tf: Any) -> None:
     """The paper's first layer: 20 x 122 x 122 values a channel, clipped at 0 as by relu.
 
-    Keras' own is off by 8e-5 of the output's norm and TensorFlow's FusedBatchNormV3 by 2e-4.
+    Keras' own is off by 8e-5 to 5e-4 of the output's norm and TensorFlow's FusedBatchNormV3 by 1e-4
+    to 5e-4, as the processor adds up.
     """
     shape = (20, 122, 122, 4)
     rng = np.random.default_rng(0)
@@ -72,8 +73,8 @@ def test_sums_over_an_image_stack_are_exact(tf: Any) -> None:
     centred = exact - exact.mean(axis=(0, 1, 2))
     sd = np.sqrt(exact.var(axis=(0, 1, 2)) + layer.epsilon)
     expected = gamma * centred / sd + beta
-    # 24 bits, and sums of hundreds of blocks
-    assert np.linalg.norm(layer(x, training=True) - expected) < 5e-6 * np.linalg.norm(expected)
+    # 24 bits, and sums of three times 122 terms at most, were they added one by one
+    assert np.linalg.norm(layer(x, training=True) - expected) < 1e-6 * np.linalg.norm(expected)
 
 
 def test_sums_are_matrix_products(tf: Any) -> None:
