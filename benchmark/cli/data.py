@@ -13,10 +13,11 @@ _KINDS = ("datasets", "features", "models", "metrics", "profiles")
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(_KINDS), required=False)
-def list_plugins(kind: str | None) -> None:
-    """What there is: datasets, features, models, metrics, profiles."""
+def list_plugins(kind: str | None) -> int:
+    """What there is; status 1 where one is broken."""
     from benchmark.plugins import modifiers, registry
 
+    broken = 0
     for each in [kind] if kind else _KINDS:
         if not kind:
             click.secho(each, bold=True)
@@ -25,12 +26,18 @@ def list_plugins(kind: str | None) -> None:
 
             lines = {name: (f.__doc__ or "").partition("\n")[0] for name, f in METRICS.items()}
         else:
-            lines = {name: registry.describe(each, name) for name in registry.names(each)}
+            faults = {name: registry.fault(each, name) for name in registry.names(each)}
+            broken += sum(map(bool, faults.values()))
+            lines = {
+                name: f"BROKEN: {fault}" if fault else registry.describe(each, name)
+                for name, fault in faults.items()
+            }
         if each == "features":
             lines |= {f"@{name}": modifiers.describe(name) for name in modifiers.known()}
         width = max(map(len, lines))
         for name, line in lines.items():
             click.echo(f"  {name:<{width}}  {line}")
+    return int(bool(broken))
 
 
 @click.group()
