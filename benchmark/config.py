@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
+from annotated_types import Ge, Le, MinLen
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from benchmark.cohort.labels import LabelRule
@@ -18,6 +18,7 @@ from benchmark.cohort.splits import SplitRule
 from benchmark.formats.text import read_toml
 from benchmark.plugins import registry
 from benchmark.plugins.arms import Arm
+from benchmark.plugins.settings import checked_settings, told
 from benchmark.runtime.paths import PROFILES
 
 
@@ -33,12 +34,8 @@ class Bootstrap:
         quantiles of the resamples (``benchmark.statistics.inference``).
     """
 
-    samples: int = 2000
+    samples: Annotated[int, Ge(100), Le(100_000)] = 2000
     method: Literal["scaled_t", "percentile", "bca"] = "scaled_t"
-
-    def __post_init__(self) -> None:
-        if self.samples < 100:
-            raise ValueError(f"bootstrap.samples is {self.samples}; it must be at least 100")
 
 
 @dataclass(frozen=True)
@@ -53,13 +50,13 @@ class Multiverse:
         Values of the keys of ``splits``; its other keys stay the run's.
     """
 
-    aggregation: tuple[Literal["median", "mean"], ...] = ("median", "mean")
-    min_readers: tuple[int, ...] = (1, 3, 4)
-    indeterminate: tuple[Literal["drop", "benign", "malignant"], ...] = (
+    aggregation: Annotated[tuple[Literal["median", "mean"], ...], MinLen(1)] = ("median", "mean")
+    min_readers: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (1, 3, 4)
+    indeterminate: Annotated[tuple[Literal["drop", "benign", "malignant"], ...], MinLen(1)] = (
         "drop", "benign", "malignant",
     )  # fmt: skip
-    scheme: tuple[Literal["holdout", "kfold"], ...] = ("holdout", "kfold")
-    group: tuple[Literal["patient", "none"], ...] = ("patient",)
+    scheme: Annotated[tuple[Literal["holdout", "kfold"], ...], MinLen(1)] = ("holdout", "kfold")
+    group: Annotated[tuple[Literal["patient", "none"], ...], MinLen(1)] = ("patient",)
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -91,7 +88,7 @@ class NamedArm:
             )
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
 @dataclass(frozen=True)
 class Config:
     """One run's resolved settings; ``config.toml`` in the run folder is this, written out.
@@ -126,10 +123,10 @@ class Config:
     profile: str = "quick"
     dataset: str = "phantom"
     test_dataset: str = ""
-    seed: int = 0
+    seed: Annotated[int, Ge(0)] = 0
     arms: tuple[str | NamedArm, ...] = ()
-    slices: int = 0
-    threshold: float | Literal["train"] = "train"
+    slices: Annotated[int, Ge(0), Le(1000)] = 0
+    threshold: Annotated[float, Ge(0), Le(1)] | Literal["train"] = "train"
     keep_models: bool = True
     fit_together: bool = False
     label: LabelRule = field(default_factory=LabelRule)
@@ -137,12 +134,6 @@ class Config:
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
     multiverse: Multiverse = field(default_factory=Multiverse)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.slices < 0:
-            raise ValueError(f"slices is {self.slices}; it must be at least 0")
-        if self.threshold != "train" and not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold is {self.threshold}; it must be from 0 to 1, or 'train'")
 
 
 def load_config(profile: str, settings: Iterable[str] = ()) -> Config:
@@ -235,11 +226,11 @@ def _resolve(tree: Mapping[str, Any]) -> Config:
     try:
         config = TypeAdapter(Config).validate_python(tree)
     except ValidationError as error:
-        raise ValueError(_first_message(error)) from error
+        raise ValueError(told(error)) from error
     return replace(
         config,
         models={
-            name: _model_settings(f"models.{name}.", name, values)
+            name: checked_settings(f"models.{name}.", name, values)
             for name, values in config.models.items()
         },
     )
@@ -260,7 +251,7 @@ def _arm(entry: str | NamedArm) -> Arm:
         name, settings = "", {}
     else:
         model, features, name = entry.model, entry.features, entry.name
-        settings = _model_settings(f"arms: '{name}', settings.", model, entry.settings)
+        settings = checked_settings(f"arms: '{name}', settings.", model, entry.settings)
     plugin = registry.load_model(model)
     arm = Arm(model, features or plugin.features, name, settings, plugin.supervision)
     for each in arm.feature_sets:
@@ -316,31 +307,3 @@ def _known_keys() -> list[str]:
         elif entry.name != "models":
             keys.append(entry.name)
     return keys
-
-
-def _model_settings(prefix: str, model: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    build = registry.load_model(model).build
-    hints = get_type_hints(build)
-    known = [p for p in inspect.signature(build).parameters if p not in ("seed", "jobs")]
-    checked = {}
-    for key, value in values.items():
-        if key not in known:
-            raise ValueError(registry.unknown("key", prefix + key, [prefix + k for k in known]))
-        try:
-            checked[key] = TypeAdapter(hints[key]).validate_python(value)
-        except ValidationError as error:
-            raise ValueError(f"{prefix}{key}: {_first_message(error)}") from error
-    return checked
-
-
-def _first_message(error: ValidationError) -> str:
-    # Of a union's members, the one that was meant got furthest.
-    first = max(
-        error.errors(include_url=False),
-        key=lambda each: (each["type"] == "value_error", len(each["loc"])),
-    )
-    if first["type"] == "value_error":  # raised by one of our dataclasses, complete as it is
-        return str(first["ctx"]["error"])
-    # Names of union members follow the key's own name; only the latter mean something here.
-    key = ".".join(str(part) for part in first["loc"] if str(part).islower() and part != "float")
-    return f"{key or 'value'} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"

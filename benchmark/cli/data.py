@@ -111,7 +111,7 @@ def build_lidc(
 @build.command("phantom")
 @click.option("--out", type=PATH, required=True, help="New folder.")
 @click.option("--n", type=click.IntRange(min=1), default=240, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @jobs_option
 def build_phantom(out: Path, n: int, seed: int, jobs: int) -> None:
     """Real LIDC-IDRI outlines and ratings, SYNTHETIC intensities."""
