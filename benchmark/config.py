@@ -39,6 +39,21 @@ class Bootstrap:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Limits of what may hang or crash.
+
+    Attributes
+    ----------
+    fit_s : float
+        Seconds that one fit may take, with its imports and predictions; 0 sets no limit. With
+        one, fits run in a process of their own, one by one, and a fit that takes longer or
+        crashes is a failure of that arm and fold.
+    """
+
+    fit_s: Annotated[float, Ge(0)] = 0.0
+
+
+@dataclass(frozen=True)
 class Multiverse:
     """Span of ``--multiverse``: every combination, and the run's own protocol.
 
@@ -114,8 +129,9 @@ class Config:
     fit_together : bool
         Train the folds and repeats of a model as one program, where it can (``paper_cnn`` with
         KERAS_BACKEND=jax). Results are the same but for rounding; a fit's time is then its share.
-    label, splits, bootstrap, multiverse
-        See :class:`LabelRule`, :class:`SplitRule`, :class:`Bootstrap` and :class:`Multiverse`.
+    label, splits, bootstrap, multiverse, limits
+        See :class:`LabelRule`, :class:`SplitRule`, :class:`Bootstrap`, :class:`Multiverse` and
+        :class:`Limits`.
     models : dict
         Settings by model name; each model's ``build`` says which it takes.
     """
@@ -133,6 +149,7 @@ class Config:
     splits: SplitRule = field(default_factory=SplitRule)
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
     multiverse: Multiverse = field(default_factory=Multiverse)
+    limits: Limits = field(default_factory=Limits)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from benchmark.plugins.outputs import (
     device_of,
     epochs_of,
 )
+from benchmark.processes.child import Child
 from benchmark.runtime.failures import Failure, describe_error
 
 if TYPE_CHECKING:  # a fit's key in the cache follows what is imported at run time
@@ -124,6 +126,27 @@ def fit_alone(
     except Exception as error:  # any model may raise anything; the record says what
         return _failed(task, "fit", error)
     return _test(values, pack, task, model, fit_s)
+
+
+_child = Child()
+
+
+def fit_within(
+    limit_s: float,
+    values: Inputs,
+    build: Build,
+    pack: Pack | None,
+    task: Task,
+    on_epoch: Callable[[int, int], None] | None = None,
+) -> Tested | Failure:
+    """Fit and predict as ``fit_alone`` does, in another process that is ended at the limit.
+
+    A fit that crashes costs itself alone; epochs are not told.
+    """
+    try:
+        return _child.call(partial(fit_alone, values, build, pack, task), limit_s)
+    except (TimeoutError, ChildProcessError) as error:
+        return _failed(task, "fit", error)
 
 
 def fit_together(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +15,10 @@ from sklearn.metrics import roc_auc_score
 
 from benchmark.cohort.splits import Split
 from benchmark.plugins.arms import Arm
+from benchmark.plugins.builder import Builder
 from benchmark.run import fitting
 from benchmark.run.fitting import Task, fit_alone, fit_together
+from benchmark.run.stored_models import pack
 from benchmark.runtime.failures import Failure
 from tests.helpers.clock import Clock
 
@@ -290,3 +296,68 @@ def test_a_model_that_writes_on_what_it_is_given_changes_nothing_else(clock: Clo
     np.testing.assert_array_equal(values, VALUES)
     assert (given.y.tolist(), given.groups.tolist()) == ([1, 0, 0, 0, 1], list("abbcd"))
     assert found.training_auc == plain.training_auc
+
+
+class Unruly:
+    """An arm's model that hangs or crashes, by name of the arm; picklable, unlike a closure."""
+
+    threshold_ = 0.5
+
+    def __init__(self, way: str) -> None:
+        self.way = way
+
+    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:
+        if self.way == "hangs":
+            time.sleep(1000)
+        if self.way == "crashes":
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        p = X[:, 0] / 10
+        return np.column_stack([1 - p, p])
+
+
+def unruly(arm: Arm, seed: int) -> Unruly:
+    return Unruly(arm.name)
+
+
+@pytest.mark.parametrize(
+    ("way", "limit_s", "reason"),
+    [
+        ("hangs", 5, "TimeoutError: it took longer than 5 s and was ended"),
+        ("crashes", 60, "ChildProcessError: its process ended by itself (SIGSEGV)"),
+    ],
+)
+def test_a_fit_that_hangs_or_crashes_within_a_limit_fails_alone(
+    way: str, limit_s: float, reason: str
+) -> None:
+    def outcome(name: str) -> Any:
+        each = replace(task(), arm=Arm("model", "features", name))
+        return fitting.fit_within(limit_s, VALUES, unruly, None, each)
+
+    found = outcome(way)
+    assert isinstance(found, Failure)
+    assert (found.stage, found.reason, found.arm, found.fold) == ("fit", reason, way, 1)
+    sound = outcome("sound")
+    assert isinstance(sound, fitting.Tested)
+    assert sound.probabilities.tolist() == [0.9, 0.0, 0.4]
+
+
+@pytest.mark.parametrize("model", ["random_forest", "logistic"])
+def test_a_limit_changes_no_bit(model: str) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(60, 6))
+    arm = Arm(model, "radiomics", settings={"inner_folds": 2})
+    given = Task(
+        arm=arm, split=Split("kfold", 0, 0, (), ()), seed=5, train=np.arange(45),
+        test=np.arange(45, 60), y=rng.permutation(45) % 2,
+        groups=np.array([f"p{i}" for i in range(45)]), places=np.arange(15), kept=True,
+    )  # fmt: skip
+    build = Builder({}, 1)
+    alone = fit_alone(values, build, pack, given)
+    within = fitting.fit_within(300, values, build, pack, given)
+    assert isinstance(alone, fitting.Tested)
+    assert isinstance(within, fitting.Tested)
+    np.testing.assert_array_equal(alone.probabilities, within.probabilities)
+    assert (alone.threshold, alone.choices) == (within.threshold, within.choices)
+    assert len(within.packed) > 1000
