@@ -52,7 +52,9 @@ def fetch_lidc(out: Path, patients: str | None) -> int:
     """LIDC-IDRI's CT scans (128 GB in all); called again, it fetches only what is missing."""
     from benchmark.cli.terminal import progress
     from benchmark.lidc import download
+    from benchmark.processes.stopping import on_stop
 
+    on_stop("series that are complete are kept, and the same command continues")
     client = download.open_client()
     plan = download.plan(client, out, patients)
     click.echo(plan.describe())
@@ -97,7 +99,9 @@ def build_lidc(
     from benchmark.cli.terminal import progress
     from benchmark.lidc.build import build_dataset
     from benchmark.lidc.write import Options
+    from benchmark.processes.stopping import on_stop
 
+    on_stop("scans that are built are kept, and the same command goes on from there")
     with progress() as shown:
         built = build_dataset(dicom, out, shown, Options(consensus, single_readers), jobs, patients)
     click.echo(f"{out}: {built.describe()[0]}")

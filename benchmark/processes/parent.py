@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-_LOOK_S = 1.0
+_LOOK_S = 0.5
 
 
 def follow(parent: int) -> None:
@@ -38,10 +38,24 @@ def make_workers_follow() -> None:
         return
 
     def configure(self: Any, *args: Any, **settings: Any) -> Any:
+        _start_tracker()
         started = {"initializer": follow, "initargs": (os.getpid(),)}
         return loky.configure(self, *args, **started | settings)
 
     register_parallel_backend("loky", type(_NAME, (loky,), {"configure": configure}))
+
+
+def _start_tracker() -> None:
+    """Start loky's tracker of semaphores so that it cleans up after a stopped run in silence."""
+    from joblib.externals.loky.backend import resource_tracker
+
+    given = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    resource_tracker.ensure_running()
+    if given is None:
+        del os.environ["PYTHONWARNINGS"]
+    else:
+        os.environ["PYTHONWARNINGS"] = given
 
 
 _NAME = "FollowingLokyBackend"

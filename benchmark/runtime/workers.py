@@ -238,7 +238,10 @@ def open_workers(jobs: int, cluster: str = "") -> Iterator[Workers]:
 
         with (
             LocalCluster(
-                n_workers=int(rest), threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+                n_workers=int(rest),
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address=None,
             ) as own,
             Client(own) as client,
         ):
