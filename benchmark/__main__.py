@@ -1,4 +1,10 @@
-from benchmark.cli.main import main
-
 if __name__ == "__main__":
-    main()
+    from benchmark.processes import stopping
+
+    try:
+        stopping.handle()  # before the imports, which may be stopped as well
+        from benchmark.cli.main import main
+
+        main()
+    except stopping.Stopped:
+        stopping.end()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
+from annotated_types import Ge, Le, MinLen
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from benchmark.cohort.labels import LabelRule
@@ -18,6 +18,7 @@ from benchmark.cohort.splits import SplitRule
 from benchmark.formats.text import read_toml
 from benchmark.plugins import registry
 from benchmark.plugins.arms import Arm
+from benchmark.plugins.settings import checked_settings, told
 from benchmark.runtime.paths import PROFILES
 
 
@@ -33,12 +34,23 @@ class Bootstrap:
         quantiles of the resamples (``benchmark.statistics.inference``).
     """
 
-    samples: int = 2000
+    samples: Annotated[int, Ge(100), Le(100_000)] = 2000
     method: Literal["scaled_t", "percentile", "bca"] = "scaled_t"
 
-    def __post_init__(self) -> None:
-        if self.samples < 100:
-            raise ValueError(f"bootstrap.samples is {self.samples}; it must be at least 100")
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of what may hang or crash.
+
+    Attributes
+    ----------
+    fit_s : float
+        Seconds that one fit may take, with its imports and predictions; 0 sets no limit. With
+        one, fits run in a process of their own, one by one, and a fit that takes longer or
+        crashes is a failure of that arm and fold.
+    """
+
+    fit_s: Annotated[float, Ge(0)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,13 +65,13 @@ class Multiverse:
         Values of the keys of ``splits``; its other keys stay the run's.
     """
 
-    aggregation: tuple[Literal["median", "mean"], ...] = ("median", "mean")
-    min_readers: tuple[int, ...] = (1, 3, 4)
-    indeterminate: tuple[Literal["drop", "benign", "malignant"], ...] = (
+    aggregation: Annotated[tuple[Literal["median", "mean"], ...], MinLen(1)] = ("median", "mean")
+    min_readers: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (1, 3, 4)
+    indeterminate: Annotated[tuple[Literal["drop", "benign", "malignant"], ...], MinLen(1)] = (
         "drop", "benign", "malignant",
     )  # fmt: skip
-    scheme: tuple[Literal["holdout", "kfold"], ...] = ("holdout", "kfold")
-    group: tuple[Literal["patient", "none"], ...] = ("patient",)
+    scheme: Annotated[tuple[Literal["holdout", "kfold"], ...], MinLen(1)] = ("holdout", "kfold")
+    group: Annotated[tuple[Literal["patient", "none"], ...], MinLen(1)] = ("patient",)
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -91,7 +103,7 @@ class NamedArm:
             )
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
 @dataclass(frozen=True)
 class Config:
     """One run's resolved settings; ``config.toml`` in the run folder is this, written out.
@@ -117,8 +129,9 @@ class Config:
     fit_together : bool
         Train the folds and repeats of a model as one program, where it can (``paper_cnn`` with
         KERAS_BACKEND=jax). Results are the same but for rounding; a fit's time is then its share.
-    label, splits, bootstrap, multiverse
-        See :class:`LabelRule`, :class:`SplitRule`, :class:`Bootstrap` and :class:`Multiverse`.
+    label, splits, bootstrap, multiverse, limits
+        See :class:`LabelRule`, :class:`SplitRule`, :class:`Bootstrap`, :class:`Multiverse` and
+        :class:`Limits`.
     models : dict
         Settings by model name; each model's ``build`` says which it takes.
     """
@@ -126,23 +139,18 @@ class Config:
     profile: str = "quick"
     dataset: str = "phantom"
     test_dataset: str = ""
-    seed: int = 0
+    seed: Annotated[int, Ge(0)] = 0
     arms: tuple[str | NamedArm, ...] = ()
-    slices: int = 0
-    threshold: float | Literal["train"] = "train"
+    slices: Annotated[int, Ge(0), Le(1000)] = 0
+    threshold: Annotated[float, Ge(0), Le(1)] | Literal["train"] = "train"
     keep_models: bool = True
     fit_together: bool = False
     label: LabelRule = field(default_factory=LabelRule)
     splits: SplitRule = field(default_factory=SplitRule)
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
     multiverse: Multiverse = field(default_factory=Multiverse)
+    limits: Limits = field(default_factory=Limits)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.slices < 0:
-            raise ValueError(f"slices is {self.slices}; it must be at least 0")
-        if self.threshold != "train" and not 0 <= self.threshold <= 1:
-            raise ValueError(f"threshold is {self.threshold}; it must be from 0 to 1, or 'train'")
 
 
 def load_config(profile: str, settings: Iterable[str] = ()) -> Config:
@@ -235,11 +243,11 @@ def _resolve(tree: Mapping[str, Any]) -> Config:
     try:
         config = TypeAdapter(Config).validate_python(tree)
     except ValidationError as error:
-        raise ValueError(_first_message(error)) from error
+        raise ValueError(told(error)) from error
     return replace(
         config,
         models={
-            name: _model_settings(f"models.{name}.", name, values)
+            name: checked_settings(f"models.{name}.", name, values)
             for name, values in config.models.items()
         },
     )
@@ -260,7 +268,7 @@ def _arm(entry: str | NamedArm) -> Arm:
         name, settings = "", {}
     else:
         model, features, name = entry.model, entry.features, entry.name
-        settings = _model_settings(f"arms: '{name}', settings.", model, entry.settings)
+        settings = checked_settings(f"arms: '{name}', settings.", model, entry.settings)
     plugin = registry.load_model(model)
     arm = Arm(model, features or plugin.features, name, settings, plugin.supervision)
     for each in arm.feature_sets:
@@ -316,31 +324,3 @@ def _known_keys() -> list[str]:
         elif entry.name != "models":
             keys.append(entry.name)
     return keys
-
-
-def _model_settings(prefix: str, model: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    build = registry.load_model(model).build
-    hints = get_type_hints(build)
-    known = [p for p in inspect.signature(build).parameters if p not in ("seed", "jobs")]
-    checked = {}
-    for key, value in values.items():
-        if key not in known:
-            raise ValueError(registry.unknown("key", prefix + key, [prefix + k for k in known]))
-        try:
-            checked[key] = TypeAdapter(hints[key]).validate_python(value)
-        except ValidationError as error:
-            raise ValueError(f"{prefix}{key}: {_first_message(error)}") from error
-    return checked
-
-
-def _first_message(error: ValidationError) -> str:
-    # Of a union's members, the one that was meant got furthest.
-    first = max(
-        error.errors(include_url=False),
-        key=lambda each: (each["type"] == "value_error", len(each["loc"])),
-    )
-    if first["type"] == "value_error":  # raised by one of our dataclasses, complete as it is
-        return str(first["ctx"]["error"])
-    # Names of union members follow the key's own name; only the latter mean something here.
-    key = ".".join(str(part) for part in first["loc"] if str(part).islower() and part != "float")
-    return f"{key or 'value'} is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"

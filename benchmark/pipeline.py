@@ -167,7 +167,8 @@ def _bench(config: Config, workers: Workers, progress: Progress, cache: RunCache
         progress=progress,
         cache=cache,
         pack=stored_models.pack if config.keep_models else None,
-        together=fits_together if config.fit_together else None,
+        together=fits_together if config.fit_together and not config.limits.fit_s else None,
+        limit_s=config.limits.fit_s,
     )
 
 

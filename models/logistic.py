@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models._rules import Folds, Positives, Share
 from models._tabular import Options, TunedClassifier
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ def build(
     seed: int,
     *,
     jobs: int = 1,
-    C: tuple[float, ...] = (_STRONGEST, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
-    max_correlation: float = 0.95,
-    inner_folds: int = 5,
+    C: Positives = (_STRONGEST, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+    max_correlation: Share = 0.95,
+    inner_folds: Folds = 5,
 ) -> TunedClassifier:
     """Standardise, drop near-duplicate columns, L2 logistic regression.
 

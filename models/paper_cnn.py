@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from models._backend import device, load_keras
 from models._keras import KerasClassifier
+from models._rules import Count, Positive, ShareBelowOne
 from models._vectorised import fit_together
 
 __all__ = ["FEATURES", "build", "device", "fit_together"]
@@ -27,13 +28,13 @@ def build(
     seed: int,
     *,
     jobs: int = 1,
-    epochs: int = 50,
-    batch_size: int = 20,
-    learning_rate: float = 0.001,
-    dropout: float = 0.3,
+    epochs: Count = 50,
+    batch_size: Count = 20,
+    learning_rate: Positive = 0.001,
+    dropout: ShareBelowOne = 0.3,
     augment: bool = True,
     class_weights: bool = True,
-    validation_fraction: float = 0.0,
+    validation_fraction: ShareBelowOne = 0.0,
     mixed_precision: bool = False,
     batch_statistics: Literal["population", "running"] = "population",
 ) -> KerasClassifier:

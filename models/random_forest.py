@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models._rules import Count, Counts, Folds, Share, Shares
 from models._tabular import Options, TunedClassifier
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ def build(
     seed: int,
     *,
     jobs: int = 1,
-    trees: int = 300,
-    trees_in_search: int = 50,
-    max_features: tuple[float, ...] = (_ONE_COLUMN, 0.1, 0.3, 1.0),
-    min_samples_leaf: tuple[int, ...] = (32, 16, 8, 3, 1),
-    max_correlation: float = 0.95,
-    inner_folds: int = 5,
+    trees: Count = 300,
+    trees_in_search: Count = 50,
+    max_features: Shares = (_ONE_COLUMN, 0.1, 0.3, 1.0),
+    min_samples_leaf: Counts = (32, 16, 8, 3, 1),
+    max_correlation: Share = 0.95,
+    inner_folds: Folds = 5,
 ) -> TunedClassifier:
     """Standardise, drop near-duplicate columns, random forest.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models._rules import Folds, Positive
 from models._tabular import TunedClassifier
 
 if TYPE_CHECKING:
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
 FEATURES = "diameter"
 
 
-def build(seed: int, *, jobs: int = 1, C: float = 1.0, inner_folds: int = 5) -> TunedClassifier:
+def build(
+    seed: int, *, jobs: int = 1, C: Positive = 1.0, inner_folds: Folds = 5
+) -> TunedClassifier:
     """Standardise, L2 logistic regression; nothing is tuned.
 
     Parameters

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models._calibration import apply_platt, fit_platt
+from models._rules import AtLeastZero, Folds, Positive
 from models._threshold import youden_threshold
 from models._training import (
     Floats,
@@ -123,7 +124,12 @@ class SoftSVR:
 
 
 def build(
-    seed: int, *, jobs: int = 1, C: float = 0.3, epsilon: float = 0.2, inner_folds: int = 5
+    seed: int,
+    *,
+    jobs: int = 1,
+    C: Positive = 0.3,
+    epsilon: AtLeastZero = 0.2,
+    inner_folds: Folds = 5,
 ) -> SoftSVR:
     """Columns made normal by their quantiles, standardised; RBF support vector regression.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models._rules import Folds, Positives, Share
 from models._tabular import Options, TunedClassifier
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ def build(
     seed: int,
     *,
     jobs: int = 1,
-    C: tuple[float, ...] = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0),
-    gamma: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 0.01),
-    max_correlation: float = 0.95,
-    inner_folds: int = 5,
+    C: Positives = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0),
+    gamma: Positives = (1e-4, 3e-4, 1e-3, 3e-3, 0.01),
+    max_correlation: Share = 0.95,
+    inner_folds: Folds = 5,
 ) -> TunedClassifier:
     """Standardise, drop near-duplicate columns, SVC.
 

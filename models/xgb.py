@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models._rules import Counts, Depths, Folds, Share
 from models._tabular import Options, TunedClassifier
 
 if TYPE_CHECKING:
@@ -16,13 +17,13 @@ def build(
     seed: int,
     *,
     jobs: int = 1,
-    trees: tuple[int, ...] = (15, 30, 60, 100, 150, 200, 300, 400, 600),
-    max_depth: tuple[int, ...] = (1, 2, 0),
-    learning_rate: float = 0.06,
-    subsample: float = 0.7,
-    colsample: float = 0.3,
-    max_correlation: float = 0.95,
-    inner_folds: int = 5,
+    trees: Counts = (15, 30, 60, 100, 150, 200, 300, 400, 600),
+    max_depth: Depths = (1, 2, 0),
+    learning_rate: Share = 0.06,
+    subsample: Share = 0.7,
+    colsample: Share = 0.3,
+    max_correlation: Share = 0.95,
+    inner_folds: Folds = 5,
 ) -> TunedClassifier:
     """Drop near-duplicate columns, XGBoost; trees need no scaling.
 

@@ -49,11 +49,25 @@ def test_settings_override_the_profile() -> None:
         ("bootstrap.samples=5", "bootstrap.samples is 5; it must be at least 100"),
         ("label.min_readers=0", "label.min_readers is 0"),
         ("threshold=best", "threshold is 'best'"),
-        ("threshold=1.5", "threshold is 1.5; it must be from 0 to 1"),
+        ("threshold=1.5", "threshold is 1.5; it must be at most 1"),
+        ("threshold=nan", "threshold is nan; it must be finite"),
+        ("seed=-1", "seed is -1; it must be at least 0"),
+        ("slices=-1", "slices is -1; it must be at least 0"),
+        ("slices=99999", "slices is 99999; it must be at most 1000"),
+        ("bootstrap.samples=1000000000", "samples is 1000000000; it must be at most 100000"),
+        ("splits.test_size=0", "splits.test_size is 0; it must be above 0"),
+        ("splits.test_size=1", "splits.test_size is 1; it must be below 1"),
+        ("splits.test_size=nan", "splits.test_size is nan; it must be finite"),
+        ("splits.repeats=0", "splits.repeats is 0; it must be at least 1"),
+        ("multiverse.scheme=[]", r"multiverse.scheme is \[\]; it must hold at least 1"),
+        ("multiverse.min_readers=[3, 0]", "multiverse.min_readers is 0; it must be at least 1"),
+        ("models.paper_cnn.epochs=0", "models.paper_cnn.epochs is 0; it must be at least 1"),
+        ("models.paper_cnn.learning_rate=inf", "learning_rate is inf; it must be finite"),
+        ("models.svm.C=[1, -1]", "models.svm.C is -1; it must be above 0"),
         ("seed", "write it as key=value"),
         ("seed.x=1", "'seed' holds a value, not a table"),
         ("models.paper_cnn.epoch=1", "did you mean 'models.paper_cnn.epochs'"),
-        ("models.paper_cnn.epochs=many", "models.paper_cnn.epochs: value is 'many'"),
+        ("models.paper_cnn.epochs=many", "models.paper_cnn.epochs is 'many'"),
         ("models.papercnn.epochs=1", "unknown model 'papercnn'; did you mean 'paper_cnn'"),
     ],
 )
@@ -180,7 +194,9 @@ def test_an_arm_may_be_a_table_with_a_name_and_settings(tmp_path: Path) -> None:
         ('[{name = "a", model = "logistic", settings = {c = 1}}]',
          "unknown key 'arms: 'a', settings.c'; did you mean 'arms: 'a', settings.C'"),
         ('[{name = "a", model = "logistic", settings = {inner_folds = "x"}}]',
-         "arms: 'a', settings.inner_folds: value is 'x'"),
+         "arms: 'a', settings.inner_folds is 'x'"),
+        ('[{name = "a", model = "logistic", settings = {C = []}}]',
+         "arms: 'a', settings.C is []; it must hold at least 1"),
         ('[{name = "a", model = "logistic"}, {name = "a", model = "svm"}]',
          "'a' names two arms"),
         ('["svm", {name = "svm:radiomics", model = "svm", settings = {C = [1]}}]',
@@ -195,3 +211,13 @@ def test_arms_that_make_no_sense_are_refused(arms: str, message: str) -> None:
     with pytest.raises(ValueError) as error:
         select_arms(load_config("quick", [f"arms={arms}"]))
     assert message in str(error.value)
+
+
+def test_a_stored_configuration_is_held_to_the_rules(tmp_path: Path) -> None:
+    tree = as_toml_tree(load_config("quick", ["models.paper_cnn.epochs=3"]))
+    path = tmp_path / "config.toml"
+    path.write_text(tomli_w.dumps(tree))
+    assert load_config(str(path)).models["paper_cnn"]["epochs"] == 3
+    path.write_text(tomli_w.dumps(tree).replace("epochs = 3", "epochs = 0"))
+    with pytest.raises(ValueError, match=r"^profile '.*': models.paper_cnn.epochs is 0; it must"):
+        load_config(str(path))

@@ -98,7 +98,9 @@ def measure(run: RunFolder, jobs: int, progress: Progress) -> Leakage:
         workers=workers, progress=progress,
     )  # fmt: skip
     build = Builder(config.models, jobs)
-    bench = Bench(build, config.seed, config.threshold, workers, progress)
+    bench = Bench(
+        build, config.seed, config.threshold, workers, progress, limit_s=config.limits.fit_s
+    )
     failures, frames = list(extracted.failures), {}
     for side, rule in schemes.items():
         if side == reused:

@@ -13,10 +13,11 @@ _KINDS = ("datasets", "features", "models", "metrics", "profiles")
 
 @click.command("list")
 @click.argument("kind", type=click.Choice(_KINDS), required=False)
-def list_plugins(kind: str | None) -> None:
-    """What there is: datasets, features, models, metrics, profiles."""
+def list_plugins(kind: str | None) -> int:
+    """What there is; status 1 where one is broken."""
     from benchmark.plugins import modifiers, registry
 
+    broken = 0
     for each in [kind] if kind else _KINDS:
         if not kind:
             click.secho(each, bold=True)
@@ -25,12 +26,18 @@ def list_plugins(kind: str | None) -> None:
 
             lines = {name: (f.__doc__ or "").partition("\n")[0] for name, f in METRICS.items()}
         else:
-            lines = {name: registry.describe(each, name) for name in registry.names(each)}
+            faults = {name: registry.fault(each, name) for name in registry.names(each)}
+            broken += sum(map(bool, faults.values()))
+            lines = {
+                name: f"BROKEN: {fault}" if fault else registry.describe(each, name)
+                for name, fault in faults.items()
+            }
         if each == "features":
             lines |= {f"@{name}": modifiers.describe(name) for name in modifiers.known()}
         width = max(map(len, lines))
         for name, line in lines.items():
             click.echo(f"  {name:<{width}}  {line}")
+    return int(bool(broken))
 
 
 @click.group()
@@ -45,7 +52,9 @@ def fetch_lidc(out: Path, patients: str | None) -> int:
     """LIDC-IDRI's CT scans (128 GB in all); called again, it fetches only what is missing."""
     from benchmark.cli.terminal import progress
     from benchmark.lidc import download
+    from benchmark.processes.stopping import on_stop
 
+    on_stop("series that are complete are kept, and the same command continues")
     client = download.open_client()
     plan = download.plan(client, out, patients)
     click.echo(plan.describe())
@@ -90,7 +99,9 @@ def build_lidc(
     from benchmark.cli.terminal import progress
     from benchmark.lidc.build import build_dataset
     from benchmark.lidc.write import Options
+    from benchmark.processes.stopping import on_stop
 
+    on_stop("scans that are built are kept, and the same command goes on from there")
     with progress() as shown:
         built = build_dataset(dicom, out, shown, Options(consensus, single_readers), jobs, patients)
     click.echo(f"{out}: {built.describe()[0]}")
@@ -104,7 +115,7 @@ def build_lidc(
 @build.command("phantom")
 @click.option("--out", type=PATH, required=True, help="New folder.")
 @click.option("--n", type=click.IntRange(min=1), default=240, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @jobs_option
 def build_phantom(out: Path, n: int, seed: int, jobs: int) -> None:
     """Real LIDC-IDRI outlines and ratings, SYNTHETIC intensities."""

@@ -1,7 +1,7 @@
 """Command line: the commands of this folder, joined; the only module that exits.
 
 Exit status: 0 fine; 1 finished with recorded failures, or drift; 2 unusable input or arguments,
-with one line on stderr; 3 not comparable (``drift`` only).
+with one line on stderr; 3 not comparable (``drift`` only); 130 stopped by the user.
 """
 
 from __future__ import annotations

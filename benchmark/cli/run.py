@@ -56,6 +56,7 @@ def run(
     from benchmark.pipeline import execute
     from benchmark.plugins.contracts import DEFAULT_PROFILE
     from benchmark.plugins.registry import find_dataset
+    from benchmark.processes.stopping import on_stop
     from benchmark.run.folder import complete
     from benchmark.runtime.store import open_store
     from benchmark.runtime.workers import open_workers
@@ -78,6 +79,8 @@ def run(
         failed = show_run(complete(folder, config, arms, multiverse=multiverse))
         click.echo(f"\nRun folder, complete already: {folder}")
         return int(failed)
+    again = f" with --out {folder} --resume" if no_cache else ""
+    on_stop(f"what is done is kept, and the same command{again} goes on from there")
     with (
         open_store(folder if no_cache else None, keep=resume) as store,
         open_workers(jobs, cluster) as workers,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
 
 from benchmark.roi import RoiDataset, RoiRecord
@@ -35,12 +36,8 @@ class LabelRule:
     """
 
     aggregation: Literal["median", "mean"] = "median"
-    min_readers: int = 3
+    min_readers: Annotated[int, Ge(1)] = 3
     indeterminate: Literal["drop", "benign", "malignant"] = "drop"
-
-    def __post_init__(self) -> None:
-        if self.min_readers < 1:
-            raise ValueError(f"label.min_readers is {self.min_readers}; it must be at least 1")
 
     def aggregate(self, ratings: tuple[int, ...]) -> float:
         """Mean or median of the ratings, on the 1-5 scale."""

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 from numpy.typing import NDArray
 
 from benchmark.cohort.ids import row_of
@@ -41,19 +42,11 @@ class SplitRule:
 
     scheme: Literal["holdout", "kfold", "given"] = "holdout"
     group: Literal["patient", "none"] = "patient"
-    test_size: float = 0.3
-    folds: int = 5
-    repeats: int = 1
+    test_size: Annotated[float, Gt(0), Lt(1)] = 0.3
+    folds: Annotated[int, Ge(2)] = 5
+    repeats: Annotated[int, Ge(1), Le(1000)] = 1
 
     def __post_init__(self) -> None:
-        if not 0 < self.test_size < 1:
-            raise ValueError(
-                f"splits.test_size is {self.test_size}; it must lie between 0 and 1, both excluded"
-            )
-        if self.folds < 2:
-            raise ValueError(f"splits.folds is {self.folds}; it must be at least 2")
-        if self.repeats < 1:
-            raise ValueError(f"splits.repeats is {self.repeats}; it must be at least 1")
         if self.scheme == "given" and self.repeats > 1:
             raise ValueError(
                 f"splits.repeats is {self.repeats}; a given split cannot be drawn again, set 1"

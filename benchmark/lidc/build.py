@@ -38,9 +38,11 @@ from benchmark.lidc.patients import choose_patients
 from benchmark.lidc.stack import LeftOut
 from benchmark.lidc.tables import Built, write_tables
 from benchmark.lidc.write import SCAN_FILE, Options, ScanJob, build_scan
+from benchmark.processes.parent import make_workers_follow
 from benchmark.runtime import folders
 from benchmark.runtime.cores import available_cores
 from benchmark.runtime.progress import Progress
+from benchmark.runtime.workers import no_worker_lost
 
 _SCANS_A_QUERY = 32
 _SCANS_A_WORKER = 20  # read in about the time that a process takes to start
@@ -173,12 +175,14 @@ def _in_workers(
 ) -> Iterator[tuple[int, LeftOut | None]]:
     workers = min(jobs, math.ceil(n_tasks / _SCANS_A_WORKER))
     if workers <= 1:
-        return map(build_scan, tasks)
+        yield from map(build_scan, tasks)
+        return
     from joblib import Parallel, delayed
 
+    make_workers_follow()
     parallel = Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered")
-    done: Iterator[tuple[int, LeftOut | None]] = parallel(map(delayed(build_scan), tasks))
-    return done
+    with no_worker_lost():
+        yield from parallel(map(delayed(build_scan), tasks))
 
 
 def _tasks(

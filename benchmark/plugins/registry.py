@@ -9,12 +9,15 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmark.plugins import modifiers
 from benchmark.plugins.contracts import DatasetPlugin, FeatureSet, Hook, ModelPlugin
+from benchmark.plugins.foreign import contained, line_of
+from benchmark.runtime.failures import describe_error
 from benchmark.runtime.paths import PROFILES, ROOT
 
 _FOLDERS = {"datasets": "benchmark/datasets", "features": "features", "models": "models"}
@@ -89,9 +92,8 @@ def load_feature_set(name: str) -> FeatureSet:
         told = unknown("mask modifier", f"@{modifier}", [f"@{each}" for each in stated])
         raise ValueError(f"feature set '{name}': {told}")
     if not found.mask_modifiers:
-        taking = [
-            each for each in names("features") if _load(FeatureSet, "features", each).mask_modifiers
-        ]
+        every = _sound(FeatureSet, "features", names("features"))
+        taking = [each.name for each in every if each.mask_modifiers]
         raise ValueError(
             f"feature set '{name}': '{base}' takes no mask modifier, as features/{base}.py does "
             f"not state MASK_MODIFIERS = True; those that do: {', '.join(taking)}"
@@ -133,8 +135,7 @@ def find_dataset(named: str) -> DatasetPlugin | None:
     if named in named_datasets():
         return load_dataset(named)
     if Path(named).suffix:
-        for name in named_datasets():
-            plugin = load_dataset(name)
+        for plugin in _sound(DatasetPlugin, "datasets", named_datasets()):
             if Path(named).suffix in plugin.suffixes:
                 return plugin
     return None
@@ -150,8 +151,36 @@ def unknown(what: str, name: str, known: list[str]) -> str:
 def _load(contract: type[Plugin], kind: str, name: str) -> Plugin:
     if name not in names(kind):
         raise ValueError(unknown(kind.removesuffix("s"), name, names(kind)))
-    given = vars(importlib.import_module(f"{_FOLDERS[kind].replace('/', '.')}.{name}"))
-    return contract(name=name, **hooks_of(contract, f"{_FOLDERS[kind]}/{name}.py", given))
+    file = f"{_FOLDERS[kind]}/{name}.py"
+    try:
+        with contained():
+            given = vars(importlib.import_module(f"{_FOLDERS[kind].replace('/', '.')}.{name}"))
+    except Exception as error:  # a plug-in's file may hold and do anything
+        line = line_of(error, path_of(kind, name))
+        where = f"{file}, line {line}" if line else file
+        raise ValueError(f"{where} cannot be imported: {describe_error(error)}") from error
+    return contract(name=name, **hooks_of(contract, file, given))
+
+
+def _sound(contract: type[Plugin], kind: str, known: Iterable[str]) -> Iterator[Plugin]:
+    """Those plug-ins that can be loaded; a broken one concerns only who names it."""
+    for name in known:
+        try:
+            yield _load(contract, kind, name)
+        except ValueError:
+            continue
+
+
+def fault(kind: str, name: str) -> str:
+    """Why a plug-in cannot be used; empty where it can. Its module is imported."""
+    contracts = {"datasets": DatasetPlugin, "features": FeatureSet, "models": ModelPlugin}
+    if kind not in contracts or (kind == "datasets" and name == _BY_PATH_ONLY):
+        return ""
+    try:
+        _load(contracts[kind], kind, name)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def hooks_of(contract: type[Plugin], file: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from benchmark.plugins.arms import Arm
 from benchmark.plugins.contracts import Extract, Value
+from benchmark.plugins.foreign import contained
+from benchmark.plugins.outputs import checked_features, kind_of
 from benchmark.roi import Roi, RoiDataset, RoiRecord, UnavailableError
 from benchmark.run.results import Extraction, FeatureTable
 from benchmark.runtime.failures import Failure, describe_error
@@ -105,18 +108,23 @@ def _extract_chunk(
 
 def _extract_one(roi: Roi, extract: Extract) -> Extracted:
     roi_id = roi.record.roi_id
+    for array in (roi.image, roi.outline, *roi.reader_outlines):
+        if array is not None:  # other feature sets, and the next call, are to see the same ROI
+            array.setflags(write=False)
     try:
-        if extract not in _warm:  # a process's first call imports libraries; it does not count
-            extract(roi)
-            _warm.add(extract)
-        start = time.perf_counter()
-        value = extract(roi)
-        seconds = time.perf_counter() - start
+        with contained():
+            if extract not in _warm:  # a process's first call imports libraries; it does not count
+                extract(roi)
+                _warm.add(extract)
+            start = time.perf_counter()
+            value = extract(roi)
+            seconds = time.perf_counter() - start
+        checked = checked_features(value)
     except UnavailableError as error:
         return Extracted(roi_id, 0.0, unavailable=str(error))
     except Exception as error:  # an extractor may raise anything; the record says what
         return Extracted(roi_id, 0.0, error=describe_error(error))
-    return Extracted(roi_id, seconds, value)
+    return Extracted(roi_id, seconds, checked)
 
 
 def _collect(name: str, extracted: list[Extracted], found: Extraction) -> None:
@@ -128,12 +136,15 @@ def _collect(name: str, extracted: list[Extracted], found: Extraction) -> None:
             Failure("skipped", "extract", unavailable[0].unavailable, features=name)
         )
         return
-    for each in extracted:
-        if each.error:
-            found.failures.append(
-                Failure("failed", "extract", each.error, features=name, roi_id=each.roi_id)
-            )
-    good = [each for each in extracted if each.value is not None]
+    try:
+        good, odd, usual = _alike(name, [each for each in extracted if each.value is not None])
+    except ValueError as error:
+        found.failures.append(Failure("failed", "extract", str(error), features=name))
+        good, odd, usual = [], [], ""
+    wrong = [(each.roi_id, each.error) for each in extracted if each.error]
+    wrong += [(each.roi_id, f"extract gave {_told(each)}; most ROIs have {usual}") for each in odd]
+    for roi_id, why in sorted(wrong):
+        found.failures.append(Failure("failed", "extract", why, features=name, roi_id=roi_id))
     found.timings.append(
         {
             "arm": "", "model": "", "features": name, "stage": "extract", "repeat": -1, "fold": -1,
@@ -143,29 +154,40 @@ def _collect(name: str, extracted: list[Extracted], found: Extraction) -> None:
     )  # fmt: skip
     if not good:
         return
-    try:
-        values = _stack(name, good)
-    except ValueError as error:
-        found.failures.append(Failure("failed", "extract", str(error), features=name))
-        return
     first = good[0].value
-    columns = () if isinstance(first, np.ndarray) else tuple(cast("dict[str, float]", first))
-    rows = {each.roi_id: row for row, each in enumerate(good)}
-    found.tables[name] = FeatureTable(rows, values, columns)
-
-
-def _stack(name: str, extracted: Sequence[Extracted]) -> NDArray[Any]:
-    first = extracted[0].value
+    values: NDArray[Any]
     if isinstance(first, np.ndarray):
-        return np.stack([cast("NDArray[np.float32]", each.value) for each in extracted])
-    columns = list(cast("dict[str, float]", first))
-    rows = []
-    for each in extracted:
-        value = cast("dict[str, float]", each.value)
-        if list(value) != columns:
-            raise ValueError(
-                f"feature set '{name}' gives other columns for roi_id '{each.roi_id}' than "
-                f"for '{extracted[0].roi_id}'; they must be the same for every ROI"
-            )
-        rows.append([value[column] for column in columns])
-    return np.array(rows, dtype=np.float64)
+        columns: tuple[str, ...] = ()
+        values = np.stack([cast("NDArray[Any]", each.value) for each in good])
+    else:
+        columns = tuple(cast("dict[str, float]", first))
+        rows = [list(cast("dict[str, float]", each.value).values()) for each in good]
+        values = np.array(rows, dtype=np.float64)
+    place_of = {each.roi_id: row for row, each in enumerate(good)}
+    found.tables[name] = FeatureTable(place_of, values, columns)
+
+
+def _alike(name: str, given: Sequence[Extracted]) -> tuple[list[Extracted], list[Extracted], str]:
+    """ROIs whose features are of the kind that most have, the others, and that kind in words."""
+    kinds = Counter(kind_of(cast("Value", each.value)) for each in given)
+    if not kinds:
+        return [], [], ""
+    (usual, count), *_ = kinds.most_common(1)
+    alike: list[Extracted] = []
+    others: list[Extracted] = []
+    for each in given:
+        (alike if kind_of(cast("Value", each.value)) == usual else others).append(each)
+    if count <= len(others):
+        raise ValueError(
+            f"feature set '{name}' gives other columns for roi_id '{others[0].roi_id}' than for "
+            f"'{alike[0].roi_id}', and no kind is that of most ROIs; they must be the same for all"
+        )
+    return alike, others, _told(alike[0])
+
+
+def _told(each: Extracted) -> str:
+    """The kind of a ROI's features, in words."""
+    if isinstance(each.value, np.ndarray):
+        return f"an array of {each.value.dtype} and shape {each.value.shape}"
+    names = list(cast("dict[str, float]", each.value))
+    return f"{len(names)} features ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"

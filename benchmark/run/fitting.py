@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,13 +22,20 @@ from benchmark.plugins.contracts import (
     Build,
     FitTogether,
     Inputs,
-    NamesDevice,
     Pack,
     Readings,
-    ReportsChoices,
     ReportsEpochs,
     take,
 )
+from benchmark.plugins.foreign import contained
+from benchmark.plugins.outputs import (
+    checked_probabilities,
+    checked_threshold,
+    choices_of,
+    device_of,
+    epochs_of,
+)
+from benchmark.processes.child import Child
 from benchmark.runtime.failures import Failure, describe_error
 
 if TYPE_CHECKING:  # a fit's key in the cache follows what is imported at run time
@@ -112,10 +121,32 @@ def fit_alone(
 ) -> Tested | Failure:
     """Fit an arm on its training rows and predict its test rows."""
     try:
-        model, fit_s = _fit(values, build, task, on_epoch)
+        with contained():
+            model, fit_s = _fit(values, build, task, on_epoch)
     except Exception as error:  # any model may raise anything; the record says what
         return _failed(task, "fit", error)
     return _test(values, pack, task, model, fit_s)
+
+
+_child = Child()
+
+
+def fit_within(
+    limit_s: float,
+    values: Inputs,
+    build: Build,
+    pack: Pack | None,
+    task: Task,
+    on_epoch: Callable[[int, int], None] | None = None,
+) -> Tested | Failure:
+    """Fit and predict as ``fit_alone`` does, in another process that is ended at the limit.
+
+    A fit that crashes costs itself alone; epochs are not told.
+    """
+    try:
+        return _child.call(partial(fit_alone, values, build, pack, task), limit_s)
+    except (TimeoutError, ChildProcessError) as error:
+        return _failed(task, "fit", error)
 
 
 def fit_together(
@@ -130,11 +161,12 @@ def fit_together(
     Where the fit fails, it warns and gives None.
     """
     try:
-        models = [build(task.arm, task.seed) for task in tasks]
-        data = [(take(values, task.train), task.y, task.groups) for task in tasks]
-        start = time.perf_counter()
-        together(models, data)
-        share_s = (time.perf_counter() - start) / len(tasks)
+        with contained():
+            models = [build(task.arm, task.seed) for task in tasks]
+            data = [_given(values, task) for task in tasks]
+            start = time.perf_counter()
+            together(models, data)
+            share_s = (time.perf_counter() - start) / len(tasks)
     except Exception as error:  # any model may raise anything
         warnings.warn(
             f"{tasks[0].arm} cannot be fitted together and is fitted one by one: "
@@ -156,26 +188,25 @@ def _test(
     """
     stage = "predict"
     try:
-        probabilities, predict_s = _predict(model, take(values, task.test), len(task.test))
-        fitted = task.train[task.y != NO_LABEL]
-        scores = model.predict_proba(take(values, fitted))[:, 1]
-        training_auc = _auc(task.y[task.y != NO_LABEL], scores)
-        threshold = float(model.threshold_)
-        stage = "keep"
-        packed = pack(model) if pack is not None and task.kept else b""
+        with contained():
+            probabilities, predict_s = _predict(model, values, task.test)
+            labelled = task.y != NO_LABEL
+            scores, _ = _predict(model, values, task.train[labelled])
+            tested = Tested(
+                probabilities=probabilities,
+                threshold=checked_threshold(model.threshold_),
+                training_auc=_auc(task.y[labelled], scores),
+                fit_s=fit_s,
+                predict_s=predict_s,
+                device=device_of(model),
+                epochs=epochs_of(model),
+                packed=b"",
+                choices=choices_of(model),
+            )
+            stage = "keep"
+            return replace(tested, packed=pack(model)) if pack and task.kept else tested
     except Exception as error:  # any model may raise anything; the record says what
         return _failed(task, stage, error)
-    return Tested(
-        probabilities=probabilities,
-        threshold=threshold,
-        training_auc=training_auc,
-        fit_s=fit_s,
-        predict_s=predict_s,
-        device=model.device_ if isinstance(model, NamesDevice) else "cpu",
-        epochs=model.history_ if isinstance(model, ReportsEpochs) else [],
-        packed=packed,
-        choices=model.choices_ if isinstance(model, ReportsChoices) else [],
-    )
 
 
 def _failed(task: Task, stage: str, error: Exception) -> Failure:
@@ -185,33 +216,35 @@ def _failed(task: Task, stage: str, error: Exception) -> Failure:
     )  # fmt: skip
 
 
+def _given(values: Inputs, task: Task) -> tuple[Inputs, NDArray[np.int64], NDArray[np.str_]]:
+    """What ``fit`` is given: copies, so that a model that writes on them changes nothing else."""
+    return take(values, task.train), task.y.copy(), task.groups.copy()
+
+
 def _fit(
     values: Inputs,
     build: Build,
     task: Task,
     on_epoch: Callable[[int, int], None] | None,
 ) -> tuple[Any, float]:
-    X = take(values, task.train)
-    told = {} if task.readings is None else {"readings": task.readings}
+    given = _given(values, task)
+    told = {} if task.readings is None else {"readings": deepcopy(task.readings)}
     model = build(task.arm, task.seed)
     if isinstance(model, ReportsEpochs):
         model.on_epoch = on_epoch
     start = time.perf_counter()
-    model.fit(X, task.y, task.groups, **told)
+    model.fit(*given, **told)
     return model, time.perf_counter() - start
 
 
-def _predict(model: Any, X: Inputs, n: int) -> tuple[NDArray[np.float64], float]:
+def _predict(
+    model: Any, values: Inputs, rows: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], float]:
+    X = take(values, rows)
     start = time.perf_counter()
     probabilities = model.predict_proba(X)
     seconds = time.perf_counter() - start
-    if probabilities.shape != (n, 2) or not np.isfinite(probabilities).all():
-        raise ValueError(
-            f"predict_proba gave shape {probabilities.shape} with "
-            f"{int((~np.isfinite(probabilities)).sum())} values that are not finite; "
-            f"({n}, 2) finite ones are needed"
-        )
-    return np.asarray(probabilities[:, 1], np.float64), seconds
+    return checked_probabilities(probabilities, len(rows)), seconds
 
 
 def _auc(y: NDArray[np.int64], scores: NDArray[np.float64]) -> float:

@@ -255,7 +255,8 @@ def complete(path: Path, config: Config, arms: Sequence[Arm], *, multiverse: boo
         raise ValueError(f"'{path}' is a complete run without {lacking[0]}; name another folder")
     asked, known = (flat_settings(tree) for tree in (as_toml_tree(config), run.config))
     for key in asked.keys() | known.keys():
-        if key != "arms" and asked.get(key) != known.get(key):
+        of_a_result = key != "arms" and not key.startswith("limits.")
+        if of_a_result and asked.get(key) != known.get(key):
             raise ValueError(
                 f"'{path}' is a complete run with {key} = {known.get(key)!r}, not "
                 f"{asked.get(key)!r}; name another folder"

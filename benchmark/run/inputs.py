@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,10 @@ from benchmark.cohort.splits import Split, check_splits, make_splits
 from benchmark.config import Config
 from benchmark.datasets import manifest
 from benchmark.plugins import registry
+from benchmark.plugins.contracts import DatasetPlugin
+from benchmark.plugins.foreign import contained
 from benchmark.roi import Roi, RoiDataset, RoiRecord
+from benchmark.runtime.failures import describe_error
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import Workers
 
@@ -68,7 +71,7 @@ def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
     """
     plugin = registry.find_dataset(name)
     if plugin is not None:
-        opened = plugin.open(name, jobs, progress)
+        opened = _opened(plugin, name, jobs, progress)
         try:
             ids.check(opened.records)
         except ValueError as error:
@@ -81,6 +84,44 @@ def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
         built_in = ", ".join(registry.named_datasets())
         raise ValueError(f"dataset '{name}': no such file or folder, nor one of {built_in}")
     return manifest.open_dataset(path)
+
+
+def _opened(plugin: DatasetPlugin, name: str, jobs: int, progress: Progress) -> RoiDataset:
+    try:
+        with contained():
+            opened = plugin.open(name, jobs, progress)
+    except ValueError:
+        raise
+    except Exception as error:  # a plug-in may raise anything
+        raise ValueError(f"dataset '{name}' cannot be opened: {describe_error(error)}") from error
+    if not isinstance(opened, RoiDataset):
+        raise ValueError(
+            f"dataset '{name}' is a {type(opened).__name__}; open_dataset must give a RoiDataset"
+        )
+    return replace(opened, read=_Read(name, opened.read))
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A plug-in's way to the voxels, whose errors are told as those of bad input."""
+
+    dataset: str
+    read: Callable[[RoiRecord], Roi]
+
+    def __call__(self, record: RoiRecord) -> Roi:
+        try:
+            with contained():
+                roi = self.read(record)
+        except ValueError:
+            raise
+        except Exception as error:  # a plug-in may raise anything
+            raise ValueError(f"{self._of(record)}: {describe_error(error)}") from error
+        if not isinstance(roi, Roi):
+            raise ValueError(f"{self._of(record)}: read gave {type(roi).__name__}, and not a Roi")
+        return roi
+
+    def _of(self, record: RoiRecord) -> str:
+        return f"dataset '{self.dataset}', roi_id '{record.roi_id}'"
 
 
 def prepare(config: Config, workers: Workers, progress: Progress) -> Material:

@@ -17,7 +17,7 @@ from benchmark.cohort.labels import Cohort
 from benchmark.cohort.splits import Split
 from benchmark.plugins.arms import NO_LABEL, Arm
 from benchmark.plugins.contracts import Build, FitTogether, Pack
-from benchmark.run.fitting import Task, Tested, fit_alone, fit_together
+from benchmark.run.fitting import Task, Tested, fit_alone, fit_together, fit_within
 from benchmark.run.results import FeatureTable, Fits, joined
 from benchmark.run.supervision import cannot_learn, left_out_to_learn_from, readings_of
 from benchmark.runtime.failures import Failure
@@ -64,6 +64,8 @@ class Bench:
         Packs the models of repeat 0, which ``Fits`` then keeps.
     together : callable, optional
         What fits an arm's models all at once, in this process; None for an arm that cannot.
+    limit_s : float
+        Seconds that a fit may take; 0 sets no limit.
     """
 
     build: Build
@@ -74,6 +76,7 @@ class Bench:
     cache: FitCache | None = None
     pack: Pack | None = None
     together: Callable[[Arm], FitTogether | None] | None = None
+    limit_s: float = 0.0
 
 
 def fit_and_test(
@@ -162,7 +165,8 @@ def _outcomes(
         table, some = fed[features], list(group)
         settled = _recalled_or_together(some, table, bench)
         missing = [task for task in some if id(task) not in settled]
-        work = partial(fit_alone, table.values, bench.build, bench.pack)
+        fit = partial(fit_within, bench.limit_s) if bench.limit_s else fit_alone
+        work = partial(fit, table.values, bench.build, bench.pack)
         fresh = bench.workers.map(work, missing) if bench.workers.remote and missing else None
         for each in some:
             if id(each) in settled:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
+from benchmark.processes.parent import make_workers_follow
 from benchmark.runtime.provenance import identity, machine
 
 Item = TypeVar("Item")
@@ -71,6 +72,9 @@ class LocalWorkers:
     jobs: int
     remote = False
 
+    def __post_init__(self) -> None:
+        make_workers_follow()
+
     def describe(self) -> str:
         return f"{self.jobs} {'process' if self.jobs == 1 else 'processes'} of one machine"
 
@@ -83,8 +87,22 @@ class LocalWorkers:
         from joblib import Parallel, delayed
 
         parallel = Parallel(n_jobs=self.jobs, return_as="generator", batch_size=batch)
-        results: Iterator[Result] = parallel(delayed(function)(item) for item in items)
-        return results
+        with no_worker_lost():
+            yield from parallel(delayed(function)(item) for item in items)
+
+
+@contextmanager
+def no_worker_lost() -> Iterator[None]:
+    """Tell of a process of joblib's that was killed or crashed in one line."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise ValueError(
+            "a worker process was killed or crashed, perhaps for want of memory; the same command "
+            "goes on from what is done (a run with --no-cache: with --out and --resume)"
+        ) from error
 
 
 class ClusterWorkers:
@@ -219,7 +237,12 @@ def open_workers(jobs: int, cluster: str = "") -> Iterator[Workers]:
         from distributed import Client, LocalCluster
 
         with (
-            LocalCluster(n_workers=int(rest), threads_per_worker=1, dashboard_address=":0") as own,
+            LocalCluster(
+                n_workers=int(rest),
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address=None,
+            ) as own,
             Client(own) as client,
         ):
             yield ClusterWorkers(client)

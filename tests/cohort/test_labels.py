@@ -107,11 +107,6 @@ def test_as_many_readers_as_are_asked_for_are_enough(min_readers: int) -> None:
     assert cohort.excluded == (left_out if min_readers > 1 else {})
 
 
-def test_a_rule_without_readers_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"label.min_readers is 0; it must be at least 1"):
-        LabelRule(min_readers=0)
-
-
 def test_a_label_of_its_own_goes_before_ratings_and_is_told() -> None:
     records = (
         RoiRecord("b", "q", label=0, malignancy_ratings=(5, 5, 5)),

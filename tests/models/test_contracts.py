@@ -7,7 +7,7 @@ import inspect
 import json
 import subprocess
 import sys
-from typing import Any, Literal, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from benchmark.plugins import registry
 from benchmark.plugins.arms import LABELS, SUPERVISIONS
 from benchmark.plugins.contracts import NamesDevice, Readings, ReportsChoices, ReportsEpochs
+from benchmark.plugins.settings import checked_settings
 from benchmark.runtime.paths import ROOT
 from models._threshold import youden_threshold
 from models._training import inner_splits, split_patients
@@ -95,6 +96,25 @@ def test_module_states_its_features_and_settings(name: str) -> None:
         kind = hints[parameter.name]
         plain = (int, float, str, bool)
         assert kind in plain or get_origin(kind) in (tuple, Literal), parameter
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_that_a_model_takes_has_a_rule(name: str) -> None:
+    hints = get_type_hints(module(name).build)
+    parameters = inspect.signature(module(name).build).parameters
+    for setting in parameters.keys() - {"seed", "jobs"}:
+        several = get_origin(hints[setting]) is tuple
+        numbers = get_args(hints[setting])[:1] if several else (hints[setting],)
+        if numbers[0] not in (int, float):
+            continue
+        for value in (-1, float("inf"), float("nan")):
+            with pytest.raises(ValueError, match=f"^{setting} is {value}"):
+                checked_settings("", name, {setting: [value] if several else value})
+        if several:
+            with pytest.raises(ValueError, match="must hold at least 1"):
+                checked_settings("", name, {setting: []})
+        default = parameters[setting].default
+        assert checked_settings("", name, {setting: default}) == {setting: default}
 
 
 def test_libraries_are_imported_by_building_not_by_listing_or_fitting() -> None:

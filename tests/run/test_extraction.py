@@ -190,3 +190,66 @@ def test_what_is_recalled_is_taken_with_its_time_and_only_the_rest_is_made(clock
     (timing,) = results.timings
     assert (timing["n_rois"], timing["n_cached"]) == (10, 5)
     assert timing["seconds"] == 5 * 5 + 5 * 1
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (None, "extract gave None; it must give a dict of numbers or an image"),
+        ([1.0, 2.0], "extract gave list [1.0, 2.0]"),
+        (3.0, "extract gave 3.0"),
+        ({}, "extract gave an empty dict"),
+        ({"n": {"m": 1.0}}, "extract gave 'n': dict {'m': 1.0}; features are finite numbers"),
+        ({"n": "1"}, "extract gave 'n': '1'; features are finite numbers by name"),
+        ({"n": np.nan}, "extract gave 'n': nan"),
+        ({1: 1.0}, "extract gave 1: 1.0"),
+        ({"other": 1.0}, "extract gave 1 features (other); most ROIs have 1 features (n)"),
+        ({"n": 1.0, "m": 2.0}, "extract gave 2 features (n, m); most ROIs have 1 features (n)"),
+        (np.zeros((2, 2), np.float32), "extract gave an array of float32 and shape (2, 2); most"),
+        (np.full((2, 2), np.nan), "extract gave an array with 4 values that are not finite"),
+        (np.array([None]), "extract gave an array of object and shape (1,)"),
+        (np.zeros((0, 2)), "shape (0, 2); an image holds at least one number"),
+        (np.ma.zeros((2, 2)), "extract gave MaskedArray"),
+    ],
+)  # fmt: skip
+def test_what_are_no_features_is_a_failure_of_that_roi_alone(value: Any, why: str) -> None:
+    def odd(roi: Roi) -> Any:
+        return value if roi.record.roi_id == "r07" else {"n": number(roi)}
+
+    tables, results = run(odd)
+    (failure,) = results.failures
+    assert (failure.status, failure.stage, failure.roi_id) == ("failed", "extract", "r07")
+    assert why in failure.reason
+    assert tables["f"].rows.keys() == {f"r{i:02}" for i in ORDER if i != 7}
+    for roi_id, row in tables["f"].rows.items():
+        assert tables["f"].values[row] == float(roi_id[1:])
+
+
+def test_numbers_may_be_numpys() -> None:
+    tables, results = run(lambda roi: {"a": np.float32(0.1), "b": np.array(2), "c": True})
+    assert not results.failures
+    assert tables["f"].values[0].tolist() == [float(np.float32(0.1)), 2.0, 1.0]
+
+
+@pytest.mark.parametrize("raised", [SystemExit(0), GeneratorExit(), RecursionError("deep")])
+def test_an_extractor_may_raise_anything(raised: BaseException) -> None:
+    def ending(roi: Roi) -> dict[str, float]:
+        if roi.record.roi_id == "r04":
+            raise raised
+        return {"n": number(roi)}
+
+    tables, results = run(ending)
+    (failure,) = results.failures
+    assert failure.roi_id == "r04"
+    assert type(raised).__name__ in failure.reason
+    assert len(tables["f"].rows) == len(ORDER) - 1
+
+
+def test_an_extractor_that_writes_on_its_roi_fails() -> None:
+    def scribbling(roi: Roi) -> dict[str, float]:
+        roi.image[:] = 1
+        return {"n": number(roi)}
+
+    _, results = run(scribbling)
+    assert len(results.failures) == len(ORDER)
+    assert "read-only" in results.failures[0].reason

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from benchmark.cohort.splits import Split
 from benchmark.plugins.arms import Arm
+from benchmark.plugins.builder import Builder
 from benchmark.run import fitting
 from benchmark.run.fitting import Task, fit_alone, fit_together
+from benchmark.run.stored_models import pack
 from benchmark.runtime.failures import Failure
 from tests.helpers.clock import Clock
 
@@ -196,3 +203,161 @@ def test_a_fit_together_that_fails_warns_and_leaves_it_to_others(clock: Clock) -
 
     with pytest.warns(RuntimeWarning, match="one by one: MemoryError: too large"):
         assert fit_together(VALUES, Bench(clock).build, None, together, [task(), task()]) is None
+
+
+def saying(**attributes: Any) -> type[Model]:
+    """A model whose fit sets attributes; ``probabilities`` is what it predicts."""
+
+    class Saying(Model):
+        def __init__(self, seed: int, clock: Clock) -> None:
+            super().__init__(seed, clock)
+            if "history_" in attributes:
+                self.on_epoch, self.history_ = None, []
+
+        def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:
+            super().fit(X, y, groups)
+            vars(self).update(attributes)
+
+        def predict_proba(self, X: np.ndarray) -> np.ndarray:
+            p = super().predict_proba(X)
+            return attributes["probabilities"](p) if "probabilities" in attributes else p
+
+    return Saying
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"probabilities": lambda p: p * 100}, "and 5 values in all outside [0, 1]"),
+        ({"probabilities": lambda p: p - 1}, "outside [0, 1]; probabilities are needed"),
+        ({"probabilities": lambda p: p / 2}, "a row that adds up to 0.5; the probabilities"),
+        ({"probabilities": lambda p: p.tolist()}, "predict_proba gave list [[0.0"),
+        ({"probabilities": pd.DataFrame}, "predict_proba gave DataFrame"),
+        ({"probabilities": lambda p: p.astype(object)}, "an array of floats, shape (3, 2)"),
+        ({"probabilities": lambda p: None}, "predict_proba gave None"),
+        ({"threshold_": np.nan}, "threshold_ is nan; it must be a number from 0 to 1"),
+        ({"threshold_": 9}, "threshold_ is 9"),
+        ({"threshold_": "0.5"}, "threshold_ is '0.5'"),
+        ({"threshold_": None}, "threshold_ is None"),
+        ({"device_": 3}, "device_ is 3; it must be text"),
+        ({"history_": "no"}, "history_ is 'no'; it must be a list of dicts"),
+        ({"history_": [{"loss": 1.0}]}, "history_ has the row {'loss': 1.0}; each row holds"),
+        ({"history_": [{"epoch": 1, "loss": "low"}]}, "history_ has the row"),
+        ({"choices_": {"C": 1}}, "choices_ is dict {'C': 1}; it must be a list of dicts"),
+        ({"choices_": [{"setting": "C", "value": 1, "edge": ""}]}, "choices_ has the row"),
+        ({"choices_": [{"setting": "C", "value": "1", "edge": "left"}]}, "choices_ has the row"),
+        ({"choices_": [{"setting": "C"}]}, "choices_ has the row {'setting': 'C'}"),
+    ],
+)  # fmt: skip
+def test_a_model_that_gives_something_else_is_not_scored(
+    attributes: dict[str, Any], reason: str, clock: Clock
+) -> None:
+    found = fit_alone(VALUES, Bench(clock, saying(**attributes)).build, None, task())
+    assert isinstance(found, Failure)
+    assert (found.status, found.stage) == ("failed", "predict")
+    assert reason in found.reason
+
+
+def test_half_precision_is_precise_enough(clock: Clock) -> None:
+    kind = saying(probabilities=lambda p: p.astype(np.float16))
+    found = fit_alone(VALUES, Bench(clock, kind).build, None, task())
+    assert isinstance(found, fitting.Tested)
+    assert found.probabilities.dtype == np.float64
+
+
+@pytest.mark.parametrize("raised", [SystemExit(0), GeneratorExit(), MemoryError("full")])
+@pytest.mark.parametrize("stage", ["fit", "predict_proba", "pack"])
+def test_a_model_may_raise_anything(raised: BaseException, stage: str, clock: Clock) -> None:
+    def end(*_: Any) -> Any:
+        raise raised
+
+    bench = Bench(clock, type("Ending", (Model,), {} if stage == "pack" else {stage: end}))
+    found = fit_alone(VALUES, bench.build, end if stage == "pack" else None, task(kept=True))
+    assert isinstance(found, Failure)
+    assert type(raised).__name__ in found.reason
+
+
+def test_a_model_that_writes_on_what_it_is_given_changes_nothing_else(clock: Clock) -> None:
+    class Scribbling(Model):
+        def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:
+            super().fit(X, y, groups)
+            X[:], y[:], groups[:] = 0, 1, "z"
+
+        def predict_proba(self, X: np.ndarray) -> np.ndarray:
+            p = super().predict_proba(X)
+            X[:] = 0
+            return p
+
+    values, given = VALUES.copy(), task()
+    found = fit_alone(values, Bench(clock, Scribbling).build, None, given)
+    plain = fit_alone(VALUES, Bench(clock).build, None, task())
+    assert isinstance(found, fitting.Tested)
+    assert isinstance(plain, fitting.Tested)
+    np.testing.assert_array_equal(values, VALUES)
+    assert (given.y.tolist(), given.groups.tolist()) == ([1, 0, 0, 0, 1], list("abbcd"))
+    assert found.training_auc == plain.training_auc
+
+
+class Unruly:
+    """An arm's model that hangs or crashes, by name of the arm; picklable, unlike a closure."""
+
+    threshold_ = 0.5
+
+    def __init__(self, way: str) -> None:
+        self.way = way
+
+    def fit(self, X: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:
+        if self.way == "hangs":
+            time.sleep(1000)
+        if self.way == "crashes":
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        p = X[:, 0] / 10
+        return np.column_stack([1 - p, p])
+
+
+def unruly(arm: Arm, seed: int) -> Unruly:
+    return Unruly(arm.name)
+
+
+@pytest.mark.parametrize(
+    ("way", "limit_s", "reason"),
+    [
+        ("hangs", 5, "TimeoutError: it took longer than 5 s and was ended"),
+        ("crashes", 60, "ChildProcessError: its process ended by itself (SIGSEGV)"),
+    ],
+)
+def test_a_fit_that_hangs_or_crashes_within_a_limit_fails_alone(
+    way: str, limit_s: float, reason: str
+) -> None:
+    def outcome(name: str) -> Any:
+        each = replace(task(), arm=Arm("model", "features", name))
+        return fitting.fit_within(limit_s, VALUES, unruly, None, each)
+
+    found = outcome(way)
+    assert isinstance(found, Failure)
+    assert (found.stage, found.reason, found.arm, found.fold) == ("fit", reason, way, 1)
+    sound = outcome("sound")
+    assert isinstance(sound, fitting.Tested)
+    assert sound.probabilities.tolist() == [0.9, 0.0, 0.4]
+
+
+@pytest.mark.parametrize("model", ["random_forest", "logistic"])
+def test_a_limit_changes_no_bit(model: str) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(60, 6))
+    arm = Arm(model, "radiomics", settings={"inner_folds": 2})
+    given = Task(
+        arm=arm, split=Split("kfold", 0, 0, (), ()), seed=5, train=np.arange(45),
+        test=np.arange(45, 60), y=rng.permutation(45) % 2,
+        groups=np.array([f"p{i}" for i in range(45)]), places=np.arange(15), kept=True,
+    )  # fmt: skip
+    build = Builder({}, 1)
+    alone = fit_alone(values, build, pack, given)
+    within = fitting.fit_within(300, values, build, pack, given)
+    assert isinstance(alone, fitting.Tested)
+    assert isinstance(within, fitting.Tested)
+    np.testing.assert_array_equal(alone.probabilities, within.probabilities)
+    assert (alone.threshold, alone.choices) == (within.threshold, within.choices)
+    assert len(within.packed) > 1000

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 from distributed import Client, LocalCluster
 
@@ -223,6 +224,33 @@ def test_a_running_scheduler_is_used(write_manifest: WriteManifest, tmp_path: Pa
         out = tmp_path / "cluster"
         assert invoke(*arguments, "--out", out, "--no-cache", "--cluster", address) == 0
     same(tmp_path / "local", out)
+
+
+def ending(number: int) -> int:
+    if number == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_killed_local_worker_is_told_in_a_line_and_others_take_its_place() -> None:
+    workers = LocalWorkers(2)
+    with pytest.raises(
+        ValueError, match=r"^a worker process was killed .* with --out and --resume"
+    ):
+        list(workers.map(ending, range(20)))
+    assert list(workers.map(square, range(5))) == [0, 1, 4, 9, 16]
+
+
+def test_a_cluster_of_its_own_listens_on_this_machine_alone() -> None:
+    with open_workers(1, "local:1") as own:
+        ours = {psutil.Process().pid} | {p.pid for p in psutil.Process().children(recursive=True)}
+        listening = [
+            c.laddr.ip for c in psutil.net_connections("inet")
+            if c.pid in ours and c.status == psutil.CONN_LISTEN
+        ]  # fmt: skip
+        assert listening
+        assert set(listening) <= {"127.0.0.1", "::1"}
+        assert list(own.map(square, [2])) == [4]
 
 
 class scheduler:  # noqa: N801

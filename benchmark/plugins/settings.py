@@ -1,0 +1,80 @@
+"""Settings of models: read from ``build``, checked by the rules in its types."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from benchmark.plugins import registry
+from benchmark.runtime.failures import describe_error
+
+_RULES = {
+    "greater_than_equal": "it must be at least {ge:g}",
+    "greater_than": "it must be above {gt:g}",
+    "less_than_equal": "it must be at most {le:g}",
+    "less_than": "it must be below {lt:g}",
+    "finite_number": "it must be finite",
+    "too_short": "it must hold at least {min_length}",
+}
+"""Pydantic's kinds of error that break a rule, in our words."""
+
+
+def checked_settings(prefix: str, model: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a model, each as the type of its parameter.
+
+    Parameters
+    ----------
+    prefix : str
+        What stands before a setting's name in messages, as ``models.svm.``.
+    model : str
+    values : mapping of str to object
+
+    Raises
+    ------
+    ValueError
+        For a setting that the model's ``build`` does not take, and for a value that breaks the
+        rule of its type.
+    """
+    build = registry.load_model(model).build
+    file = f"models/{model}.py"
+    try:
+        known = [p for p in inspect.signature(build).parameters if p not in ("seed", "jobs")]
+        hints = get_type_hints(build, include_extras=True)
+    except Exception as error:  # annotations are a plug-in's code
+        raise ValueError(
+            f"{file}: the types of build cannot be read: {describe_error(error)}"
+        ) from error
+    checked = {}
+    for key, value in values.items():
+        if key not in known:
+            raise ValueError(registry.unknown("key", prefix + key, [prefix + k for k in known]))
+        if key not in hints:
+            raise ValueError(f"{file}: build's {key} has no type; give it one, with its rule")
+        adapter: TypeAdapter[Any] = TypeAdapter(hints[key], config=ConfigDict(allow_inf_nan=False))
+        try:
+            checked[key] = adapter.validate_python(value)
+        except ValidationError as error:
+            raise ValueError(told(error, prefix + key)) from error
+    return checked
+
+
+def told(error: ValidationError, key: str = "") -> str:
+    """The first fault that pydantic found, in a line: the key, its value and the rule."""
+    # Of a union's members, the one that was meant got furthest.
+    first = max(
+        error.errors(include_url=False),
+        key=lambda each: (each["type"] == "value_error", len(each["loc"])),
+    )
+    if first["type"] == "value_error":  # raised by one of our dataclasses, complete as it is
+        return str(first["ctx"]["error"])
+    # Names of union members follow the key's own name; only the latter mean something here.
+    parts = [str(part) for part in first["loc"]]
+    inner = ".".join(p for p in parts if p.islower() and p.isidentifier() and p != "float")
+    name = f"{key}.{inner}" if key and inner else key or inner or "value"
+    about = f"{name} is {first['input']!r}"
+    if first["type"] in _RULES:
+        return f"{about}; {_RULES[first['type']].format(**first.get('ctx', {}))}"
+    return f"{about}: {first['msg'][0].lower()}{first['msg'][1:]}"

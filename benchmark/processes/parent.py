@@ -1,0 +1,61 @@
+"""Parents: a worker process ends soon after the process that started it, however that ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+_LOOK_S = 0.5
+
+
+def follow(parent: int) -> None:
+    """End this process once its parent has ended; Ctrl-C is the parent's to handle.
+
+    Parameters
+    ----------
+    parent : int
+        Process id of the one that started this one. On Windows nothing tells of its end.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    os._exit(1)
+
+
+def make_workers_follow() -> None:
+    """Let joblib's worker processes follow this one, whoever in it asks joblib for them."""
+    from joblib.parallel import BACKENDS, register_parallel_backend
+
+    loky: Any = BACKENDS["loky"]
+    if loky.__name__ == _NAME:
+        return
+
+    def configure(self: Any, *args: Any, **settings: Any) -> Any:
+        _start_tracker()
+        started = {"initializer": follow, "initargs": (os.getpid(),)}
+        return loky.configure(self, *args, **started | settings)
+
+    register_parallel_backend("loky", type(_NAME, (loky,), {"configure": configure}))
+
+
+def _start_tracker() -> None:
+    """Start loky's tracker of semaphores so that it cleans up after a stopped run in silence."""
+    from joblib.externals.loky.backend import resource_tracker
+
+    given = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    resource_tracker.ensure_running()
+    if given is None:
+        del os.environ["PYTHONWARNINGS"]
+    else:
+        os.environ["PYTHONWARNINGS"] = given
+
+
+_NAME = "FollowingLokyBackend"
