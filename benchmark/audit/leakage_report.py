@@ -16,10 +16,11 @@ from benchmark.report.tables.table import (
     percent,
     with_interval,
 )
-from benchmark.run.folder import RunFolder, describe_machine, read_run
+from benchmark.run.folder import RunFolder, read_run
 from benchmark.runtime.failures import Failure
 from benchmark.runtime.folders import check_new, new_folder
 from benchmark.runtime.progress import Progress
+from benchmark.runtime.provenance import describe_machine
 
 
 def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Table, list[Failure]]:

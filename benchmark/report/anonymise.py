@@ -23,10 +23,10 @@ from typing import Any
 import pandas as pd
 import tomli_w
 
-from benchmark.columns import IDS
 from benchmark.report.gallery.build import Gallery
 from benchmark.run.folder import RunFolder, read_run
 from benchmark.runtime.folders import new_folder, remove
+from benchmark.stored_table import IDS
 
 FOLDER = "anonymised"
 """Inside the run folder."""
