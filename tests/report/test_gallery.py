@@ -149,7 +149,7 @@ def test_a_run_is_explained_without_retraining(
         "--set", "bootstrap.samples=200", "--set", "models.paper_cnn.epochs=1",
     )  # fmt: skip
     assert status == 0
-    names = {path.name for path in (out / stored_models.FOLDER).iterdir()}
+    names = {path.name for path in (out / stored_models.FOLDER).glob("*.joblib")}
     assert names == {
         "prior-diameter-fold0.joblib",
         "size_only-diameter-fold0.joblib",

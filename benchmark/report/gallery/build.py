@@ -113,8 +113,8 @@ class Gallery:
     notes: list[str] = field(default_factory=list)
 
 
-def make_gallery(run: RunFolder, jobs: int, progress: Progress) -> Gallery:
-    """Choose nodules, read them again, and explain them.
+def make_gallery(run: RunFolder, jobs: int, progress: Progress, *, trust: bool) -> Gallery:
+    """Choose nodules, read them again, and explain them; ``trust`` loads anybody's models.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def make_gallery(run: RunFolder, jobs: int, progress: Progress) -> Gallery:
     """
     material = _same_material(run, jobs, progress)
     picks = pick(run.predictions)
-    found = explain(run, material, [p.roi_id for p in picks], jobs, progress)
+    found = explain(run, material, [p.roi_id for p in picks], jobs, progress, trust=trust)
     warnings = [check.warning for check in found.sanity if check.warning]
     return Gallery(
         items=_drawn([_item(run, material, c, found) for c in picks], jobs, progress),
