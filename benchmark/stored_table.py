@@ -15,6 +15,8 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.runtime.folders import write_bytes, write_text
+
 TEXT, WHOLE, REAL, FLAG = "str", "int64", "float64", "bool"
 INTENSITIES = "intensities"
 IDS = ("roi_id", "patient_id", "roi_a", "roi_b")
@@ -94,9 +96,9 @@ class StoredTable:
         """Write the table into a folder; its last column says where its voxels come from."""
         marked = table.assign(**{INTENSITIES: intensities})
         if self.parquet:
-            marked.to_parquet(folder / self.file, index=False, compression="zstd")
+            write_bytes(folder / self.file, marked.to_parquet(index=False, compression="zstd"))
         else:
-            marked.to_csv(folder / self.file, index=False)
+            write_text(folder / self.file, marked.to_csv(index=False))
 
     def read(self, folder: Path) -> pd.DataFrame:
         """Read the table from a folder; ids and names stay text, and empty names are empty.
@@ -144,7 +146,7 @@ class StoredTable:
         for name, kind in self.types.items():
             if name in table:
                 table[name] = _typed(table[name], kind, what)
-        table = self._completed(table)
+        table = self.completed(table)
         for name in (*self.types, INTENSITIES):
             if name not in table:
                 raise ValueError(f"{what}: no column '{name}'; repeat the run that wrote it")
@@ -159,7 +161,7 @@ class StoredTable:
             raise ValueError(f"{what} row {row + 1}: a second row of {shown}; each has one")
         return table
 
-    def _completed(self, table: pd.DataFrame) -> pd.DataFrame:
+    def completed(self, table: pd.DataFrame) -> pd.DataFrame:
         """The table with the columns that tables of older runs lack added."""
         for place, name in enumerate(self.types):
             if name in table:

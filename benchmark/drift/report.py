@@ -19,6 +19,7 @@ from benchmark.plugins.arms import Arm
 from benchmark.report.tables.main import HEADLINE
 from benchmark.report.tables.table import Table, as_markdown, with_interval
 from benchmark.run.folder import RunFolder
+from benchmark.runtime.folders import write_text
 
 Rows = list[tuple[str, ...]]
 
@@ -36,7 +37,7 @@ def write_drift(found: Drift, folder: Path) -> list[Path]:
     written = []
     for name, make in FORMATS.items():
         path = folder / f"drift.{name}"
-        path.write_text(make(found), encoding="utf-8")
+        write_text(path, make(found))
         written.append(path)
     return written
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pandas as pd
 
 from benchmark.report.tables.main import HEADLINE
 from benchmark.report.tables.table import marked
+from benchmark.runtime.folders import write_bytes
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 """Colours of Okabe and Ito's palette: told apart with any kind of colour vision, and in grey."""
@@ -116,7 +118,9 @@ def _figure(series: pd.DataFrame, path: Path) -> None:
     notes = [str(series["protocol"].iloc[0])]
     notes += [f"{number}: {what}" for number, (_, what) in enumerate(changes, 1)]
     figure.text(0.01, 0.1 / total, "\n".join(notes), fontsize=7, va="bottom")
-    figure.savefig(path, format="svg", metadata={"Date": None})
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    write_bytes(path, drawn.getvalue())
 
 
 def _title(series: pd.DataFrame) -> str:

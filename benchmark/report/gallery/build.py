@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -27,6 +26,7 @@ from benchmark.report.gallery.picks import KINDS, RULE, Pick, pick
 from benchmark.report.tables.table import SYNTHETIC, decimal, escape_markdown, marked
 from benchmark.run.folder import RunFolder
 from benchmark.run.inputs import Material, prepare
+from benchmark.runtime.folders import folder_inside, remove, write_bytes, write_text
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import LocalWorkers
 
@@ -136,15 +136,14 @@ def make_gallery(run: RunFolder, jobs: int, progress: Progress, *, trust: bool) 
 
 def write_gallery(shown: Gallery, run: RunFolder) -> list[Path]:
     """Write pictures, page, JSON and table into the run folder, in place of earlier ones."""
-    folder = run.path / FOLDER
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    figures = folder_inside(run.path, FIGURES)
+    remove(run.path / FOLDER)
+    folder = folder_inside(run.path, *FOLDER.split("/"))
     for figure in shown.figures:
-        (run.path / FIGURES / figure.name).write_bytes(figure.picture)
+        write_bytes(figures / figure.name, figure.picture)
     files = [_write_pictures(folder, number, item) for number, item in enumerate(shown.items, 1)]
     page, data, table = (run.path / name for name in (PAGE, DATA, TABLE))
-    page.write_text(_page(shown, files, run), encoding="utf-8")
+    write_text(page, _page(shown, files, run))
     items = [
         asdict(item) | {"pictures": names} for item, names in zip(shown.items, files, strict=True)
     ]
@@ -159,7 +158,7 @@ def write_gallery(shown: Gallery, run: RunFolder) -> list[Path]:
         "figures": [f"{FIGURES}/{figure.name}" for figure in shown.figures],
         "items": items,
     }
-    data.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+    write_text(data, json.dumps(tree, indent=1) + "\n")
     intensities = run.environment["dataset"]["intensities"]
     EXPLANATION_TABLE.write(shown.summary, table.parent, intensities)
     return [page, data, table]
@@ -259,7 +258,7 @@ def _write_pictures(folder: Path, number: int, item: GalleryItem) -> dict[str, s
     names = {}
     for picture, content in item.pictures.items():
         name = f"{number:02}-{_slug(item.kind)}-{_slug(picture)}.png"
-        (folder / name).write_bytes(content)
+        write_bytes(folder / name, content)
         names[picture] = f"{FOLDER}/{name}"
     return names
 
