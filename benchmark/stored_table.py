@@ -75,6 +75,9 @@ class StoredTable:
     parquet: bool = False
     key: tuple[str, ...] = ()
 
+    def __hash__(self) -> int:
+        return hash(self.file)
+
     @property
     def file(self) -> str:
         """The file's name in a run folder."""

@@ -168,17 +168,17 @@ class RunFolder:
     @cached_property
     def multiverse(self) -> pd.DataFrame | None:
         """``MULTIVERSE_TABLE``; None where the run explored none."""
-        return self._table_if_there(MULTIVERSE_TABLE)
+        return self.table_if_there(MULTIVERSE_TABLE)
 
     @cached_property
     def epochs(self) -> pd.DataFrame | None:
         """``EPOCH_TABLE``; None where no model trains in epochs."""
-        return self._table_if_there(EPOCH_TABLE)
+        return self.table_if_there(EPOCH_TABLE)
 
     @cached_property
     def choices(self) -> pd.DataFrame | None:
         """``CHOICE_TABLE``; None where no model chooses settings, and of older runs."""
-        return self._table_if_there(CHOICE_TABLE)
+        return self.table_if_there(CHOICE_TABLE)
 
     @cached_property
     def features(self) -> dict[str, pd.DataFrame]:
@@ -194,7 +194,8 @@ class RunFolder:
     def _table(self, table: StoredTable) -> pd.DataFrame:
         return self._read(lambda _: table.read(self.path), table.file)
 
-    def _table_if_there(self, table: StoredTable) -> pd.DataFrame | None:
+    def table_if_there(self, table: StoredTable) -> pd.DataFrame | None:
+        """A table, or None where the folder has none."""
         return self._table(table) if (self.path / table.file).exists() else None
 
     def _read(self, read: Callable[[Path], T], name: str) -> T:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ Draw = Callable[[], bytes]
 
 FOLDER = "figures/gallery"
 FIGURES = "figures"
+_SANITY = "heat-map-sanity.png"
 PAGE, DATA, TABLE = "gallery.md", "gallery.json", "explanations.csv"
 
 CLAIMS = (
@@ -249,7 +250,7 @@ def _figures(run: RunFolder, found: Explanations) -> list[GalleryFigure]:
     if found.sanity:
         picture = drawings.sanity(found.sanity, synthetic=run.synthetic)
         caption = "Heat maps beside those of shuffled weights"
-        figures.append(GalleryFigure("heat-map-sanity.png", caption, picture))
+        figures.append(GalleryFigure(_SANITY, caption, picture))
     return figures
 
 
@@ -306,6 +307,12 @@ def _describe(item: GalleryItem, pictures: dict[str, str]) -> list[str]:
         *(f"![{name}]({path})" for name, path in pictures.items()),
         "",
     ]
+
+
+def figure_names(arms: Iterable[str]) -> set[str]:
+    """Files of the figures in which one of the arms is named."""
+    named = {f"{_slug(f'shap-{arm}')}.png" for arm in arms}
+    return named | {_SANITY} if named else named
 
 
 def _slug(text: Any) -> str:
