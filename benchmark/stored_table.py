@@ -7,6 +7,7 @@ of its type, within its bounds, and each row once.
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -44,6 +45,9 @@ _BOUNDS = {
     **dict.fromkeys(("rank", "n_splits"), (1, _MANY)),
 }
 """Lowest and highest value of columns of any table; NaN where a figure is undefined."""
+
+_ESCAPED = r"^'('*[=+@\t\r-].)"
+"""What :func:`no_formula` put an apostrophe before."""
 
 _ALWAYS_KNOWN = ("y_prob", "threshold", "seconds", "similarity", "equivalent_diameter_mm")
 _LARGEST = 2**62
@@ -101,7 +105,7 @@ class StoredTable:
         if self.parquet:
             write_bytes(folder / self.file, marked.to_parquet(index=False, compression="zstd"))
         else:
-            write_text(folder / self.file, marked.to_csv(index=False))
+            write_text(folder / self.file, csv_text(marked))
 
     def read(self, folder: Path) -> pd.DataFrame:
         """Read the table from a folder; ids and names stay text, and empty names are empty.
@@ -129,7 +133,10 @@ class StoredTable:
                 )  # fmt: skip
         except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
             raise ValueError(f"{path.name}: not a CSV file in UTF-8 ({error})") from error
-        return table.fillna(dict.fromkeys(table.columns.intersection(texts), ""))
+        table = table.fillna(dict.fromkeys(table.columns.intersection(texts), ""))
+        for name in table.columns.intersection(texts):
+            table[name] = table[name].str.replace(_ESCAPED, r"\1", regex=True)
+        return table
 
     def checked(self, table: pd.DataFrame, what: str) -> pd.DataFrame:
         """The table, typed and with the columns that tables of older runs lack.
@@ -180,6 +187,18 @@ class StoredTable:
                 kept = pd.Series(_WHEN_MISSING[name], table.index)
                 table.insert(min(place, table.shape[1]), name, kept)
         return table
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV in which no text is a formula to a spreadsheet; :meth:`read` undoes it."""
+    texts = [str(name) for name in table if pd.api.types.is_string_dtype(table[name])]
+    safe = table.assign(**{name: table[name].map(no_formula, na_action="ignore") for name in texts})
+    return safe.to_csv(index=False)
+
+
+def no_formula(text: str) -> str:
+    """The text with an apostrophe before what a spreadsheet would compute."""
+    return f"'{text}" if re.match(r"'*[=+@\t\r-].", text, re.DOTALL) else text
 
 
 def read_parquet(path: Path, what: str) -> pd.DataFrame:

@@ -18,9 +18,10 @@ from benchmark.report.tables.table import (
 )
 from benchmark.run.folder import RunFolder, read_run
 from benchmark.runtime.failures import Failure
-from benchmark.runtime.folders import check_new, new_folder
+from benchmark.runtime.folders import check_new, new_folder, write_text
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.provenance import describe_machine
+from benchmark.stored_table import csv_text
 
 
 def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Table, list[Failure]]:
@@ -59,7 +60,7 @@ def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Tab
         **describe_machine(),
     }
     with new_folder(out) as draft:
-        found.table.to_csv(draft / "leakage.csv", index=False)
+        write_text(draft / "leakage.csv", csv_text(found.table))
         found.predictions.to_parquet(draft / "leakage.parquet", index=False, compression="zstd")
         (draft / "leakage.md").write_text(as_markdown(table), encoding="utf-8")
         (draft / "leakage.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from benchmark.cli.arguments import PATH, default_folder, jobs_option, split_names
+from benchmark.runtime.failures import one_line
 
 
 @click.command()
@@ -62,10 +63,10 @@ def report(
             with progress() as shown_progress:
                 shown = make_gallery(finished, jobs, shown_progress, trust=trust)
         except ValueError as error:  # the tables need no dataset, and stand
-            click.echo(f"no gallery: {' '.join(str(error).split())}", err=True)
+            click.echo(f"no gallery: {one_line(str(error))}", err=True)
         else:
             for note in shown.notes:
-                click.echo(note, err=True)
+                click.echo(one_line(note), err=True)
     if anonymous:
         finished, shown = anonymise(finished, shown)
     for path in write_report(finished, chosen, shown):

@@ -26,6 +26,7 @@ from benchmark.report.gallery.picks import KINDS, RULE, Pick, pick
 from benchmark.report.tables.table import SYNTHETIC, decimal, escape_markdown, marked
 from benchmark.run.folder import RunFolder
 from benchmark.run.inputs import Material, prepare
+from benchmark.runtime.failures import one_line
 from benchmark.runtime.folders import folder_inside, remove, write_bytes, write_text
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import LocalWorkers
@@ -274,7 +275,7 @@ def _page(shown: Gallery, files: list[dict[str, str]], run: RunFolder) -> str:
         lines += [*(f"- **{escape_markdown(note)}**" for note in shown.notes), ""]
     for arm, mean in shown.sanity.items():
         lines.append(
-            f"- `{arm}`: rank correlation of heat maps with those of shuffled weights "
+            f"- {_code(arm)}: rank correlation of heat maps with those of shuffled weights "
             f"{decimal(mean)} (Adebayo et al. 2018; near 1 would be a picture of the nodule, not "
             "of what was learnt)"
         )
@@ -291,22 +292,28 @@ def _page(shown: Gallery, files: list[dict[str, str]], run: RunFolder) -> str:
             f"Mean |SHAP| over the tested nodules among {SAMPLE} evenly spaced ones, in "
             f"`{TABLE}` for all features."
         )
-        lines += [f"\n![{each.caption}]({FIGURES}/{each.name})" for each in shown.figures]
+        lines += [
+            f"\n![{escape_markdown(each.caption)}]({FIGURES}/{each.name})" for each in shown.figures
+        ]
     return "\n".join(lines) + "\n"
 
 
 def _describe(item: GalleryItem, pictures: dict[str, str]) -> list[str]:
     label = "malignant" if item.label else "benign"
     ratings = f", readers' ratings {' '.join(map(str, item.ratings))}" if item.ratings else ""
-    scores = ", ".join(f"`{arm}` {decimal(score)}" for arm, score in item.scores.items())
+    scores = ", ".join(f"{_code(arm)} {decimal(score)}" for arm, score in item.scores.items())
     return [
         f"### {escape_markdown(item.roi_id)}: label {label}{ratings}",
         "",
         f"P(malignant): {scores}",
         "",
-        *(f"![{name}]({path})" for name, path in pictures.items()),
+        *(f"![{escape_markdown(name)}]({path})" for name, path in pictures.items()),
         "",
     ]
+
+
+def _code(name: str) -> str:
+    return f"`{one_line(name).replace('`', chr(39))}`"
 
 
 def figure_names(arms: Iterable[str]) -> set[str]:
