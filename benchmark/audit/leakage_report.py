@@ -24,7 +24,9 @@ from benchmark.runtime.provenance import describe_machine
 from benchmark.stored_table import csv_text
 
 
-def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Table, list[Failure]]:
+def audit_run(
+    path: Path, out: Path, jobs: int, progress: Progress, *, trust: bool = False
+) -> tuple[Table, list[Failure]]:
     """Measure the leakage of a run's protocol, and write what was found.
 
     The files are ``leakage.csv`` (``LEAKAGE_TABLE``), ``leakage.parquet`` (the predictions, by
@@ -38,6 +40,8 @@ def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Tab
         New folder.
     jobs : int
     progress : Progress
+    trust : bool
+        Contact the run's dataset wherever it is.
 
     Raises
     ------
@@ -46,7 +50,7 @@ def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Tab
     """
     check_new(out)
     audited = read_run(path)
-    found = leakage.measure(audited, jobs, progress)
+    found = leakage.measure(audited, jobs, progress, trust=trust)
     table = _table(audited, found)
     about = {
         "dataset": audited.environment["dataset"],

@@ -26,7 +26,8 @@ from benchmark.runtime.failures import one_line
 )  # fmt: skip
 @click.option(
     "--trust", is_flag=True,
-    help="Load stored models that are not your own, which runs the code in them.",
+    help="Load stored models that are not your own, which runs the code in them, and contact a "
+    "dataset that is not on this machine's disks.",
 )  # fmt: skip
 @jobs_option
 @click.option(

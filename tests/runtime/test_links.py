@@ -1,4 +1,4 @@
-"""Links in a run folder: nothing is written through them."""
+"""Links and addresses in a run folder: nothing is written through, or contacted at, them."""
 
 from __future__ import annotations
 
@@ -90,3 +90,26 @@ def test_a_file_is_written_where_its_name_is_and_folders_are_made(tmp_path: Path
     write_text(folder / "c.txt", "three\n")
     assert (folder / "c.txt").read_bytes() == b"three\n"
     assert [path.name for path in folder.iterdir()] == ["c.txt"]
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/rois", "//host/share", "s3://bucket/x"])
+def test_no_address_of_a_stranger_is_contacted(
+    address: str,
+    run: RunFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = (run.path / "config.toml").read_text()
+    (run.path / "config.toml").write_text(config.replace("somewhere/made", address))
+    opened: list[str] = []
+    monkeypatch.setattr("benchmark.run.inputs.open_dataset", lambda name, *_: opened.append(name))
+    assert invoke("report", run.path, "--format", "md") == 0
+    said = capsys.readouterr().err
+    assert f"names the dataset '{address}', which is not on this machine's disks" in said
+    assert invoke("audit", run.path, "--out", tmp_path / "audit") == 2
+    assert "--trust" in capsys.readouterr().err
+    assert opened == []
+    with pytest.raises(AttributeError):  # of the None that stands for a dataset
+        invoke("report", run.path, "--format", "md", "--trust")
+    assert opened == [address]

@@ -25,7 +25,7 @@ from benchmark.report.gallery.explanations import SAMPLE, Explanations, explain
 from benchmark.report.gallery.picks import KINDS, RULE, Pick, pick
 from benchmark.report.tables.table import SYNTHETIC, decimal, escape_markdown, marked
 from benchmark.run.folder import RunFolder
-from benchmark.run.inputs import Material, prepare
+from benchmark.run.inputs import Material, prepare, refuse_remote
 from benchmark.runtime.failures import one_line
 from benchmark.runtime.folders import folder_inside, remove, write_bytes, write_text
 from benchmark.runtime.progress import Progress
@@ -116,14 +116,16 @@ class Gallery:
 
 
 def make_gallery(run: RunFolder, jobs: int, progress: Progress, *, trust: bool) -> Gallery:
-    """Choose nodules, read them again, and explain them; ``trust`` loads anybody's models.
+    """Choose nodules, read them again, and explain them.
+
+    ``trust`` loads anybody's models, and contacts the dataset wherever it is.
 
     Raises
     ------
     ValueError
         Where the dataset is gone, or is another than that of the run.
     """
-    material = _same_material(run, jobs, progress)
+    material = _same_material(run, jobs, progress, trust=trust)
     picks = pick(run.predictions)
     found = explain(run, material, [p.roi_id for p in picks], jobs, progress, trust=trust)
     warnings = [check.warning for check in found.sanity if check.warning]
@@ -166,8 +168,10 @@ def write_gallery(shown: Gallery, run: RunFolder) -> list[Path]:
     return [page, data, table]
 
 
-def _same_material(run: RunFolder, jobs: int, progress: Progress) -> Material:
+def _same_material(run: RunFolder, jobs: int, progress: Progress, *, trust: bool) -> Material:
     config = load_config(str(run.path / "config.toml"))
+    if not trust:
+        refuse_remote(config)
     material = prepare(config, LocalWorkers(jobs), progress)
     then = run.environment["dataset"]["fingerprint"]
     now = material.environment["dataset"]["fingerprint"]
