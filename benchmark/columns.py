@@ -7,114 +7,17 @@ it is made of stands beside it, in ``model`` and ``features``.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from benchmark.stored_table import FLAG, REAL, TEXT, WHOLE, StoredTable
 
-TEXT, WHOLE, REAL, FLAG = "str", "int64", "float64", "bool"
-INTENSITIES = "intensities"
-IDS = ("roi_id", "patient_id", "roi_a", "roi_b")
-"""Columns of any table that name a ROI or a patient."""
-
-_WHEN_MISSING = {
-    "supervision": "labels", "n_cached": 0, "method": "", "margin_mm": math.nan,
-    "obliquity_deg": 0.0, "doubt": "",
-}  # fmt: skip
-"""Values of columns that tables of older runs lack."""
-
-_LIKE = {"p_holm_size": "p_holm"}
-"""Columns that tables of older runs lack, and those whose values stand in: a p that is corrected
-for more comparisons is never smaller."""
+if TYPE_CHECKING:
+    import pandas as pd
 
 ARM = {"arm": TEXT, "model": TEXT, "features": TEXT}
 _SPLIT = {"repeat": WHOLE, "fold": WHOLE}
 _VALUE = {"value": REAL, "ci_low": REAL, "ci_high": REAL}
 _COUNTS = {"n_rois": WHOLE, "n_patients": WHOLE}
-
-
-@dataclass(frozen=True)
-class StoredTable:
-    """One table of a run folder.
-
-    Attributes
-    ----------
-    name : str
-        Name of the file, without its ending.
-    types : mapping of str to str
-        Column -> type, in order, less the last column, ``intensities``.
-    open : bool
-        True where a table may have further columns (losses and metrics of epochs).
-    parquet : bool
-        True for Parquet, False for CSV.
-    """
-
-    name: str
-    types: Mapping[str, str]
-    open: bool = False
-    parquet: bool = False
-
-    @property
-    def file(self) -> str:
-        """The file's name in a run folder."""
-        return f"{self.name}.{'parquet' if self.parquet else 'csv'}"
-
-    @property
-    def columns(self) -> list[str]:
-        """Names of the declared columns, in order."""
-        return list(self.types)
-
-    def frame(self, rows: Iterable[Any] = ()) -> pd.DataFrame:
-        """A typed table made from rows: tuples in the order of the columns, or dicts."""
-        listed = list(rows)
-        columns = None if self.open and listed else self.columns
-        table = pd.DataFrame(listed, columns=columns)
-        return table.astype({c: kind for c, kind in self.types.items() if kind != TEXT})
-
-    def write(self, table: pd.DataFrame, folder: Path, intensities: str) -> None:
-        """Write the table into a folder; its last column says where its voxels come from."""
-        marked = table.assign(**{INTENSITIES: intensities})
-        if self.parquet:
-            marked.to_parquet(folder / self.file, index=False, compression="zstd")
-        else:
-            marked.to_csv(folder / self.file, index=False)
-
-    def read(self, folder: Path) -> pd.DataFrame:
-        """Read the table from a folder; ids and names stay text, and empty names are empty.
-
-        Raises
-        ------
-        FileNotFoundError
-        """
-        path = folder / self.file
-        if self.parquet:
-            return self.completed(pd.read_parquet(path))
-        texts = [name for name, kind in self.types.items() if kind == TEXT]
-        # Only what is empty is missing: an id may be "NA".
-        table = pd.read_csv(
-            path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""]
-        )
-        return self.completed(table.fillna(dict.fromkeys(table.columns.intersection(texts), "")))
-
-    def completed(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table with the columns that tables of older runs lack added."""
-        for place, name in enumerate(self.types):
-            if name in table:
-                continue
-            stem, _, end = name.partition("_")
-            if stem == "arm":
-                model, features = (
-                    table[f"{part}_{end}".rstrip("_")] for part in ("model", "features")
-                )
-                table.insert(place, name, (model + ":" + features).where(model != "", ""))
-            elif name in _LIKE:
-                table.insert(place, name, table[_LIKE[name]])
-            elif name in _WHEN_MISSING:
-                table.insert(place, name, pd.Series(_WHEN_MISSING[name], table.index))
-        return table
 
 
 def by_arm(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -135,12 +38,14 @@ PREDICTION_TABLE = StoredTable(
         "y_true": WHOLE, "y_prob": REAL, "threshold": REAL,
     },
     parquet=True,
+    key=("roi_id", "arm", "scheme", "repeat", "fold"),
 )  # fmt: skip
 """One row a (ROI, split, arm)."""
 
 METRIC_TABLE = StoredTable(
     "metrics",
     {**ARM, "supervision": TEXT, "metric": TEXT, **_VALUE, **_COUNTS, "method": TEXT},
+    key=("arm", "metric"),
 )
 """One row an (arm, metric)."""
 
@@ -157,6 +62,7 @@ COMPARISON_TABLE = StoredTable(
         "difference": REAL, "ci_low": REAL, "ci_high": REAL, "p": REAL, "p_holm": REAL,
         "p_holm_size": REAL, **_COUNTS, "method": TEXT,
     },
+    key=("arm_a", "arm_b", "metric", "test"),
 )  # fmt: skip
 """One row a (pair of arms, metric, test)."""
 
@@ -171,6 +77,7 @@ STRATA_TABLE = StoredTable(
         "stratum": TEXT, "level": TEXT, **ARM, "metric": TEXT, **_VALUE,
         "n_rois": WHOLE, "n_malignant": WHOLE, "n_patients": WHOLE, "method": TEXT,
     },
+    key=("stratum", "level", "arm", "metric"),
 )  # fmt: skip
 """The metrics within strata."""
 
@@ -183,7 +90,9 @@ TIMING_TABLE = StoredTable(
 )  # fmt: skip
 """One row a timed call, or one that the cache spared; extraction belongs to no arm."""
 
-TRAINING_TABLE = StoredTable("training", {**ARM, **_SPLIT, "auc": REAL, "n_rois": WHOLE})
+TRAINING_TABLE = StoredTable(
+    "training", {**ARM, **_SPLIT, "auc": REAL, "n_rois": WHOLE}, key=("arm", "repeat", "fold")
+)
 """AUC of each fit on the ROIs that it was fitted on."""
 
 CHOICE_TABLE = StoredTable(
@@ -202,11 +111,12 @@ ROI_TABLE = StoredTable(
         "slice_thickness_mm": REAL, "malignancy_mean": REAL, "malignancy_range": REAL,
         "texture": REAL, "margin_mm": REAL, "obliquity_deg": REAL, "doubt": TEXT,
     },
+    key=("roi_id",),
 )  # fmt: skip
 """One row a ROI: size, slice thickness, ratings, and what is unusual in its image."""
 
 NEAR_DUPLICATE_TABLE = StoredTable(
-    "near_duplicates", {"roi_a": TEXT, "roi_b": TEXT, "similarity": REAL}
+    "near_duplicates", {"roi_a": TEXT, "roi_b": TEXT, "similarity": REAL}, key=("roi_a", "roi_b")
 )
 """Pairs of ROIs that are made of the same pixels."""
 
@@ -218,6 +128,7 @@ MULTIVERSE_TABLE = StoredTable(
         "n_malignant": WHOLE, "n_patients": WHOLE, **ARM, "auc": REAL, "ci_low": REAL,
         "ci_high": REAL, "lift": REAL, "lift_low": REAL, "lift_high": REAL, "rank": REAL,
     },
+    key=("universe", "models", "arm"),
 )  # fmt: skip
 """With ``--multiverse``, one row a (universe, arm).
 

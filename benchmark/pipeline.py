@@ -27,7 +27,6 @@ from benchmark.columns import (
     TIMING_TABLE,
     TRAINING_TABLE,
     UNIVERSE_TABLE,
-    StoredTable,
 )
 from benchmark.config import Config, NamedArm
 from benchmark.plugins import registry
@@ -38,7 +37,7 @@ from benchmark.roi import RoiDataset, RoiRecord
 from benchmark.run import multiverse, stored_models
 from benchmark.run.cache import RunCache
 from benchmark.run.extraction import extract
-from benchmark.run.folder import RunFolder, describe_machine, write_run
+from benchmark.run.folder import RunFolder, write_run
 from benchmark.run.inputs import Material, prepare, read_all
 from benchmark.run.loop import Bench, fit_and_test
 from benchmark.run.results import Extraction, Fits
@@ -50,6 +49,7 @@ from benchmark.runtime.progress import Progress
 from benchmark.runtime.store import Store
 from benchmark.runtime.workers import Workers
 from benchmark.statistics import comparisons, scoring, strata
+from benchmark.stored_table import StoredTable
 
 Tables = list[tuple[StoredTable, pd.DataFrame]]
 
@@ -188,7 +188,7 @@ def _describe(config: Config, material: Material) -> dict[str, Any]:
             "leaky": config.splits.leaky and not config.test_dataset,
             "threshold": _describe_threshold(config.threshold),
         },
-        **describe_machine(),
+        **provenance.describe_machine(),
     }
 
 

@@ -31,8 +31,9 @@ def lidc_crops() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Runs of the tests neither use nor fill the user's cache."""
+    """Runs of the tests neither use nor fill the user's cache, nor use their secret."""
     os.environ["LUNG_NODULE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["LUNG_NODULE_KEYS"] = str(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmark.report.figures.canvas import as_written
 from benchmark.report.gallery.nodule import WINDOW, draw_slice
 from benchmark.report.tables.table import marked
 from benchmark.roi import RoiDataset, RoiRecord
@@ -60,6 +61,7 @@ def draw(dataset: RoiDataset, records: Sequence[RoiRecord], path: Path) -> None:
     figure.subplots_adjust(
         0.005, 0.005, 0.995, 1 - _TITLE_INCHES / figure.get_figheight(), 0.05, 0.15
     )
+    as_written(figure)
     figure.savefig(path, dpi=120)
 
 

@@ -23,9 +23,10 @@ from benchmark.plugins import modifiers, registry
 from benchmark.plugins.contracts import Extract
 from benchmark.report.tables.table import Table
 from benchmark.roi import CANONICAL_MARGIN_MM, OBLIQUE_DEG, Roi, RoiDataset, RoiRecord
-from benchmark.runtime.folders import check_new, new_folder
+from benchmark.runtime.folders import check_new, new_folder, write_text
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import LocalWorkers
+from benchmark.stored_table import csv_text
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 JSON_NAME, SHEET_NAME = "audit.json", "contact_sheet.png"
@@ -131,7 +132,7 @@ def audit_rois(
         (draft / JSON_NAME).write_text(json.dumps(findings, indent=1) + "\n", encoding="utf-8")
         draw(dataset, _by_size(dataset, measured), draft / SHEET_NAME)
         if agreement is not None:
-            agreement.to_csv(draft / STABILITY_NAME, index=False)
+            write_text(draft / STABILITY_NAME, csv_text(agreement))
     return findings, shown
 
 

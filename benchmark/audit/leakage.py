@@ -17,7 +17,7 @@ from benchmark.config import Bootstrap, load_config, select_arms
 from benchmark.plugins.builder import Builder, extractors
 from benchmark.run.extraction import extract
 from benchmark.run.folder import RunFolder
-from benchmark.run.inputs import prepare
+from benchmark.run.inputs import prepare, refuse_remote
 from benchmark.run.loop import Bench, fit_and_test
 from benchmark.run.supervision import records_to_extract
 from benchmark.runtime.failures import Failure
@@ -67,8 +67,10 @@ def rules(own: SplitRule) -> dict[str, SplitRule]:
     return {LEAKY: replace(kfold, group="none"), GROUPED: replace(kfold, group="patient")}
 
 
-def measure(run: RunFolder, jobs: int, progress: Progress) -> Leakage:
+def measure(run: RunFolder, jobs: int, progress: Progress, *, trust: bool = False) -> Leakage:
     """Train a run's arms under the leaky and the grouped scheme, and compare.
+
+    ``trust`` lets a dataset be contacted that is not on this machine's disks.
 
     Raises
     ------
@@ -77,6 +79,8 @@ def measure(run: RunFolder, jobs: int, progress: Progress) -> Leakage:
         dataset is no longer the one that the run saw.
     """
     config = load_config(str(run.path / "config.toml"))
+    if not trust:
+        refuse_remote(config)
     if config.test_dataset or config.splits.scheme == "given":
         raise ValueError(
             f"'{run.path}' was not split by this suite, so there is no leaky scheme to compare with"

@@ -16,13 +16,17 @@ from benchmark.report.tables.table import (
     percent,
     with_interval,
 )
-from benchmark.run.folder import RunFolder, describe_machine, read_run
+from benchmark.run.folder import RunFolder, read_run
 from benchmark.runtime.failures import Failure
-from benchmark.runtime.folders import check_new, new_folder
+from benchmark.runtime.folders import check_new, new_folder, write_text
 from benchmark.runtime.progress import Progress
+from benchmark.runtime.provenance import describe_machine
+from benchmark.stored_table import csv_text
 
 
-def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Table, list[Failure]]:
+def audit_run(
+    path: Path, out: Path, jobs: int, progress: Progress, *, trust: bool = False
+) -> tuple[Table, list[Failure]]:
     """Measure the leakage of a run's protocol, and write what was found.
 
     The files are ``leakage.csv`` (``LEAKAGE_TABLE``), ``leakage.parquet`` (the predictions, by
@@ -36,6 +40,8 @@ def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Tab
         New folder.
     jobs : int
     progress : Progress
+    trust : bool
+        Contact the run's dataset wherever it is.
 
     Raises
     ------
@@ -44,7 +50,7 @@ def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Tab
     """
     check_new(out)
     audited = read_run(path)
-    found = leakage.measure(audited, jobs, progress)
+    found = leakage.measure(audited, jobs, progress, trust=trust)
     table = _table(audited, found)
     about = {
         "dataset": audited.environment["dataset"],
@@ -58,7 +64,7 @@ def audit_run(path: Path, out: Path, jobs: int, progress: Progress) -> tuple[Tab
         **describe_machine(),
     }
     with new_folder(out) as draft:
-        found.table.to_csv(draft / "leakage.csv", index=False)
+        write_text(draft / "leakage.csv", csv_text(found.table))
         found.predictions.to_parquet(draft / "leakage.parquet", index=False, compression="zstd")
         (draft / "leakage.md").write_text(as_markdown(table), encoding="utf-8")
         (draft / "leakage.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmark.runtime.cores import available_cores
+from benchmark.runtime.failures import one_line
 from benchmark.runtime.paths import RUNS
 
 if TYPE_CHECKING:
@@ -58,4 +59,4 @@ def _describe(failure: Failure) -> str:
     parts = [failure.status, failure.stage, failure.model, failure.features, failure.roi_id]
     if failure.repeat >= 0:
         parts.append(f"repeat {failure.repeat} fold {failure.fold}")
-    return f"{' '.join(filter(None, parts))}: {failure.reason}"
+    return one_line(f"{' '.join(filter(None, parts))}: {failure.reason}")

@@ -15,7 +15,10 @@ from benchmark.cli.arguments import PATH, default_folder, jobs_option, show_fail
 @jobs_option
 @click.option("--stability", is_flag=True, help="Of ROIs: ICC of features over changed masks.")
 @click.option("--features", metavar="NAME", help="Whose stability; default: radiomics.")
-def audit(path: Path, out: Path | None, jobs: int, stability: bool, features: str | None) -> int:
+@click.option("--trust", is_flag=True, help="Of a run: contact its dataset wherever it is.")
+def audit(
+    path: Path, out: Path | None, jobs: int, stability: bool, features: str | None, trust: bool
+) -> int:
     """Look at a ROI dataset, or measure what a leaky split adds to a run.
 
     Of ROIs: counts, sizes, labels, duplicates, and a sheet of pictures. Of a run: its models are
@@ -33,7 +36,7 @@ def audit(path: Path, out: Path | None, jobs: int, stability: bool, features: st
         if stability:
             raise ValueError(f"--stability is of ROIs, and '{path}' is a run folder")
         with progress() as shown:
-            table, failures = audit_run(path, folder, jobs, shown)
+            table, failures = audit_run(path, folder, jobs, shown, trust=trust)
         show_table(table)
         failed = show_failures(failures)
         click.echo(f"\nFolder: {folder}")

@@ -15,6 +15,7 @@ from benchmark.cli.data import build, fetch, list_plugins
 from benchmark.cli.drift import drift
 from benchmark.cli.report import report
 from benchmark.cli.run import run
+from benchmark.runtime.failures import one_line
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
         click.echo(f"error: {error.format_message()}", err=True)
         sys.exit(2)
     except ValueError as error:
-        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        click.echo(f"error: {one_line(str(error))}", err=True)
         sys.exit(2)
     sys.exit(status if isinstance(status, int) else 0)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from benchmark.cli.arguments import PATH, default_folder, jobs_option, split_names
+from benchmark.runtime.failures import one_line
 
 
 @click.command()
@@ -20,8 +21,13 @@ from benchmark.cli.arguments import PATH, default_folder, jobs_option, split_nam
 )  # fmt: skip
 @click.option(
     "--gallery/--no-gallery", default=True, show_default=True,
-    help="Explain single nodules. Loads the run's stored models, which runs their code: "
-    "leave it out for a run folder that is not your own.",
+    help="Explain single nodules. Reads the dataset again, and loads the run's stored models where "
+    "you made them on this machine.",
+)  # fmt: skip
+@click.option(
+    "--trust", is_flag=True,
+    help="Load stored models that are not your own, which runs the code in them, and contact a "
+    "dataset that is not on this machine's disks.",
 )  # fmt: skip
 @jobs_option
 @click.option(
@@ -34,6 +40,7 @@ def report(
     formats: str,
     anonymous: bool,
     gallery: bool,
+    trust: bool,
     jobs: int,
     history_path: Path | None,
 ) -> None:
@@ -55,12 +62,12 @@ def report(
     if gallery:
         try:
             with progress() as shown_progress:
-                shown = make_gallery(finished, jobs, shown_progress)
+                shown = make_gallery(finished, jobs, shown_progress, trust=trust)
         except ValueError as error:  # the tables need no dataset, and stand
-            click.echo(f"no gallery: {' '.join(str(error).split())}", err=True)
+            click.echo(f"no gallery: {one_line(str(error))}", err=True)
         else:
             for note in shown.notes:
-                click.echo(note, err=True)
+                click.echo(one_line(note), err=True)
     if anonymous:
         finished, shown = anonymise(finished, shown)
     for path in write_report(finished, chosen, shown):

@@ -23,6 +23,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from benchmark.runtime.failures import one_line
 from benchmark.runtime.progress import Progress
 
 if TYPE_CHECKING:  # at run time it would make commands without tables wait for pandas
@@ -49,16 +50,16 @@ def show_table(table: Table) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH_IN_FILES)
-    shown = RichTable(title=Text(table.heading))
+    shown = RichTable(title=Text(one_line(table.heading)))
     for index, name in enumerate(table.header):
-        shown.add_column(name, justify="left" if index < 2 else "right", overflow="fold")
+        shown.add_column(Text(name), justify="left" if index < 2 else "right", overflow="fold")
     for row in table.rows:
-        shown.add_row(*map(Text, row))
+        shown.add_row(*(Text(one_line(cell)) for cell in row))
     console.print(shown)
     for warning in table.warnings:
-        console.print(Text(f"Method warning: {warning}", style="bold yellow"))
+        console.print(Text(f"Method warning: {one_line(warning)}", style="bold yellow"))
     for note in table.remarks:
-        console.print(Text(note))
+        console.print(Text(one_line(note)))
 
 
 class _Bars:

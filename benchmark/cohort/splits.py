@@ -226,11 +226,3 @@ def leaked(splits: Sequence[Split], patient_of: Mapping[str, str]) -> tuple[int,
 def write_splits(path: Path, splits: Sequence[Split]) -> None:
     """Write ``splits.json``: a list of {scheme, repeat, fold, train, test}."""
     path.write_text(json.dumps([asdict(split) for split in splits], indent=1) + "\n")
-
-
-def read_splits(path: Path) -> list[Split]:
-    """Read what :func:`write_splits` wrote."""
-    return [
-        Split(s["scheme"], s["repeat"], s["fold"], tuple(s["train"]), tuple(s["test"]))
-        for s in json.loads(path.read_text())
-    ]

@@ -80,8 +80,10 @@ def _copy(run: RunFolder, draft: Path) -> None:
     # The command line may hold paths of one machine; config.toml repeats the run.
     environment = {k: v for k, v in run.environment.items() if k != "command"}
     (draft / "environment.json").write_text(json.dumps(environment, indent=1) + "\n")
-    if (run.path / "features").is_dir():
-        shutil.copytree(run.path / "features", draft / "features")
+    (draft / "features").mkdir()
+    for name in run.features:  # which reads them: nothing else that lies there is copied
+        file = Path("features", f"{name}.parquet")
+        shutil.copyfile(run.path / file, draft / file)
 
 
 def _entry(former: RunFolder | None, run: RunFolder, reason: str) -> str:
@@ -92,7 +94,7 @@ def _entry(former: RunFolder | None, run: RunFolder, reason: str) -> str:
         f"## {today}: {' '.join(reason.split())}",
         "",
         f"Revision {revision}; dataset {dataset['name']} ({dataset['intensities']} intensities), "
-        f"fingerprint {dataset['fingerprint'][:12]}, {dataset['n_rois']} ROIs; profile "
+        f"fingerprint {dataset['fingerprint'][:12]}, {len(run.rois)} ROIs; profile "
         f"{run.config['profile']}, seed {run.config['seed']}.",
         "",
         side_by_side(former, run),

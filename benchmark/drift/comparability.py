@@ -36,7 +36,7 @@ class Finding:
     Attributes
     ----------
     check : str
-        ``dataset``, ``rois``, ``patients``, ``labels``, ``label rule``, ``threshold``,
+        ``dataset``, ``arms``, ``rois``, ``patients``, ``labels``, ``label rule``, ``threshold``,
         ``splits``, ``features``, ``distribution``, ``label balance``.
     status : str
     message : str
@@ -60,7 +60,7 @@ def check(
     tolerance : float
         The tolerance of ``moved``.
     """
-    rois = [_rois(baseline, run), *_of_shared(baseline, run)]
+    rois = [*_arms(baseline), _rois(baseline, run), *_of_shared(baseline, run)]
     redrawn = any(finding.status == NOT_COMPARABLE for finding in rois)
     return [
         _dataset(baseline, run, explained=redrawn),
@@ -102,6 +102,11 @@ def _dataset(baseline: RunFolder, run: RunFolder, *, explained: bool) -> Finding
         else "ROIs, patients and labels are the baseline's, so voxel values or masks differ"
     )
     return Finding("dataset", NOT_COMPARABLE, f"{changed}: {why}")
+
+
+def _arms(baseline: RunFolder) -> Iterator[Finding]:
+    if baseline.predictions.empty:  # every arm of the run would be new, and nothing be judged
+        yield Finding("arms", NOT_COMPARABLE, "the baseline has no predictions")
 
 
 def _rois(baseline: RunFolder, run: RunFolder) -> Finding:

@@ -17,8 +17,10 @@ from benchmark.drift.timing import Timing
 from benchmark.drift.verdicts import Verdict
 from benchmark.plugins.arms import Arm
 from benchmark.report.tables.main import HEADLINE
-from benchmark.report.tables.table import Table, as_markdown, with_interval
+from benchmark.report.tables.table import Table, as_markdown, escape_markdown, with_interval
 from benchmark.run.folder import RunFolder
+from benchmark.runtime.failures import without_controls
+from benchmark.runtime.folders import write_text
 
 Rows = list[tuple[str, ...]]
 
@@ -36,7 +38,7 @@ def write_drift(found: Drift, folder: Path) -> list[Path]:
     written = []
     for name, make in FORMATS.items():
         path = folder / f"drift.{name}"
-        path.write_text(make(found), encoding="utf-8")
+        write_text(path, make(found))
         written.append(path)
     return written
 
@@ -153,7 +155,7 @@ def _markdown(found: Drift) -> str:
     data, models, times = drift_tables(found)
     lines = [f"# Drift against the baseline: {_headline(found)}", ""]
     told = len(summary(found))
-    lines += [f"- {line}" for line in models.remarks[: told + found.run.synthetic]]
+    lines += [f"- {escape_markdown(line)}" for line in models.remarks[: told + found.run.synthetic]]
     shown = replace(models, notes=models.notes[told:])
     lines += ["", as_markdown(shown, 2), as_markdown(data, 2)]
     shifted = found.shift[found.shift["p_holm"] <= 0.05].to_dict("records")
@@ -226,7 +228,8 @@ def _junit(found: Drift) -> str:
         suite.set(attribute, str(len(suite.findall(f"testcase/{kind}"))))
     suite.set("tests", str(len(suite)))
     ET.indent(suite)
-    return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+    written: str = ET.tostring(suite, encoding="unicode", xml_declaration=True)
+    return without_controls(written) + "\n"
 
 
 FORMATS: dict[str, Callable[[Drift], str]] = {"json": _json, "md": _markdown, "xml": _junit}

@@ -66,3 +66,5 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         raise ValueError(f"{what}: cannot be read ({error.strerror})") from error
     except ValueError as error:  # TOMLDecodeError is one
         raise ValueError(f"{what}: not TOML ({error})") from error
+    except RecursionError as error:
+        raise ValueError(f"{what}: not TOML that is read (nested too deeply)") from error

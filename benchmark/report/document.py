@@ -19,7 +19,7 @@ from benchmark.report.wording.facts import facts
 from benchmark.report.wording.method_warnings import cautions
 from benchmark.report.wording.model_cards import model_cards
 from benchmark.run.folder import RunFolder
-from benchmark.runtime.folders import write_text
+from benchmark.runtime.folders import folder_inside, write_bytes, write_text
 
 
 @dataclass(frozen=True)
@@ -100,13 +100,12 @@ def write_report(
         from benchmark.report.figures.draw import draw
 
         drawings = draw(run)
-        folder = run.path / "figures"
         for kind in ("png", "svg"):
             if kind in formats:
-                folder.mkdir(exist_ok=True)
+                folder = folder_inside(run.path, "figures")
                 for drawing in drawings:
                     written.append(folder / f"{drawing.name}.{kind}")
-                    written[-1].write_bytes(drawing.png if kind == "png" else drawing.svg)
+                    write_bytes(written[-1], drawing.png if kind == "png" else drawing.svg)
         if "html" in formats:
             from benchmark.report.page.html import Section, render
 

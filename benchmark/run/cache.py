@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from benchmark.plugins.registry import files_of_features, path_of
 from benchmark.roi import RoiRecord
+from benchmark.run import stored_models
 from benchmark.run.extraction import Extracted
 from benchmark.run.fitting import Task, Tested
 from benchmark.run.results import FeatureTable
@@ -212,6 +213,7 @@ def _pack_fit(tested: Tested) -> bytes:
         "threshold": tested.threshold, "training_auc": tested.training_auc,
         "fit_s": tested.fit_s, "predict_s": tested.predict_s, "device": tested.device,
         "epochs": tested.epochs, "choices": tested.choices,
+        "signature": stored_models.sign(tested.packed) if tested.packed else "",
     }  # fmt: skip
     return _pack(about, tested.probabilities, tested.packed)
 
@@ -220,4 +222,6 @@ def _unpack_fit(value: bytes) -> Tested:
     about, blobs = _unpack(value)
     del about["sizes"]
     probabilities, packed = blobs
+    if not stored_models.is_ours(packed, about.pop("signature", "")):
+        packed = b""  # somebody else's, who can write the cache: it is fitted again if wanted
     return Tested(np.frombuffer(probabilities, np.float64), packed=packed, cached=True, **about)

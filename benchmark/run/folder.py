@@ -18,11 +18,6 @@ their columns, in ``benchmark.columns``.
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
-import sys
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -34,12 +29,11 @@ import pandas as pd
 import tomli_w
 
 from benchmark.cohort.near_duplicates import Pair
-from benchmark.cohort.splits import Split, read_splits, write_splits
+from benchmark.cohort.splits import Split, write_splits
 from benchmark.columns import (
     CHOICE_TABLE,
     COMPARISON_TABLE,
     EPOCH_TABLE,
-    INTENSITIES,
     METRIC_TABLE,
     MULTIVERSE_TABLE,
     NEAR_DUPLICATE_TABLE,
@@ -48,14 +42,19 @@ from benchmark.columns import (
     STRATA_TABLE,
     TIMING_TABLE,
     TRAINING_TABLE,
-    StoredTable,
 )
 from benchmark.config import Config, as_toml_tree, flat_settings
 from benchmark.plugins.arms import Arm, arms_in
 from benchmark.run.results import FeatureTable
-from benchmark.runtime import provenance
 from benchmark.runtime.failures import Failure
-from benchmark.runtime.paths import ROOT
+from benchmark.stored_files import (
+    check_together,
+    read_config,
+    read_environment,
+    read_failures,
+    read_splits,
+)
+from benchmark.stored_table import INTENSITIES, TEXT, StoredTable
 
 T = TypeVar("T")
 
@@ -108,23 +107,22 @@ class RunFolder:
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """The resolved configuration, as a tree."""
-        return tomllib.loads(self._text("config.toml"))
+        return self._read(read_config, "config.toml")
 
     @cached_property
     def environment(self) -> Mapping[str, Any]:
         """Dataset, protocol, package versions, hardware, command line."""
-        told: Mapping[str, Any] = json.loads(self._text("environment.json"))
-        return told
+        return self._read(read_environment, "environment.json")
 
     @cached_property
     def splits(self) -> tuple[Split, ...]:
         """Training and test ROI ids of each repeat and fold."""
-        return tuple(self._read(lambda: read_splits(self.path / "splits.json")))
+        return self._read(read_splits, "splits.json")
 
     @cached_property
     def failures(self) -> tuple[Failure, ...]:
         """Failures and skips."""
-        return tuple(Failure(**failure) for failure in json.loads(self._text("failures.json")))
+        return self._read(read_failures, "failures.json")
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -170,42 +168,48 @@ class RunFolder:
     @cached_property
     def multiverse(self) -> pd.DataFrame | None:
         """``MULTIVERSE_TABLE``; None where the run explored none."""
-        return self._table_if_there(MULTIVERSE_TABLE)
+        return self.table_if_there(MULTIVERSE_TABLE)
 
     @cached_property
     def epochs(self) -> pd.DataFrame | None:
         """``EPOCH_TABLE``; None where no model trains in epochs."""
-        return self._table_if_there(EPOCH_TABLE)
+        return self.table_if_there(EPOCH_TABLE)
 
     @cached_property
     def choices(self) -> pd.DataFrame | None:
         """``CHOICE_TABLE``; None where no model chooses settings, and of older runs."""
-        return self._table_if_there(CHOICE_TABLE)
+        return self.table_if_there(CHOICE_TABLE)
 
     @cached_property
     def features(self) -> dict[str, pd.DataFrame]:
         """Inputs of the models, by feature set, indexed by ROI id; see ``feature_frame``."""
-        files = sorted((self.path / "features").glob("*.parquet"))
-        return {
-            file.stem: pd.read_parquet(file).drop(columns=INTENSITIES).set_index("roi_id")
-            for file in files
-        }
+        found = {}
+        for file in sorted((self.path / "features").glob("*.parquet")):
+            table = StoredTable(
+                f"features/{file.stem}", {"roi_id": TEXT}, open=True, parquet=True, key=("roi_id",)
+            )
+            found[file.stem] = self._table(table).drop(columns=INTENSITIES).set_index("roi_id")
+        return found
 
     def _table(self, table: StoredTable) -> pd.DataFrame:
-        return self._read(lambda: table.read(self.path))
+        return self._read(lambda _: table.read(self.path), table.file)
 
-    def _table_if_there(self, table: StoredTable) -> pd.DataFrame | None:
-        return table.read(self.path) if (self.path / table.file).is_file() else None
+    def table_if_there(self, table: StoredTable) -> pd.DataFrame | None:
+        """A table, or None where the folder has none."""
+        return self._table(table) if (self.path / table.file).exists() else None
 
-    def _text(self, name: str) -> str:
-        return self._read(lambda: (self.path / name).read_text(encoding="utf-8"))
-
-    def _read(self, read: Callable[[], T]) -> T:
+    def _read(self, read: Callable[[Path], T], name: str) -> T:
+        """Read one of the folder's files; the only place where one is opened."""
+        path = self.path / name
+        if not path.is_file():
+            what = "is no file" if path.exists() else "is not in it"
+            raise ValueError(f"'{self.path}' is not a run folder: {name} {what}")
         try:
-            return read()
-        except FileNotFoundError as error:
-            missing = Path(str(error.filename)).name
-            raise ValueError(f"'{self.path}' is not a run folder: no {missing} in it") from error
+            return read(path)
+        except OSError as error:
+            raise ValueError(f"'{path}': cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            raise ValueError(f"'{self.path}': {error}") from error
 
 
 def read_run(path: Path) -> RunFolder:
@@ -214,9 +218,13 @@ def read_run(path: Path) -> RunFolder:
     Raises
     ------
     ValueError
-        Where it is none, naming the first file that is missing.
+        Where it is none, naming the first file that is missing; where a file is damaged or
+        contradicts another, naming file, column or key, and row.
     """
-    return _opened(path, "is not a run folder", (*BASELINE_FILES, *_FURTHER_FILES))
+    run = _opened(path, "is not a run folder", (*BASELINE_FILES, *_FURTHER_FILES))
+    if "command" not in run.environment:
+        raise ValueError(f"'{path}': environment.json: command is missing")
+    return run
 
 
 def read_baseline(path: Path) -> RunFolder:
@@ -225,7 +233,7 @@ def read_baseline(path: Path) -> RunFolder:
     Raises
     ------
     ValueError
-        Where it is neither, naming the first file that is missing.
+        Where it is neither, as :func:`read_run` does.
     """
     return _opened(path, "is neither a run folder nor a baseline", BASELINE_FILES)
 
@@ -234,7 +242,18 @@ def _opened(path: Path, what: str, files: Sequence[str]) -> RunFolder:
     for name in files:
         if not (path / name).is_file():
             raise ValueError(f"'{path}' {what}: no {name} in it")
-    return RunFolder(path)
+    run = RunFolder(path)
+    for name in ("config", "failures", "timings"):  # the others are looked at below
+        getattr(run, name)
+    others = {}
+    if COMPARISON_TABLE.file in files:
+        others = {COMPARISON_TABLE.file: run.comparisons, STRATA_TABLE.file: run.strata}
+    known = run.environment, run.splits, run.rois, run.predictions, run.metrics
+    try:
+        check_together(*known, others)
+    except ValueError as error:
+        raise ValueError(f"'{path}': {error}") from error
+    return run
 
 
 def complete(path: Path, config: Config, arms: Sequence[Arm], *, multiverse: bool) -> RunFolder:
@@ -321,27 +340,3 @@ def feature_frame(table: FeatureTable) -> pd.DataFrame:
     frame = pd.DataFrame(values, columns=columns)
     frame.insert(0, "roi_id", list(table.rows))
     return frame
-
-
-def describe_machine() -> dict[str, Any]:
-    """Package versions, interpreter, processor and source revision."""
-    return {
-        "python": platform.python_version(),
-        "packages": provenance.versions(),
-        "platform": platform.platform(),
-        "processor": provenance.processor(),
-        "cores": os.cpu_count(),
-        "command": ["python", "-m", "benchmark", *sys.argv[1:]],
-        "revision": _revision(),
-    }
-
-
-def _revision() -> str:
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return ""  # no git, or not a checkout
-    return done.stdout.strip()

@@ -80,7 +80,7 @@ def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
     if "://" in name:
         return manifest.open_at(name)
     path = Path(name)
-    if not path.exists():
+    if not path.is_file() and not path.is_dir():
         built_in = ", ".join(registry.named_datasets())
         raise ValueError(f"dataset '{name}': no such file or folder, nor one of {built_in}")
     return manifest.open_dataset(path)
@@ -122,6 +122,16 @@ class _Read:
 
     def _of(self, record: RoiRecord) -> str:
         return f"dataset '{self.dataset}', roi_id '{record.roi_id}'"
+
+
+def refuse_remote(config: Config) -> None:
+    """Refuse datasets on other machines, which a stranger's configuration may name."""
+    for name in (config.dataset, config.test_dataset):
+        if "://" in name or name.startswith(("//", "\\\\")):
+            raise ValueError(
+                f"config.toml names the dataset '{name}', which is not on this machine's disks; "
+                "if you trust who made the run folder, --trust lets it be contacted"
+            )
 
 
 def prepare(config: Config, workers: Workers, progress: Progress) -> Material:

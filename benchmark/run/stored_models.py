@@ -4,14 +4,19 @@
 ``keep_models = false`` there are none. Five folds of 751 nodules take 29 MB, 5.3 MB a fold for the
 paper's network and .4 MB for a forest: little enough to be kept unless told otherwise.
 
-Reading one runs code that the file names: read those of your own runs, and report on a
-stranger's run folder with ``--no-gallery``.
+Reading one runs code that the file names. So each has a signature beside it (``.hmac``), an
+HMAC-SHA256 by a secret that this user has on this machine and nobody else can read; what bears
+none, or another's, is not loaded unless the user trusts it. Models in the cache bear one as well:
+whoever can write the cache cannot have a model of theirs copied into a run folder and signed there.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
+import os
 import re
+import secrets
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -21,7 +26,52 @@ from benchmark.plugins.contracts import Model
 
 FOLDER = "models"
 
+KEY_VARIABLE = "LUNG_NODULE_KEYS"
+"""Folder of the secret, where it is not to lie among this user's data."""
+
+_SIGNATURE = ".hmac"
 _COMPRESSION = 3  # halves a forest at once; higher levels take longer and gain little
+
+
+class UnsignedError(ValueError):
+    """A stored model that this user did not make on this machine."""
+
+
+def sign(content: bytes) -> str:
+    """The signature of a packed model; empty where the secret cannot be kept."""
+    secret = _secret()
+    return hmac.new(secret, content, hashlib.sha256).hexdigest() if secret else ""
+
+
+def is_ours(content: bytes, signature: str) -> bool:
+    """True if this user signed the packed model on this machine."""
+    own = sign(content)
+    return bool(own) and hmac.compare_digest(own.encode(), signature.encode())
+
+
+def _secret() -> bytes:
+    """32 random bytes of this user's, made when first asked for; none where none can be kept."""
+    from platformdirs import user_data_path
+
+    folder = os.environ.get(KEY_VARIABLE, "").strip()
+    path = (Path(folder) if folder else user_data_path("lung-nodule-benchmark")) / "models.key"
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+            handle = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_bytes(32))
+            try:
+                os.link(draft, path)  # unlike a rename, it leaves another process's alone
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        secret = path.read_bytes()
+    except OSError:
+        return b""
+    return secret if len(secret) == 32 else b""
 
 
 def pack(model: Model) -> bytes:
@@ -38,7 +88,9 @@ def write(run_folder: Path, models: Mapping[tuple[Arm, int], bytes]) -> None:
     if models:
         (run_folder / FOLDER).mkdir()
     for (arm, fold), content in models.items():
-        (run_folder / FOLDER / _file_name(arm, fold)).write_bytes(content)
+        path = run_folder / FOLDER / _file_name(arm, fold)
+        path.write_bytes(content)
+        path.with_name(path.name + _SIGNATURE).write_text(sign(content), encoding="ascii")
 
 
 def has_models(run_folder: Path) -> bool:
@@ -46,11 +98,21 @@ def has_models(run_folder: Path) -> bool:
     return any((run_folder / FOLDER).glob("*.joblib"))
 
 
-def load(run_folder: Path, arm: Arm, fold: int) -> Model | None:
+def load(run_folder: Path, arm: Arm, fold: int, *, trust: bool) -> Model | None:
     """The model of an arm that fold ``fold`` of repeat 0 tested; None where it was not kept.
+
+    Parameters
+    ----------
+    run_folder : Path
+    arm : Arm
+    fold : int
+    trust : bool
+        Load it even if it is not this user's own.
 
     Raises
     ------
+    UnsignedError
+        For a model that this user did not make on this machine, unless trusted.
     ValueError
         For a file that cannot be unpickled, as other versions of the packages may have written.
     """
@@ -59,14 +121,22 @@ def load(run_folder: Path, arm: Arm, fold: int) -> Model | None:
     path = run_folder / FOLDER / _file_name(arm, fold)
     if not path.is_file():
         return None
+    content = path.read_bytes()
+    if not trust and not is_ours(content, _signature(path)):
+        raise UnsignedError(f"{path.name} is not signed by you")
     try:
-        model: Model = joblib.load(path)
+        model: Model = joblib.load(BytesIO(content))
     except Exception as error:  # unpickling may raise anything
         raise ValueError(
             f"{path.name} cannot be read ({type(error).__name__}: {error}); it needs the package "
             "versions in environment.json"
         ) from error
     return model
+
+
+def _signature(path: Path) -> str:
+    signature = path.with_name(path.name + _SIGNATURE)
+    return signature.read_text("utf-8", errors="replace") if signature.is_file() else ""
 
 
 def _file_name(arm: Arm, fold: int) -> str:

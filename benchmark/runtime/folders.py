@@ -48,7 +48,13 @@ def check_new(path: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder, if there; a process that still writes into it by its name fails."""
+    """Remove a folder, if there; a process that still writes into it by its name fails.
+
+    Of a link, the link is removed.
+    """
+    if folder.is_symlink():
+        folder.unlink()
+        return
     doomed = folder.with_name(f".removed-{os.getpid()}{folder.name[:100]}")
     try:
         folder.rename(doomed)
@@ -96,7 +102,33 @@ def remove_drafts(parent: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, in UTF-8 with plain line feeds, that appears or changes all at once."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8", newline="\n")
-    draft.replace(path)
+    """Write a file, in UTF-8 with plain line feeds, as :func:`write_bytes` does."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file that appears or changes all at once; a link of that name is replaced."""
+    draft = path.with_name(f".{path.name[:100]}-{secrets.token_hex(4)}")
+    try:
+        with draft.open("xb") as handle:  # never through a link
+            handle.write(content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def folder_inside(parent: Path, *names: str) -> Path:
+    """A folder below another, made where it is missing.
+
+    Raises
+    ------
+    ValueError
+        Where one on the way is a link, which may lead anywhere, or a file.
+    """
+    folder = parent
+    for name in names:
+        folder /= name
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise ValueError(f"'{folder}' is a link or a file; it must be a folder, remove it")
+        folder.mkdir(exist_ok=True)
+    return folder

@@ -11,10 +11,13 @@ import ast
 import hashlib
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from benchmark.runtime.cores import available_cores
 from benchmark.runtime.paths import ROOT
@@ -154,3 +157,27 @@ def _cuda() -> list[str]:
     """Packages with which a backend may find a GPU, of one version with those without."""
     names = ((each.name, each.version) for each in metadata.distributions())
     return sorted(f"{n} {v}" for n, v in names if n and ("nvidia" in n or "cuda" in n))
+
+
+def describe_machine() -> dict[str, Any]:
+    """Package versions, interpreter, processor and source revision."""
+    return {
+        "python": platform.python_version(),
+        "packages": versions(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "command": ["python", "-m", "benchmark", *sys.argv[1:]],
+        "revision": _revision(),
+    }
+
+
+def _revision() -> str:
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return ""  # no git, or not a checkout
+    return done.stdout.strip()

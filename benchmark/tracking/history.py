@@ -33,6 +33,7 @@ import pandas as pd
 
 from benchmark.columns import by_arm
 from benchmark.run.folder import RunFolder
+from benchmark.stored_table import read_parquet
 
 NAME = "history.parquet"
 
@@ -78,12 +79,10 @@ def read(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise ValueError(f"history '{path}': no such file; every run appends to the one beside it")
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"history '{path}': not a Parquet file ({error})") from error
+    what = f"history '{path}'"
+    table = read_parquet(path, what)
     if missing := {"run", "started", "model", "features"} - set(table.columns):
-        raise ValueError(f"history '{path}': no column {', '.join(sorted(missing))}")
+        raise ValueError(f"{what}: no column {', '.join(sorted(missing))}")
     if "arm" not in table:  # a history begun before arms had names
         table["arm"] = pd.NA
     table["arm"] = table["arm"].fillna(table["model"] + ":" + table["features"])
@@ -132,6 +131,6 @@ def _locked(path: Path) -> Iterator[None]:
     """Hold a lock that the system gives back when the process ends, however it ends."""
     import fcntl
 
-    with path.with_name(f".{path.name}.lock").open("w") as handle:
+    with path.with_name(f".{path.name}.lock").open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from benchmark.report.figures.canvas import as_written
 from benchmark.report.tables.main import HEADLINE
 from benchmark.report.tables.table import marked
+from benchmark.runtime.failures import without_controls
+from benchmark.runtime.folders import write_text
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 """Colours of Okabe and Ito's palette: told apart with any kind of colour vision, and in grey."""
@@ -111,12 +115,16 @@ def _figure(series: pd.DataFrame, path: Path) -> None:
             range(len(runs)), runs["started"].str[:10], rotation=60, ha="right", fontsize=7
         )
     total = figure.get_figheight()
+    as_written(figure)
     figure.tight_layout(rect=(0, footer / total, 1, 1 - 0.4 / total))
     figure.suptitle(_title(series), fontsize=10)
     notes = [str(series["protocol"].iloc[0])]
     notes += [f"{number}: {what}" for number, (_, what) in enumerate(changes, 1)]
     figure.text(0.01, 0.1 / total, "\n".join(notes), fontsize=7, va="bottom")
-    figure.savefig(path, format="svg", metadata={"Date": None})
+    as_written(figure)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="svg", metadata={"Date": None})
+    write_text(path, without_controls(drawn.getvalue().decode("utf-8")))
 
 
 def _title(series: pd.DataFrame) -> str:

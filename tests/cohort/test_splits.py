@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.cohort.labels import Cohort, LabelRule, assemble
-from benchmark.cohort.splits import SplitRule, check_splits, make_splits, read_splits, write_splits
+from benchmark.cohort.splits import SplitRule, check_splits, make_splits, write_splits
 from benchmark.roi import RoiDataset, RoiRecord
+from benchmark.stored_files import read_splits
 
 
 def cohort(n_patients: int = 60, seed: int = 0) -> Cohort:
@@ -138,7 +139,7 @@ def test_foreign_and_overlapping_ids_are_refused() -> None:
 def test_round_trip(tmp_path: Path) -> None:
     splits = make_splits(cohort(), SplitRule(scheme="kfold", repeats=2), 3)
     write_splits(tmp_path / "splits.json", splits)
-    assert read_splits(tmp_path / "splits.json") == splits
+    assert list(read_splits(tmp_path / "splits.json")) == splits
 
 
 def test_a_given_split_cannot_be_drawn_again() -> None:

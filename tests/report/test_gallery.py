@@ -149,7 +149,7 @@ def test_a_run_is_explained_without_retraining(
         "--set", "bootstrap.samples=200", "--set", "models.paper_cnn.epochs=1",
     )  # fmt: skip
     assert status == 0
-    names = {path.name for path in (out / stored_models.FOLDER).iterdir()}
+    names = {path.name for path in (out / stored_models.FOLDER).glob("*.joblib")}
     assert names == {
         "prior-diameter-fold0.joblib",
         "size_only-diameter-fold0.joblib",
@@ -272,5 +272,7 @@ def test_a_model_that_gives_other_scores_is_not_explained(
     stale = out / "figures" / "gallery" / "99-of-an-earlier-report.png"
     stale.write_bytes(PNG)
     assert invoke("report", out, "--format", "md", "--jobs", "1") == 0
+    assert "fold0.joblib is not signed by you" in capsys.readouterr().err
+    assert invoke("report", out, "--format", "md", "--jobs", "1", "--trust") == 0
     assert "fold0.joblib cannot be read" in capsys.readouterr().err
     assert not stale.exists()

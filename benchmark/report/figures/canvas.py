@@ -15,6 +15,7 @@ from benchmark.config import Bootstrap
 from benchmark.plugins.arms import Arm, arms_in
 from benchmark.report.tables.table import marked, with_interval
 from benchmark.run.folder import RunFolder
+from benchmark.runtime.failures import without_controls
 from benchmark.statistics.cases import Cases, Floats, cases
 from benchmark.statistics.comparisons import SIZE_ONLY
 from benchmark.statistics.curves import patient_draws
@@ -98,7 +99,8 @@ class Drawing:
     @cached_property
     def svg(self) -> bytes:
         """The same bytes for the same run: fixed ids, no date."""
-        return self._save("svg", {"Date": None, "Creator": None})
+        drawn = self._save("svg", {"Date": None, "Creator": None})
+        return without_controls(drawn.decode("utf-8")).encode("utf-8")
 
     @cached_property
     def png(self) -> bytes:
@@ -114,8 +116,21 @@ class Drawing:
 
 def settle(drawing: Drawing) -> None:
     """Lay the figure out once and for all, so that no format that is saved moves the next."""
+    as_written(drawing.figure)
     drawing.figure.draw_without_rendering()
     drawing.figure.set_layout_engine("none")
+
+
+def as_written(figure: Any) -> None:
+    """Draw names as they are written: between two dollars Matplotlib would read a formula.
+
+    Only ticks of its own, of logarithmic axes, are formulas.
+    """
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        if "$" in text.get_text() and "\\mathdefault" not in text.get_text():
+            text.set_parse_math(False)
 
 
 @contextmanager
@@ -175,7 +190,7 @@ def counts(run: RunFolder) -> str:
     """Counts of what was tested: ``lidc_crops: 751 ROIs of 411 patients, 308 malignant``."""
     tested = run.predictions.drop_duplicates("roi_id")
     return (
-        f"{run.environment['dataset']['name']}: n = {len(tested)} ROIs of "
+        f"{run.name}: n = {len(tested)} ROIs of "
         f"{tested.patient_id.nunique()} patients tested, {int(tested.y_true.sum())} malignant"
     )
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +25,9 @@ from benchmark.report.gallery.explanations import SAMPLE, Explanations, explain
 from benchmark.report.gallery.picks import KINDS, RULE, Pick, pick
 from benchmark.report.tables.table import SYNTHETIC, decimal, escape_markdown, marked
 from benchmark.run.folder import RunFolder
-from benchmark.run.inputs import Material, prepare
+from benchmark.run.inputs import Material, prepare, refuse_remote
+from benchmark.runtime.failures import one_line
+from benchmark.runtime.folders import folder_inside, remove, write_bytes, write_text
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import LocalWorkers
 
@@ -35,6 +36,7 @@ Draw = Callable[[], bytes]
 
 FOLDER = "figures/gallery"
 FIGURES = "figures"
+_SANITY = "heat-map-sanity.png"
 PAGE, DATA, TABLE = "gallery.md", "gallery.json", "explanations.csv"
 
 CLAIMS = (
@@ -113,17 +115,19 @@ class Gallery:
     notes: list[str] = field(default_factory=list)
 
 
-def make_gallery(run: RunFolder, jobs: int, progress: Progress) -> Gallery:
+def make_gallery(run: RunFolder, jobs: int, progress: Progress, *, trust: bool) -> Gallery:
     """Choose nodules, read them again, and explain them.
+
+    ``trust`` loads anybody's models, and contacts the dataset wherever it is.
 
     Raises
     ------
     ValueError
         Where the dataset is gone, or is another than that of the run.
     """
-    material = _same_material(run, jobs, progress)
+    material = _same_material(run, jobs, progress, trust=trust)
     picks = pick(run.predictions)
-    found = explain(run, material, [p.roi_id for p in picks], jobs, progress)
+    found = explain(run, material, [p.roi_id for p in picks], jobs, progress, trust=trust)
     warnings = [check.warning for check in found.sanity if check.warning]
     return Gallery(
         items=_drawn([_item(run, material, c, found) for c in picks], jobs, progress),
@@ -136,15 +140,14 @@ def make_gallery(run: RunFolder, jobs: int, progress: Progress) -> Gallery:
 
 def write_gallery(shown: Gallery, run: RunFolder) -> list[Path]:
     """Write pictures, page, JSON and table into the run folder, in place of earlier ones."""
-    folder = run.path / FOLDER
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    figures = folder_inside(run.path, FIGURES)
+    remove(run.path / FOLDER)
+    folder = folder_inside(run.path, *FOLDER.split("/"))
     for figure in shown.figures:
-        (run.path / FIGURES / figure.name).write_bytes(figure.picture)
+        write_bytes(figures / figure.name, figure.picture)
     files = [_write_pictures(folder, number, item) for number, item in enumerate(shown.items, 1)]
     page, data, table = (run.path / name for name in (PAGE, DATA, TABLE))
-    page.write_text(_page(shown, files, run), encoding="utf-8")
+    write_text(page, _page(shown, files, run))
     items = [
         asdict(item) | {"pictures": names} for item, names in zip(shown.items, files, strict=True)
     ]
@@ -159,14 +162,16 @@ def write_gallery(shown: Gallery, run: RunFolder) -> list[Path]:
         "figures": [f"{FIGURES}/{figure.name}" for figure in shown.figures],
         "items": items,
     }
-    data.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+    write_text(data, json.dumps(tree, indent=1) + "\n")
     intensities = run.environment["dataset"]["intensities"]
     EXPLANATION_TABLE.write(shown.summary, table.parent, intensities)
     return [page, data, table]
 
 
-def _same_material(run: RunFolder, jobs: int, progress: Progress) -> Material:
+def _same_material(run: RunFolder, jobs: int, progress: Progress, *, trust: bool) -> Material:
     config = load_config(str(run.path / "config.toml"))
+    if not trust:
+        refuse_remote(config)
     material = prepare(config, LocalWorkers(jobs), progress)
     then = run.environment["dataset"]["fingerprint"]
     now = material.environment["dataset"]["fingerprint"]
@@ -250,7 +255,7 @@ def _figures(run: RunFolder, found: Explanations) -> list[GalleryFigure]:
     if found.sanity:
         picture = drawings.sanity(found.sanity, synthetic=run.synthetic)
         caption = "Heat maps beside those of shuffled weights"
-        figures.append(GalleryFigure("heat-map-sanity.png", caption, picture))
+        figures.append(GalleryFigure(_SANITY, caption, picture))
     return figures
 
 
@@ -259,7 +264,7 @@ def _write_pictures(folder: Path, number: int, item: GalleryItem) -> dict[str, s
     names = {}
     for picture, content in item.pictures.items():
         name = f"{number:02}-{_slug(item.kind)}-{_slug(picture)}.png"
-        (folder / name).write_bytes(content)
+        write_bytes(folder / name, content)
         names[picture] = f"{FOLDER}/{name}"
     return names
 
@@ -274,7 +279,7 @@ def _page(shown: Gallery, files: list[dict[str, str]], run: RunFolder) -> str:
         lines += [*(f"- **{escape_markdown(note)}**" for note in shown.notes), ""]
     for arm, mean in shown.sanity.items():
         lines.append(
-            f"- `{arm}`: rank correlation of heat maps with those of shuffled weights "
+            f"- {_code(arm)}: rank correlation of heat maps with those of shuffled weights "
             f"{decimal(mean)} (Adebayo et al. 2018; near 1 would be a picture of the nodule, not "
             "of what was learnt)"
         )
@@ -291,22 +296,34 @@ def _page(shown: Gallery, files: list[dict[str, str]], run: RunFolder) -> str:
             f"Mean |SHAP| over the tested nodules among {SAMPLE} evenly spaced ones, in "
             f"`{TABLE}` for all features."
         )
-        lines += [f"\n![{each.caption}]({FIGURES}/{each.name})" for each in shown.figures]
+        lines += [
+            f"\n![{escape_markdown(each.caption)}]({FIGURES}/{each.name})" for each in shown.figures
+        ]
     return "\n".join(lines) + "\n"
 
 
 def _describe(item: GalleryItem, pictures: dict[str, str]) -> list[str]:
     label = "malignant" if item.label else "benign"
     ratings = f", readers' ratings {' '.join(map(str, item.ratings))}" if item.ratings else ""
-    scores = ", ".join(f"`{arm}` {decimal(score)}" for arm, score in item.scores.items())
+    scores = ", ".join(f"{_code(arm)} {decimal(score)}" for arm, score in item.scores.items())
     return [
         f"### {escape_markdown(item.roi_id)}: label {label}{ratings}",
         "",
         f"P(malignant): {scores}",
         "",
-        *(f"![{name}]({path})" for name, path in pictures.items()),
+        *(f"![{escape_markdown(name)}]({path})" for name, path in pictures.items()),
         "",
     ]
+
+
+def _code(name: str) -> str:
+    return f"`{one_line(name).replace('`', chr(39))}`"
+
+
+def figure_names(arms: Iterable[str]) -> set[str]:
+    """Files of the figures in which one of the arms is named."""
+    named = {f"{_slug(f'shap-{arm}')}.png" for arm in arms}
+    return named | {_SANITY} if named else named
 
 
 def _slug(text: Any) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.report.figures.canvas import as_written
 from benchmark.report.gallery.explanations import HARDLY_CHANGED, Bars, HeatMap, Sanity
 from benchmark.report.gallery.nodule import WINDOW, draw_slice, shown_slice
 from benchmark.roi import Roi
@@ -144,6 +145,7 @@ def _bar(axis: Any, names: Sequence[str], values: Sequence[float], colours: list
 def _png(figure: Figure, synthetic: bool) -> bytes:
     if synthetic:
         figure.supxlabel(_STAMP, fontsize=8, color=_UP, fontweight="bold")
+    as_written(figure)
     out = io.BytesIO()
     # No version in the file: the same run gives the same bytes.
     figure.savefig(out, format="png", dpi=_DPI, metadata={"Software": None})

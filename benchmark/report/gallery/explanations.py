@@ -136,7 +136,13 @@ class Explanations:
 
 
 def explain(
-    run: RunFolder, material: Material, roi_ids: Sequence[str], jobs: int, progress: Progress
+    run: RunFolder,
+    material: Material,
+    roi_ids: Sequence[str],
+    jobs: int,
+    progress: Progress,
+    *,
+    trust: bool,
 ) -> Explanations:
     """Explain nodules by every arm that can explain itself.
 
@@ -149,13 +155,23 @@ def explain(
         Tested in repeat 0.
     jobs : int
     progress : Progress
+    trust : bool
+        Load models that are not this user's own, which runs their code.
     """
     found = Explanations()
     if not stored_models.has_models(run.path):
         found.notes.append("the run kept no models (keep_models), so there are no explanations")
         return found
     splits = [split for split in run.splits if split.repeat == 0]
-    stored = {arm: _load(run, arm, splits, found) for arm in run.arms if len(arm.feature_sets) == 1}
+    arms = [arm for arm in run.arms if len(arm.feature_sets) == 1]
+    try:
+        stored = {arm: _load(run, arm, splits, found, trust=trust) for arm in arms}
+    except stored_models.UnsignedError as error:
+        found.notes.append(
+            f"no explanations: {error}, and loading a stored model runs the code in it; if you "
+            "trust who made the run folder, report with --trust"
+        )
+        return found
     example = {arm: next(iter(models.values()), None) for arm, models in stored.items()}
     seeing = [arm for arm, model in example.items() if isinstance(model, ShowsHeat)]
     adding = [arm for arm, model in example.items() if isinstance(model, ShowsContributions)]
@@ -190,13 +206,15 @@ def explain(
 
 
 def _load(
-    run: RunFolder, arm: Arm, splits: Sequence[Split], found: Explanations
+    run: RunFolder, arm: Arm, splits: Sequence[Split], found: Explanations, *, trust: bool
 ) -> dict[int, Model]:
     """The arm's models by fold; none where one of them is missing."""
     models = {}
     for split in splits:
         try:
-            model = stored_models.load(run.path, arm, split.fold)
+            model = stored_models.load(run.path, arm, split.fold, trust=trust)
+        except stored_models.UnsignedError:
+            raise
         except ValueError as error:
             found.notes.append(f"{arm} is not explained: {error}")
             return {}

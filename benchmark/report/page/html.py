@@ -21,6 +21,7 @@ from benchmark.report.tables.table import SYNTHETIC, Table, decimal, duration
 from benchmark.report.wording.facts import workers
 from benchmark.report.wording.summary import summary
 from benchmark.run.folder import RunFolder
+from benchmark.runtime.failures import without_controls
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -88,7 +89,7 @@ def render(
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
-    return page
+    return without_controls(page)
 
 
 def slug(title: str) -> str:

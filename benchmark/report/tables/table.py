@@ -9,9 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from dataclasses import dataclass, field
 
 import pandas as pd
+
+from benchmark.runtime.failures import one_line
+from benchmark.stored_table import no_formula
 
 _SUFFIX = " [SYNTHETIC INTENSITIES]"
 SYNTHETIC = (
@@ -123,10 +127,15 @@ def as_csv(table: Table) -> str:
     """The rows as shown; title, notes and warnings follow as comment lines (#)."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
+    names = len(table.header) if table.widths else table.n_names
     writer.writerow(table.header)
-    writer.writerows(table.rows)
+    writer.writerows(
+        [*(no_formula(one_line(cell)) for cell in row[:names]), *row[names:]] for row in table.rows
+    )
     warnings = [f"Method warning: {warning}" for warning in table.warnings]
-    out.writelines(f"# {line}\n" for line in (table.heading, *table.remarks, *warnings))
+    lines = map(one_line, (table.heading, *table.remarks, *warnings))
+    # A spreadsheet takes what follows a separator for a cell.
+    out.writelines(f"# {re.sub('(?<=[,;])(?=[=+@-])', chr(39), line)}\n" for line in lines)
     return out.getvalue()
 
 
@@ -137,8 +146,11 @@ def sentence(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """The text on one line, without marks, tags, entities and inline links of Markdown or HTML."""
-    text = " ".join(text.split())
+    """The text on one line, without marks, tags, entities and inline links of Markdown or HTML.
+
+    A name that begins with @ would call somebody where a comment is made of it.
+    """
+    text = one_line(text).replace("@", "@\u200b")
     for character in "\\|*_<>`&":
         text = text.replace(character, f"\\{character}")
     return text.replace("](", "]\\(")
