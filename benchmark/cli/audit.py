@@ -24,6 +24,7 @@ def audit(path: Path, out: Path | None, jobs: int, stability: bool, features: st
     from benchmark.audit.dataset import JSON_NAME, SHEET_NAME, STABILITY_NAME, audit_rois
     from benchmark.audit.leakage_report import audit_run
     from benchmark.cli.terminal import progress, show_table
+    from benchmark.runtime.folders import reserved
 
     if features and not stability:
         raise ValueError(f"--features {features} goes with --stability, which is not there")
@@ -32,13 +33,13 @@ def audit(path: Path, out: Path | None, jobs: int, stability: bool, features: st
     if (path / "predictions.parquet").is_file():
         if stability:
             raise ValueError(f"--stability is of ROIs, and '{path}' is a run folder")
-        with progress() as shown:
+        with reserved(folder), progress() as shown:
             table, failures = audit_run(path, folder, jobs, shown)
         show_table(table)
         failed = show_failures(failures)
         click.echo(f"\nFolder: {folder}")
         return int(failed)
-    with progress() as shown:
+    with reserved(folder), progress() as shown:
         findings, tables = audit_rois(path, folder, jobs, shown, measured)
     for table in tables:
         show_table(table)

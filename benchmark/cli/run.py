@@ -57,6 +57,7 @@ def run(
     from benchmark.plugins.contracts import DEFAULT_PROFILE
     from benchmark.plugins.registry import find_dataset
     from benchmark.run.folder import complete
+    from benchmark.runtime.folders import reserved
     from benchmark.runtime.store import open_store
     from benchmark.runtime.workers import open_workers
     from benchmark.tracking import history, mlflow_log
@@ -79,6 +80,7 @@ def run(
         click.echo(f"\nRun folder, complete already: {folder}")
         return int(failed)
     with (
+        reserved(folder),
         open_store(folder if no_cache else None, keep=resume) as store,
         open_workers(jobs, cluster) as workers,
         progress() as shown,
@@ -95,7 +97,7 @@ def run(
         history.append(history.beside(folder), finished)
         if track:
             click.echo(f"Logged to {track}: {mlflow_log.log_run(finished)}")
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         click.echo(f"failed: {' '.join(str(error).split())}", err=True)
         failed = True
     return int(failed)

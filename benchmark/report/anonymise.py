@@ -26,7 +26,7 @@ import tomli_w
 from benchmark.columns import IDS
 from benchmark.report.gallery.build import Gallery
 from benchmark.run.folder import RunFolder, read_run
-from benchmark.runtime.folders import new_folder, remove
+from benchmark.runtime.folders import new_folder, remove, reserved
 
 FOLDER = "anonymised"
 """Inside the run folder."""
@@ -124,7 +124,7 @@ def anonymise(run: RunFolder, gallery: Gallery | None = None) -> tuple[RunFolder
     key = draw_key(run)
     out = run.path / FOLDER
     remove(out)
-    with new_folder(out) as draft:
+    with reserved(out), new_folder(out) as draft:
         for name, table in _tables(run.path).items():
             anonymous = key.table(table)
             if name.endswith(".csv"):
