@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
@@ -15,7 +14,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from benchmark.cohort.labels import LabelRule
 from benchmark.cohort.splits import SplitRule
+from benchmark.formats.files import DEFAULT_ACCESS
 from benchmark.formats.text import read_toml
+from benchmark.named_arm import NamedArm
 from benchmark.plugins import registry
 from benchmark.plugins.arms import Arm
 from benchmark.runtime.paths import PROFILES
@@ -62,33 +63,15 @@ class Multiverse:
     group: tuple[Literal["patient", "none"], ...] = ("patient",)
 
 
-@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True)
-class NamedArm:
-    """An arm with a name of its own, as a table in a profile.
+class Limits:
+    """Limits of a run: ``roi_voxels``, the most voxels of an image or a mask (a whole CT)."""
 
-    Attributes
-    ----------
-    name : str
-        Name in every table; no other arm of the run has it.
-    model : str
-    features : str
-        One feature set, or several joined by ``+``; empty for the model's own.
-    settings : dict
-        Settings of the model, in this arm alone.
-    """
-
-    name: str
-    model: str
-    features: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
+    roi_voxels: int = DEFAULT_ACCESS.roi_voxels
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w .,()=+@:-]{1,60}", self.name) or self.name != self.name.strip():
-            raise ValueError(
-                f"arms: name is {self.name!r}; use 1 to 60 letters, digits, spaces and any of "
-                "_ . , ( ) = + @ : -"
-            )
+        if self.roi_voxels < 1:
+            raise ValueError(f"limits.roi_voxels is {self.roi_voxels}; it must be at least 1")
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -112,13 +95,15 @@ class Config:
     threshold : float or "train"
         Threshold on P(malignant); ``train`` lets each model choose its own on training patients.
     keep_models : bool
-        Store the fitted models of the first repeat in the run folder, which ``report`` explains
-        (``benchmark.run.stored_models``).
+        Store the fitted models of the first repeat, which ``report`` explains.
     fit_together : bool
         Train the folds and repeats of a model as one program, where it can (``paper_cnn`` with
         KERAS_BACKEND=jax). Results are the same but for rounding; a fit's time is then its share.
-    label, splits, bootstrap, multiverse
-        See :class:`LabelRule`, :class:`SplitRule`, :class:`Bootstrap` and :class:`Multiverse`.
+    allow_outside : bool
+        Read what a manifest names outside of its folder.
+    label, splits, bootstrap, multiverse, limits
+        :class:`LabelRule`, :class:`SplitRule`, :class:`Bootstrap`, :class:`Multiverse`,
+        :class:`Limits`.
     models : dict
         Settings by model name; each model's ``build`` says which it takes.
     """
@@ -132,10 +117,12 @@ class Config:
     threshold: float | Literal["train"] = "train"
     keep_models: bool = True
     fit_together: bool = False
+    allow_outside: bool = False
     label: LabelRule = field(default_factory=LabelRule)
     splits: SplitRule = field(default_factory=SplitRule)
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
     multiverse: Multiverse = field(default_factory=Multiverse)
+    limits: Limits = field(default_factory=Limits)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -284,7 +271,7 @@ def _set(tree: dict[str, Any], setting: str) -> None:
         raise ValueError(f"--set '{setting}': write it as key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = text.strip()
     *parents, leaf = key.strip().split(".")
     node = tree

@@ -29,7 +29,8 @@ from benchmark.columns import (
     UNIVERSE_TABLE,
     StoredTable,
 )
-from benchmark.config import Config, NamedArm
+from benchmark.config import Config
+from benchmark.named_arm import NamedArm
 from benchmark.plugins import registry
 from benchmark.plugins.arms import Arm
 from benchmark.plugins.builder import Builder, extractors, fits_together
