@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli.arguments import PATH, default_folder, jobs_option, show_failures
+from benchmark.cli.arguments import OUTSIDE, PATH, default_folder, jobs_option, show_failures
 
 
 @click.command()
@@ -15,7 +15,15 @@ from benchmark.cli.arguments import PATH, default_folder, jobs_option, show_fail
 @jobs_option
 @click.option("--stability", is_flag=True, help="Of ROIs: ICC of features over changed masks.")
 @click.option("--features", metavar="NAME", help="Whose stability; default: radiomics.")
-def audit(path: Path, out: Path | None, jobs: int, stability: bool, features: str | None) -> int:
+@click.option("--allow-outside", is_flag=True, help=OUTSIDE)
+def audit(
+    path: Path,
+    out: Path | None,
+    jobs: int,
+    stability: bool,
+    features: str | None,
+    allow_outside: bool,
+) -> int:
     """Look at a ROI dataset, or measure what a leaky split adds to a run.
 
     Of ROIs: counts, sizes, labels, duplicates, and a sheet of pictures. Of a run: its models are
@@ -24,6 +32,7 @@ def audit(path: Path, out: Path | None, jobs: int, stability: bool, features: st
     from benchmark.audit.dataset import JSON_NAME, SHEET_NAME, STABILITY_NAME, audit_rois
     from benchmark.audit.leakage_report import audit_run
     from benchmark.cli.terminal import progress, show_table
+    from benchmark.formats.files import Access
     from benchmark.runtime.folders import reserved
 
     if features and not stability:
@@ -40,7 +49,9 @@ def audit(path: Path, out: Path | None, jobs: int, stability: bool, features: st
         click.echo(f"\nFolder: {folder}")
         return int(failed)
     with reserved(folder), progress() as shown:
-        findings, tables = audit_rois(path, folder, jobs, shown, measured)
+        findings, tables = audit_rois(
+            path, folder, jobs, shown, measured, Access(outside=allow_outside)
+        )
     for table in tables:
         show_table(table)
     click.echo(f"\n{folder / JSON_NAME}\n{folder / SHEET_NAME}")
