@@ -13,7 +13,8 @@ import pytest
 
 from benchmark.runtime.folders import new_folder, reserved
 from benchmark.runtime.paths import ROOT
-from tests.helpers.command_line import refused
+from tests.helpers.command_line import SMALL, invoke, refused
+from tests.helpers.volumes import WriteManifest
 
 
 def below_a_file(folder: Path) -> Path:
@@ -158,3 +159,25 @@ def test_a_writer_that_names_no_file_is_given_the_folders_name(tmp_path: Path) -
     with pytest.raises(OSError, match="No space") as caught, new_folder(out):
         raise OSError(28, "No space left on device")
     assert caught.value.filename == str(out)
+
+
+def test_what_lies_outside_is_read_by_every_command_where_it_is_allowed(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_manifest(24)
+    (root / "images").rename(tmp_path / "elsewhere")
+    (root / "images").symlink_to(tmp_path / "elsewhere")
+    out, again = tmp_path / "run", tmp_path / "again"
+    arguments = ["--dataset", root, "--out", out, *SMALL]
+    message = refused(capsys, "run", *arguments)
+    assert "row 2 " in message
+    assert "outside of the manifest's folder" in message
+    assert "--allow-outside" in message
+    assert invoke("audit", root, "--out", tmp_path / "a", "--jobs", "1") == 1
+    assert invoke("audit", root, "--out", tmp_path / "b", "--jobs", "1", "--allow-outside") == 0
+    assert invoke("run", *arguments, "--allow-outside") == 0
+    assert invoke("run", "--profile", out / "config.toml", "--out", again, "--jobs", "1") == 0
+    capsys.readouterr()
+    assert invoke("report", out, "--jobs", "1", "--format", "md") == 0
+    assert "no gallery" not in capsys.readouterr().err
+    assert (out / "gallery.md").is_file()
