@@ -63,6 +63,8 @@ _FURTHER_FILES = (
     COMPARISON_TABLE.file, TRAINING_TABLE.file, STRATA_TABLE.file, NEAR_DUPLICATE_TABLE.file,
 )  # fmt: skip
 
+_OF_READING = ("allow_outside", "limits.roi_voxels")  # what may be read, not what comes of it
+
 BASELINE_FILES = (
     "config.toml", "environment.json", "splits.json", "failures.json", PREDICTION_TABLE.file,
     METRIC_TABLE.file, TIMING_TABLE.file, ROI_TABLE.file,
@@ -255,7 +257,7 @@ def complete(path: Path, config: Config, arms: Sequence[Arm], *, multiverse: boo
         raise ValueError(f"'{path}' is a complete run without {lacking[0]}; name another folder")
     asked, known = (flat_settings(tree) for tree in (as_toml_tree(config), run.config))
     for key in asked.keys() | known.keys():
-        if key != "arms" and asked.get(key) != known.get(key):
+        if key not in _OF_READING and key != "arms" and asked.get(key) != known.get(key):
             raise ValueError(
                 f"'{path}' is a complete run with {key} = {known.get(key)!r}, not "
                 f"{asked.get(key)!r}; name another folder"
