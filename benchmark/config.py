@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
@@ -15,9 +14,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from benchmark.cohort.labels import LabelRule
 from benchmark.cohort.splits import SplitRule
+from benchmark.formats.files import DEFAULT_ACCESS
 from benchmark.formats.text import read_toml
 from benchmark.plugins import registry
-from benchmark.plugins.arms import Arm
+from benchmark.plugins.arms import Arm, NamedArm
 from benchmark.plugins.settings import checked_settings, told
 from benchmark.runtime.paths import PROFILES
 
@@ -40,7 +40,7 @@ class Bootstrap:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of what may hang or crash.
+    """Limits of what may hang, crash or fill the memory.
 
     Attributes
     ----------
@@ -48,9 +48,12 @@ class Limits:
         Seconds that one fit may take, with its imports and predictions; 0 sets no limit. With
         one, fits run in a process of their own, one by one, and a fit that takes longer or
         crashes is a failure of that arm and fold.
+    roi_voxels : int
+        Voxels of an image or a mask; by default those of a whole CT.
     """
 
     fit_s: Annotated[float, Ge(0)] = 0.0
+    roi_voxels: Annotated[int, Ge(1)] = DEFAULT_ACCESS.roi_voxels
 
 
 @dataclass(frozen=True)
@@ -74,35 +77,6 @@ class Multiverse:
     group: Annotated[tuple[Literal["patient", "none"], ...], MinLen(1)] = ("patient",)
 
 
-@with_config(ConfigDict(extra="forbid"))
-@dataclass(frozen=True)
-class NamedArm:
-    """An arm with a name of its own, as a table in a profile.
-
-    Attributes
-    ----------
-    name : str
-        Name in every table; no other arm of the run has it.
-    model : str
-    features : str
-        One feature set, or several joined by ``+``; empty for the model's own.
-    settings : dict
-        Settings of the model, in this arm alone.
-    """
-
-    name: str
-    model: str
-    features: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w .,()=+@:-]{1,60}", self.name) or self.name != self.name.strip():
-            raise ValueError(
-                f"arms: name is {self.name!r}; use 1 to 60 letters, digits, spaces and any of "
-                "_ . , ( ) = + @ : -"
-            )
-
-
 @with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
 @dataclass(frozen=True)
 class Config:
@@ -124,13 +98,14 @@ class Config:
     threshold : float or "train"
         Threshold on P(malignant); ``train`` lets each model choose its own on training patients.
     keep_models : bool
-        Store the fitted models of the first repeat in the run folder, which ``report`` explains
-        (``benchmark.run.stored_models``).
+        Store the fitted models of the first repeat, which ``report`` explains.
     fit_together : bool
         Train the folds and repeats of a model as one program, where it can (``paper_cnn`` with
         KERAS_BACKEND=jax). Results are the same but for rounding; a fit's time is then its share.
+    allow_outside : bool
+        Read what a manifest names outside of its folder.
     label, splits, bootstrap, multiverse, limits
-        See :class:`LabelRule`, :class:`SplitRule`, :class:`Bootstrap`, :class:`Multiverse` and
+        :class:`LabelRule`, :class:`SplitRule`, :class:`Bootstrap`, :class:`Multiverse`,
         :class:`Limits`.
     models : dict
         Settings by model name; each model's ``build`` says which it takes.
@@ -145,6 +120,7 @@ class Config:
     threshold: Annotated[float, Ge(0), Le(1)] | Literal["train"] = "train"
     keep_models: bool = True
     fit_together: bool = False
+    allow_outside: bool = False
     label: LabelRule = field(default_factory=LabelRule)
     splits: SplitRule = field(default_factory=SplitRule)
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
@@ -292,7 +268,7 @@ def _set(tree: dict[str, Any], setting: str) -> None:
         raise ValueError(f"--set '{setting}': write it as key=value")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = text.strip()
     *parents, leaf = key.strip().split(".")
     node = tree

@@ -28,9 +28,9 @@ from benchmark.columns import (
     TRAINING_TABLE,
     UNIVERSE_TABLE,
 )
-from benchmark.config import Config, NamedArm
+from benchmark.config import Config
 from benchmark.plugins import registry
-from benchmark.plugins.arms import Arm
+from benchmark.plugins.arms import Arm, NamedArm
 from benchmark.plugins.builder import Builder, extractors, fits_together
 from benchmark.report.document import write_tables
 from benchmark.roi import RoiDataset, RoiRecord

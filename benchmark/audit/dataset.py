@@ -19,6 +19,7 @@ from benchmark.cohort import near_duplicates
 from benchmark.cohort.hounsfield import doubt
 from benchmark.cohort.labels import LabelRule, assemble
 from benchmark.datasets import manifest
+from benchmark.formats.files import DEFAULT_ACCESS, Access
 from benchmark.plugins import modifiers, registry
 from benchmark.plugins.contracts import Extract
 from benchmark.report.tables.table import Table
@@ -80,7 +81,12 @@ _LISTS = (
 
 
 def audit_rois(
-    path: Path, out: Path, jobs: int, progress: Progress, features: str | None = None
+    path: Path,
+    out: Path,
+    jobs: int,
+    progress: Progress,
+    features: str | None = None,
+    access: Access = DEFAULT_ACCESS,
 ) -> tuple[dict[str, Any], list[Table]]:
     """Audit a manifest or its folder, and write ``audit.json`` and ``contact_sheet.png``.
 
@@ -95,6 +101,7 @@ def audit_rois(
     features : str, optional
         Feature set whose stability over masks is measured too, into ``stability.csv``; this
         takes minutes.
+    access : Access, optional
 
     Returns
     -------
@@ -112,7 +119,7 @@ def audit_rois(
     check_new(out)
     if features is not None:
         _extractors(features)
-    dataset = manifest.open_dataset(path)
+    dataset = manifest.open_dataset(path, access)
     ordered = sorted(dataset.records, key=lambda r: r.roi_id)
     measured: list[AuditedRoi] = []
     for one in LocalWorkers(jobs).map(partial(measure, dataset.read), ordered, batch=16):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 
+OUTSIDE = "Read what the manifest names outside of its folder."
+
 jobs_option = click.option(
     "--jobs",
     type=click.IntRange(min=1),

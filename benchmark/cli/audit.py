@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli.arguments import PATH, default_folder, jobs_option, show_failures
+from benchmark.cli.arguments import OUTSIDE, PATH, default_folder, jobs_option, show_failures
 
 
 @click.command()
@@ -16,8 +16,15 @@ from benchmark.cli.arguments import PATH, default_folder, jobs_option, show_fail
 @click.option("--stability", is_flag=True, help="Of ROIs: ICC of features over changed masks.")
 @click.option("--features", metavar="NAME", help="Whose stability; default: radiomics.")
 @click.option("--trust", is_flag=True, help="Of a run: contact its dataset wherever it is.")
+@click.option("--allow-outside", is_flag=True, help=OUTSIDE)
 def audit(
-    path: Path, out: Path | None, jobs: int, stability: bool, features: str | None, trust: bool
+    path: Path,
+    out: Path | None,
+    jobs: int,
+    stability: bool,
+    features: str | None,
+    trust: bool,
+    allow_outside: bool,
 ) -> int:
     """Look at a ROI dataset, or measure what a leaky split adds to a run.
 
@@ -27,6 +34,8 @@ def audit(
     from benchmark.audit.dataset import JSON_NAME, SHEET_NAME, STABILITY_NAME, audit_rois
     from benchmark.audit.leakage_report import audit_run
     from benchmark.cli.terminal import progress, show_table
+    from benchmark.formats.files import Access
+    from benchmark.runtime.folders import reserved
 
     if features and not stability:
         raise ValueError(f"--features {features} goes with --stability, which is not there")
@@ -35,14 +44,16 @@ def audit(
     if (path / "predictions.parquet").is_file():
         if stability:
             raise ValueError(f"--stability is of ROIs, and '{path}' is a run folder")
-        with progress() as shown:
+        with reserved(folder), progress() as shown:
             table, failures = audit_run(path, folder, jobs, shown, trust=trust)
         show_table(table)
         failed = show_failures(failures)
         click.echo(f"\nFolder: {folder}")
         return int(failed)
-    with progress() as shown:
-        findings, tables = audit_rois(path, folder, jobs, shown, measured)
+    with reserved(folder), progress() as shown:
+        findings, tables = audit_rois(
+            path, folder, jobs, shown, measured, Access(outside=allow_outside)
+        )
     for table in tables:
         show_table(table)
     click.echo(f"\n{folder / JSON_NAME}\n{folder / SHEET_NAME}")

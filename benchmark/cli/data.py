@@ -53,13 +53,15 @@ def fetch_lidc(out: Path, patients: str | None) -> int:
     from benchmark.cli.terminal import progress
     from benchmark.lidc import download
     from benchmark.processes.stopping import on_stop
+    from benchmark.runtime.folders import reserved
 
     on_stop("series that are complete are kept, and the same command continues")
     client = download.open_client()
-    plan = download.plan(client, out, patients)
-    click.echo(plan.describe())
-    with progress() as shown:
-        incomplete, reason = download.download(client, plan, shown)
+    with reserved(out, new=False):
+        plan = download.plan(client, out, patients)
+        click.echo(plan.describe())
+        with progress() as shown:
+            incomplete, reason = download.download(client, plan, shown)
     if incomplete:
         click.echo(
             f"failed: {len(incomplete)} of {len(plan.wanted)} series are incomplete, first "
@@ -100,9 +102,10 @@ def build_lidc(
     from benchmark.lidc.build import build_dataset
     from benchmark.lidc.write import Options
     from benchmark.processes.stopping import on_stop
+    from benchmark.runtime.folders import reserved
 
     on_stop("scans that are built are kept, and the same command goes on from there")
-    with progress() as shown:
+    with reserved(out, new=False), progress() as shown:
         built = build_dataset(dicom, out, shown, Options(consensus, single_readers), jobs, patients)
     click.echo(f"{out}: {built.describe()[0]}")
     for line in built.describe()[1:]:
@@ -121,8 +124,9 @@ def build_phantom(out: Path, n: int, seed: int, jobs: int) -> None:
     """Real LIDC-IDRI outlines and ratings, SYNTHETIC intensities."""
     from benchmark.cli.terminal import progress
     from benchmark.datasets import phantom
+    from benchmark.runtime.folders import reserved
 
-    with progress() as shown:
+    with reserved(out), progress() as shown:
         phantom.build(
             out, n, seed, jobs,
             lambda done, total: shown.update("Rendering", done, total),

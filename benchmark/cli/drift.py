@@ -46,21 +46,24 @@ def drift(
     from benchmark.drift.compare import compare
     from benchmark.drift.report import drift_tables, write_drift
     from benchmark.run.folder import read_baseline
+    from benchmark.runtime.folders import reserved
     from benchmark.runtime.paths import BASELINE
 
     against = baseline or BASELINE
     if refresh:
         click.echo(refresh_baseline(run_dir, against, reason))
         return 0
-    found = compare(
-        read_baseline(against),
-        read_baseline(run_dir),
-        margins.read_margins(margins_path or margins.PATH),
-        max_slowdown=max_slowdown,
-        strict=strict,
-    )
-    for table in drift_tables(found):
-        show_table(table)
-    for path in write_drift(found, out or run_dir):
-        click.echo(path)
+    judged = read_baseline(run_dir)
+    with reserved(out or run_dir, new=False):
+        found = compare(
+            read_baseline(against),
+            judged,
+            margins.read_margins(margins_path or margins.PATH),
+            max_slowdown=max_slowdown,
+            strict=strict,
+        )
+        for table in drift_tables(found):
+            show_table(table)
+        for path in write_drift(found, out or run_dir):
+            click.echo(path)
     return found.status

@@ -34,6 +34,10 @@ def main() -> None:
     except ValueError as error:
         click.echo(f"error: {one_line(str(error))}", err=True)
         sys.exit(2)
+    except OSError as error:  # whatever is read or written
+        where = f"'{error.filename}': " if error.filename else ""
+        click.echo(f"error: {where}{error.strerror or ' '.join(str(error).split())}", err=True)
+        sys.exit(2)
     sys.exit(status if isinstance(status, int) else 0)
 
 

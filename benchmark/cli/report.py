@@ -55,23 +55,25 @@ def report(
     from benchmark.report.document import check_formats, write_report
     from benchmark.report.gallery.build import make_gallery
     from benchmark.run.folder import read_run
+    from benchmark.runtime.folders import reserved
 
     chosen = split_names(formats) or []
     check_formats(chosen)
     finished, shown = read_run(run_dir), None
-    if gallery:
-        try:
-            with progress() as shown_progress:
-                shown = make_gallery(finished, jobs, shown_progress, trust=trust)
-        except ValueError as error:  # the tables need no dataset, and stand
-            click.echo(f"no gallery: {one_line(str(error))}", err=True)
-        else:
-            for note in shown.notes:
-                click.echo(one_line(note), err=True)
-    if anonymous:
-        finished, shown = anonymise(finished, shown)
-    for path in write_report(finished, chosen, shown):
-        click.echo(str(path))
+    with reserved(run_dir, new=False):
+        if gallery:
+            try:
+                with progress() as shown_progress:
+                    shown = make_gallery(finished, jobs, shown_progress, trust=trust)
+            except (ValueError, OSError) as error:  # the tables need no dataset, and stand
+                click.echo(f"no gallery: {one_line(str(error))}", err=True)
+            else:
+                for note in shown.notes:
+                    click.echo(one_line(note), err=True)
+        if anonymous:
+            finished, shown = anonymise(finished, shown)
+        for path in write_report(finished, chosen, shown):
+            click.echo(str(path))
 
 
 def _plot_history(run_dir: Path | None, path: Path) -> None:

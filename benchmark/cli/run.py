@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from benchmark.cli.arguments import PATH, default_folder, jobs_option, show_run, split_names
+from benchmark.cli.arguments import (
+    OUTSIDE,
+    PATH,
+    default_folder,
+    jobs_option,
+    show_run,
+    split_names,
+)
 
 
 @click.command()
@@ -18,6 +25,7 @@ from benchmark.cli.arguments import PATH, default_folder, jobs_option, show_run,
 )  # fmt: skip
 @click.option("--models", metavar="A,B", help="Only these models.")
 @click.option("--features", metavar="A,B", help="Only models fed by these feature sets.")
+@click.option("--allow-outside", is_flag=True, help=OUTSIDE)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a key.")
 @click.option(
     "--multiverse", is_flag=True, help="Train and test under every label rule and split as well."
@@ -38,6 +46,7 @@ def run(
     test_dataset: str | None,
     models: str | None,
     features: str | None,
+    allow_outside: bool,
     settings: tuple[str, ...],
     multiverse: bool,
     jobs: int,
@@ -58,6 +67,7 @@ def run(
     from benchmark.plugins.registry import find_dataset
     from benchmark.processes.stopping import on_stop
     from benchmark.run.folder import complete
+    from benchmark.runtime.folders import reserved
     from benchmark.runtime.store import open_store
     from benchmark.runtime.workers import open_workers
     from benchmark.tracking import history, mlflow_log
@@ -73,6 +83,8 @@ def run(
         config = replace(config, dataset=dataset)
     if test_dataset is not None:
         config = replace(config, test_dataset=test_dataset)
+    if allow_outside:
+        config = replace(config, allow_outside=True)
     arms = select_arms(config, split_names(models), split_names(features))
     folder = out or default_folder(config.profile, config.dataset)
     if resume and (folder / "predictions.parquet").is_file():
@@ -82,6 +94,7 @@ def run(
     again = f" with --out {folder} --resume" if no_cache else ""
     on_stop(f"what is done is kept, and the same command{again} goes on from there")
     with (
+        reserved(folder),
         open_store(folder if no_cache else None, keep=resume) as store,
         open_workers(jobs, cluster) as workers,
         progress() as shown,
@@ -98,7 +111,7 @@ def run(
         history.append(history.beside(folder), finished)
         if track:
             click.echo(f"Logged to {track}: {mlflow_log.log_run(finished)}")
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         click.echo(f"failed: {' '.join(str(error).split())}", err=True)
         failed = True
     return int(failed)

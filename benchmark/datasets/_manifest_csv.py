@@ -40,6 +40,8 @@ _READ = {
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _DECLARED = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*(?:\r\n?|\n)', re.IGNORECASE)
 _SHOWN_NAMES = 20
+_SHOWN_TEXT = 10_000
+_MOST_CELLS = 5_000_000  # 64 MiB of separators would take gigabytes as rows
 
 
 def read_rows(content: bytes, file: str) -> list[Row]:
@@ -91,10 +93,13 @@ def _records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True
     )
-    number = 0
+    number = n_cells = 0
     try:
         for record in reader:
             number += 1
+            n_cells += max(4, len(record))  # so much takes a row without any
+            if n_cells > _MOST_CELLS:
+                raise ValueError(f"more than {_MOST_CELLS} cells, with row {number}; divide it")
             values = [value.strip() for value in record]
             if any(values):
                 yield number, values
@@ -112,7 +117,7 @@ def _separator(text: str, declared: str) -> str:
         try:
             headers[separator] = next(_records(text, separator), (1, []))
         except ValueError:  # its quotation marks go with another one
-            headers[separator] = (1, [text.splitlines()[0]])
+            headers[separator] = (1, [text[:_SHOWN_TEXT].splitlines()[0]])
     fitting = [s for s, (_, header) in headers.items() if not _lacking(header)]
     if len(fitting) == 1:
         return fitting[0]
@@ -142,8 +147,9 @@ def _name(cell: str) -> str:
 
 def _columns(header: Sequence[str]) -> list[str]:
     names = [_name(cell) for cell in header]
+    places: dict[str, int] = {}
     for index, name in enumerate(names):
-        first = names.index(name)
+        first = places.setdefault(name, index)
         if name and first < index:
             raise ValueError(
                 f"columns {first + 1} and {index + 1} of the header are {shown(header[first])} and "

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from benchmark.cohort import ids
 from benchmark.cohort.splits import GIVEN_SPLITS
 from benchmark.datasets._manifest_csv import prefixed, read_rows, shown
+from benchmark.formats.files import read
 from benchmark.lidc.annotations import CHARACTERISTICS, reader_ratings
 from benchmark.roi import INTENSITIES, RoiRecord
 
 if TYPE_CHECKING:
     from upath import UPath
 
+_MOST_BYTES = 1 << 26
 _INTERPRETED = {"roi_id", "patient_id", "label", "malignancy_ratings", "intensities"}
 _WHOLE = re.compile(r"0*(\d+)(\.0*)?", re.ASCII)
 _DECIMAL = re.compile(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -37,7 +39,9 @@ def read_records(manifest: Path | UPath) -> tuple[RoiRecord, ...]:
         Naming file, row (as a spreadsheet counts, the header being row 1), value and rule.
     """
     try:
-        content = manifest.read_bytes()
+        content = read(manifest, lambda _: _MOST_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{manifest}: {error}") from error
     except OSError as error:
         raise ValueError(f"{manifest}: cannot be read ({error.strerror or error})") from error
     records: list[RoiRecord] = []

@@ -31,6 +31,7 @@ from benchmark.cohort.hounsfield import refuse_impossible
 from benchmark.datasets._manifest_csv import prefixed
 from benchmark.datasets._manifest_table import read_records
 from benchmark.formats import images
+from benchmark.formats.files import DEFAULT_ACCESS, Access
 from benchmark.formats.geometry import Volume
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 FILE_NAME = "manifest.csv"
 
 
-def open_at(address: str) -> RoiDataset:
+def open_at(address: str, access: Access = DEFAULT_ACCESS) -> RoiDataset:
     """Read a manifest from a file system of fsspec's, as in ``s3://bucket/rois``.
 
     Raises
@@ -52,20 +53,22 @@ def open_at(address: str) -> RoiDataset:
     from upath import UPath
 
     try:
-        return open_dataset(UPath(address))
+        return open_dataset(UPath(address), access)
     except ValueError:
         raise
     except Exception as error:  # clients of object stores raise classes of their own
         raise ValueError(f"dataset '{address}': {error}") from error
 
 
-def open_dataset(path: Path | UPath) -> RoiDataset:
+def open_dataset(path: Path | UPath, access: Access = DEFAULT_ACCESS) -> RoiDataset:
     """Read a manifest; voxels are read, and checked, when a ROI is asked for.
 
     Parameters
     ----------
     path : Path or UPath
         A CSV, or a folder that holds ``manifest.csv``.
+    access : Access, optional
+        Which files it may name, and how large they may be.
 
     Raises
     ------
@@ -80,7 +83,7 @@ def open_dataset(path: Path | UPath) -> RoiDataset:
     folder = manifest.parent.resolve() if isinstance(manifest, Path) else manifest.parent
     # An archive's root has no name.
     name = folder.name if manifest.name == FILE_NAME and folder.name else manifest.stem
-    return RoiDataset(name, records, ManifestReader(manifest))
+    return RoiDataset(name, records, ManifestReader(manifest, access))
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class ManifestReader:
     """Reads the voxels of a record; picklable."""
 
     manifest: Path | UPath
+    access: Access = DEFAULT_ACCESS
 
     def __call__(self, record: RoiRecord) -> Roi:
         """Read one ROI.
@@ -133,7 +137,8 @@ class ManifestReader:
 
     def _load(self, record: RoiRecord, what: str, name: str) -> Volume:
         try:
-            return images.load(self.manifest.parent / name, partial(_slice_thickness, record))
+            thickness = partial(_slice_thickness, record)
+            return images.load(self.manifest.parent, name, thickness, self.access)
         except ValueError as error:
             raise ValueError(f"{what} '{name}' {error}") from error
         except (FileNotFoundError, IsADirectoryError) as error:

@@ -50,6 +50,7 @@ MD5 = {
 }
 """Checksums (MD5) of the published files in ``medmnist`` 3.0.2, and names of what they hold."""
 
+_MOST_BYTES = 1 << 30
 SPLITS = ("train", "val", "test")
 SPACING_MM = (1.0, 1.0, 1.0)
 WINDOW_HU = (-1024.0, 400.0)
@@ -101,6 +102,8 @@ def open_file(path: Path) -> RoiDataset:
     """
     if not path.is_file():
         raise ValueError(f"dataset '{path}': no such file")
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError(f"'{path}' is larger than every published NoduleMNIST3D file")
     with path.open("rb") as handle:
         checksum = hashlib.file_digest(handle, lambda: hashlib.md5(usedforsecurity=False))
     name = MD5.get(checksum.hexdigest())

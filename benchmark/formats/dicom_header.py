@@ -6,13 +6,20 @@ reads what they do not understand: compressed pixels, big endian, headers of mor
 
 from __future__ import annotations
 
-import os
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.formats.files import inflate, plain_size
+
+if TYPE_CHECKING:
+    import pydicom
 
 _HEADER_BYTES = 1 << 16
 _PREAMBLE = 128
 _EXPLICIT, _IMPLICIT = b"1.2.840.10008.1.2.1", b"1.2.840.10008.1.2"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_MOST_INFLATED = 1 << 26  # a slice has half a megabyte
 _LONG_VRS = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT",
              b"UV"}  # fmt: skip
 _SHORT_VRS = {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT",
@@ -63,9 +70,9 @@ def read_fields(path: Path) -> Fields | None:
     ValueError
         Where the file begins or is named like DICOM, and cannot be read.
     """
+    size = plain_size(path)
     with path.open("rb") as handle:
         data = handle.read(_HEADER_BYTES)
-        size = os.fstat(handle.fileno()).st_size
     if data[_PREAMBLE : _PREAMBLE + 4] != b"DICM":
         if path.suffix.lower() == ".dcm":
             raise ValueError("it is named as DICOM and is none")
@@ -161,7 +168,7 @@ def _fields_by_pydicom(path: Path) -> Fields:
     names = [*_TEXTS.values(), *_WHOLES.values()]
     tags = [*names, "ModalityLUTSequence"]
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
+        header = load(path, stop_before_pixels=True, specific_tags=tags)
         found: Fields = {}
         for name in names:
             value = header.get(name)
@@ -176,6 +183,28 @@ def _fields_by_pydicom(path: Path) -> Fields:
     if not found.get("SeriesInstanceUID"):
         raise ValueError("its header names no series")
     return found
+
+
+def load(path: Path, **how: Any) -> pydicom.FileDataset:
+    """A file by pydicom, which would inflate a deflated one to whatever size.
+
+    Raises
+    ------
+    ValueError
+        Where it inflates to more than a slice can have.
+    Exception
+        Whatever pydicom stumbles on in a damaged file.
+    """
+    import pydicom
+    from pydicom.filereader import read_file_meta_info
+
+    meta = read_file_meta_info(path)
+    if meta.get("TransferSyntaxUID") == _DEFLATED:
+        if plain_size(path) > _MOST_INFLATED:
+            raise ValueError(f"has more than {_MOST_INFLATED} bytes, deflated")
+        begins = _PREAMBLE + 4 + 12 + int(meta.FileMetaInformationGroupLength)
+        inflate(path.read_bytes()[begins:], "deflate", _MOST_INFLATED)
+    return pydicom.dcmread(path, **how)
 
 
 def last_line(error: Exception) -> str:

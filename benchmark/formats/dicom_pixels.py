@@ -7,6 +7,7 @@ whatever lies below -2000 HU, where no scanner's noise reaches. It becomes -1024
 
 from __future__ import annotations
 
+import struct
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.formats.dicom_header import last_line
+from benchmark.formats.dicom_header import last_line, load
 from benchmark.formats.dicom_series import Slice
 
 PADDING_HU = -1024
@@ -24,6 +25,12 @@ PADDING_HU = -1024
 
 _LOWEST_HU = -2000
 _INT16 = np.iinfo(np.int16)
+_MOST_BYTES = 1 << 26  # of a slice, which has half a megabyte
+_HEADER_BYTES = 1 << 22  # and what private fields hold
+_JPEG_2000 = "1.2.840.10008.1.2.4.90"
+_FRAMES = {*range(0xFFC0, 0xFFD0), 0xFFF7} - {0xFFC4, 0xFFC8, 0xFFCC}
+"""Markers of JPEG and JPEG-LS that a frame's size follows."""
+
 _PIXEL_TAGS = (
     "SOPClassUID", "SOPInstanceUID", "SamplesPerPixel", "PhotometricInterpretation", "Rows",
     "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData",
@@ -124,6 +131,12 @@ def hounsfield(slice_: Slice, words: NDArray[Any]) -> Hounsfield:
 
 
 def _decoded(slice_: Slice) -> NDArray[Any]:
+    size, plain = slice_.path.stat().st_size, 2 * slice_.rows * slice_.columns
+    if plain > _MOST_BYTES or size > 8 * plain + _HEADER_BYTES:
+        raise ValueError(
+            f"it has {slice_.rows} x {slice_.columns} pixels in {size} bytes; at most "
+            f"{_MOST_BYTES} bytes of pixels are decoded, from not much more"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # pydicom warns of more or fewer pixels than there are
@@ -139,9 +152,7 @@ def _decoded(slice_: Slice) -> NDArray[Any]:
 
 
 def _by_pydicom(path: Path) -> NDArray[Any]:
-    import pydicom
-
-    pixels: NDArray[Any] = pydicom.dcmread(path).pixel_array
+    pixels: NDArray[Any] = load(path).pixel_array
     return pixels
 
 
@@ -150,7 +161,12 @@ def _by_itk(path: Path) -> NDArray[Any]:
     import pydicom
     import SimpleITK as sitk
 
-    header = pydicom.dcmread(path)
+    header = load(path)
+    coded = _coded_size(header.PixelData, header.file_meta.TransferSyntaxUID == _JPEG_2000)
+    if coded != (header.Rows, header.Columns):
+        raise ValueError(
+            f"coded as {coded[0]} x {coded[1]} pixels, not {header.Rows} x {header.Columns}"
+        )
     bare = pydicom.Dataset()
     bare.file_meta = header.file_meta
     for name in _PIXEL_TAGS:
@@ -162,3 +178,17 @@ def _by_itk(path: Path) -> NDArray[Any]:
         voxels: NDArray[Any] = sitk.GetArrayFromImage(sitk.ReadImage(copy, imageIO="GDCMImageIO"))
     (plane,) = voxels
     return np.asarray(plane)
+
+
+def _coded_size(pixels: bytes, jpeg_2000: bool) -> tuple[int, int]:
+    """Rows and columns by the compressed pixels' own header, which decoders make room for."""
+    if jpeg_2000:
+        right, bottom, left, top = struct.unpack_from(">4L", pixels, pixels.index(b"\xff\x4f") + 8)
+        return bottom - top, right - left
+    at = pixels.index(b"\xff\xd8\xff") + 2
+    while True:
+        marker, length = struct.unpack_from(">2H", pixels, at)
+        if marker in _FRAMES:
+            rows, columns = struct.unpack_from(">2H", pixels, at + 5)
+            return rows, columns
+        at += 2 + max(length, 2)

@@ -7,12 +7,9 @@ are checked before it sees the file.
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import math
 import re
 import tempfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.formats.files import SLACK_BYTES, START_BYTES, inflate, voxel_bytes
 from benchmark.formats.geometry import Stored
 
-_HEADER_LIMIT = 1 << 16
+_HEADER_LIMIT = START_BYTES
 _META_BYTES = {
     "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4,
     "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8,
@@ -46,14 +44,8 @@ _SPACES = (
     "left-posterior-superior", "lps", "right-anterior-superior", "ras", "left-anterior-superior",
     "las",
 )  # fmt: skip
-_INFLATE: Mapping[str, Callable[[bytes], bytes]] = {
-    "zlib": zlib.decompress,
-    "gzip": gzip.decompress,
-    "gz": gzip.decompress,
-    "bzip2": bz2.decompress,
-    "bz2": bz2.decompress,
-    "raw": bytes,
-}
+_ENCODINGS = {"gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2", "raw": "raw"}
+"""NRRD's encodings that are read, and what they are."""
 
 
 @dataclass(frozen=True)
@@ -62,32 +54,36 @@ class _Header:
 
     Attributes
     ----------
-    n_bytes : int
-        Of its voxels, not compressed.
-    encoding : str
-        A key of ``_INFLATE``.
+    n_voxels, voxel_bytes : int
+        Of them, not compressed.
+    encoding : {"raw", "zlib", "gzip", "bzip2"}
     data_file : str
         Name of the file beside it that holds the voxels; empty where it holds them itself.
     starts : int
         Byte at which they begin where it holds them itself.
     """
 
-    n_bytes: int
+    n_voxels: int
+    voxel_bytes: int
     encoding: str
     data_file: str
     starts: int
 
 
-def read(name: str, content: bytes, beside: Callable[[str], bytes]) -> Stored:
+def read(
+    name: str, content_of: Callable[[str, Callable[[bytes], int]], bytes], roi_voxels: int
+) -> Stored:
     """Voxels and place of a file.
 
     Parameters
     ----------
     name : str
         Its name; the suffix says the format.
-    content : bytes
-    beside : callable
-        Content of a file in the same folder, by its name.
+    content_of : callable
+        Content of a file in the same folder, by its name and the most bytes that it may have, by
+        its beginning.
+    roi_voxels : int
+        Most voxels that are read.
 
     Raises
     ------
@@ -96,17 +92,27 @@ def read(name: str, content: bytes, beside: Callable[[str], bytes]) -> Stored:
         not read here, and where the voxels are damaged.
     """
     meta = name.lower().endswith((".mha", ".mhd"))
-    header = _meta_header(content) if meta else _nrrd_header(content)
+    parse = _meta_header if meta else _nrrd_header
+
+    def declared(header: _Header) -> int:
+        return voxel_bytes(header.n_voxels, header.voxel_bytes, roi_voxels)
+
+    def most(start: bytes) -> int:
+        header = parse(start)
+        return SLACK_BYTES + (0 if header.data_file else declared(header))
+
+    content = content_of(name, most)
+    header = parse(content)
+    expected = declared(header)
     files = {name: content}
     voxels = content[header.starts :]
     if header.data_file:
-        voxels = files[header.data_file] = beside(header.data_file)
-    try:
-        n_bytes = len(_INFLATE[header.encoding](voxels))
-    except (zlib.error, OSError, EOFError, ValueError) as error:
-        raise ValueError(f"is damaged: its compressed voxels cannot be read ({error})") from error
-    if n_bytes != header.n_bytes:
-        raise ValueError(f"is damaged: {n_bytes} bytes of voxels, {header.n_bytes} by its header")
+        voxels = content_of(header.data_file, lambda _: expected + SLACK_BYTES)
+        files[header.data_file] = voxels
+    if header.encoding != "raw":
+        voxels = inflate(voxels, header.encoding, expected)
+    if len(voxels) != expected:
+        raise ValueError(f"is damaged: {len(voxels)} bytes of voxels, {expected} by its header")
     with tempfile.TemporaryDirectory() as folder:
         for each, stored in files.items():
             (Path(folder) / each).write_bytes(stored)
@@ -156,7 +162,7 @@ def _meta_header(content: bytes) -> _Header:
     compressed = fields.get("CompressedData", "False").lower() == "true"
     data_file = "" if fields["ElementDataFile"] == "LOCAL" else fields["ElementDataFile"]
     return _Header(
-        math.prod(sizes) * _known(fields, "ElementType", _META_BYTES),
+        math.prod(sizes), _known(fields, "ElementType", _META_BYTES),
         "zlib" if compressed else "raw", _beside(data_file), starts,
     )  # fmt: skip
 
@@ -193,11 +199,12 @@ def _nrrd_header(content: bytes) -> _Header:
         if fields.get(skip, "0") != "0":
             raise ValueError(f"has {skip} {fields[skip]}; voxels must begin behind the header")
     encoding = fields.get("encoding", "").lower()
-    if encoding not in _INFLATE or encoding == "zlib":
+    if encoding not in _ENCODINGS:
         raise ValueError(f"has the encoding '{encoding}'; raw, gzip and bzip2 are read")
-    n_bytes = math.prod(sizes) * _known(fields, "type", _NRRD_BYTES)
+    n_bytes = _known(fields, "type", _NRRD_BYTES)
     data_file = fields.get("data file", fields.get("datafile", ""))
-    return _Header(n_bytes, encoding, _beside(data_file), found.end() if found else len(content))
+    starts = found.end() if found else len(content)
+    return _Header(math.prod(sizes), n_bytes, _ENCODINGS[encoding], _beside(data_file), starts)
 
 
 def _put(fields: dict[str, str], key: str, value: str) -> None:

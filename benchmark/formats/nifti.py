@@ -18,9 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.formats.files import voxel_bytes
 from benchmark.formats.geometry import Stored, in_words
 
 _HEADER_BYTES, _VOXELS_AT = 348, 352
+HEADER_BYTES = 540
+"""Bytes of the longest header, that of NIfTI-2."""
+
+_MOST_BEFORE_VOXELS = 1 << 24  # extensions, which hold DICOM headers at most
 _TYPES = {"int16": 4, "uint8": 2}
 _SCANNER, _MM = 1, 2
 _PLAIN: dict[int, np.dtype[Any]] = {
@@ -112,6 +117,37 @@ def encode(voxels: NDArray[Any], grid: Grid, description: str) -> bytes:
     # level 6, for files that are 2 and 3 % larger. zlib's gzip header holds no time.
     stream = zlib.compressobj(1, wbits=_GZIP, strategy=zlib.Z_RLE)
     return stream.compress(content) + stream.flush()
+
+
+def declared_bytes(header: bytes, roi_voxels: int) -> int:
+    """Bytes that a header declares, up to the last voxel.
+
+    Raises
+    ------
+    ValueError
+        Where it is no header, or declares what cannot be or more than may be read.
+    """
+    for order in "<>":
+        if header[:4] == struct.pack(f"{order}i", 348) and len(header) >= 348:
+            n_axes, *sides = struct.unpack_from(f"{order}8h", header, 40)
+            (bits,) = struct.unpack_from(f"{order}h", header, 72)
+            (offset,) = struct.unpack_from(f"{order}f", header, 108)
+        elif header[:4] == struct.pack(f"{order}i", 540) and len(header) >= 540:
+            (bits,) = struct.unpack_from(f"{order}h", header, 14)
+            n_axes, *sides = struct.unpack_from(f"{order}8q", header, 16)
+            (offset,) = struct.unpack_from(f"{order}q", header, 168)
+        else:
+            continue
+        sides = sides[: max(n_axes, 0)]
+        if not 1 <= n_axes <= 7 or min(sides) < 1:
+            raise ValueError(f"has {n_axes} dimensions of {sides}; one to seven above 0 are needed")
+        if not 0 <= offset <= _MOST_BEFORE_VOXELS:
+            raise ValueError(
+                f"has its voxels at byte {offset:g}; they must begin in the first "
+                f"{_MOST_BEFORE_VOXELS}"
+            )
+        return int(offset) + voxel_bytes(math.prod(sides), bits / 8, roi_voxels)
+    raise ValueError("is not NIfTI: it begins with none of its headers, of 348 and 540 bytes")
 
 
 def read(header: bytes, voxels: bytes | None = None) -> Stored:

@@ -7,6 +7,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from benchmark.formats.files import read
+
+_TOML_BYTES = 1 << 20
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -59,7 +62,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         Where it cannot be read, or is not TOML in UTF-8.
     """
     try:
-        return tomllib.loads(decode(path.read_bytes()))
+        return tomllib.loads(decode(read(path, lambda _: _TOML_BYTES)))
     except FileNotFoundError as error:
         raise ValueError(f"{what}: no such file") from error
     except OSError as error:

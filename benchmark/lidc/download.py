@@ -139,11 +139,8 @@ def plan(client: Client, out: Path, patients: str | None = None) -> Plan:
     Raises
     ------
     ValueError
-        For unknown ids and impossible numbers, for an ``out`` that is a file, and where the
-        disk is too small.
+        For unknown ids and impossible numbers, and where the disk is too small.
     """
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out '{out}' is a file; name a folder")
     series = _known_series(client.index)
     chosen = set(choose_patients(sorted({s.patient_id for s in series}), patients))
     wanted = tuple(s for s in series if s.patient_id in chosen)

@@ -35,7 +35,7 @@ from benchmark.report.gallery.build import Gallery, GalleryItem, figure_names
 from benchmark.report.tables.table import SYNTHETIC
 from benchmark.run.folder import RunFolder, read_run
 from benchmark.runtime.failures import Failure
-from benchmark.runtime.folders import new_folder, remove, write_text
+from benchmark.runtime.folders import new_folder, remove, reserved, write_text
 from benchmark.stored_table import IDS, INTENSITIES, StoredTable
 
 FOLDER = "anonymised"
@@ -143,7 +143,7 @@ def anonymise(run: RunFolder, gallery: Gallery | None = None) -> tuple[RunFolder
     key = draw_key(run)
     out = run.path / FOLDER
     remove(out)
-    with new_folder(out) as draft:
+    with reserved(out), new_folder(out) as draft:
         for table, rows in _tables(run).items():
             intensities = run.environment["dataset"]["intensities"]
             table.write(key.table(rows), draft, intensities)

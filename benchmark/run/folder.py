@@ -62,6 +62,9 @@ _FURTHER_FILES = (
     COMPARISON_TABLE.file, TRAINING_TABLE.file, STRATA_TABLE.file, NEAR_DUPLICATE_TABLE.file,
 )  # fmt: skip
 
+_CHANGES_NOTHING = ("allow_outside", "limits.fit_s", "limits.roi_voxels")
+"""Settings of what may be done, which a finished run was not stopped by."""
+
 BASELINE_FILES = (
     "config.toml", "environment.json", "splits.json", "failures.json", PREDICTION_TABLE.file,
     METRIC_TABLE.file, TIMING_TABLE.file, ROI_TABLE.file,
@@ -274,8 +277,7 @@ def complete(path: Path, config: Config, arms: Sequence[Arm], *, multiverse: boo
         raise ValueError(f"'{path}' is a complete run without {lacking[0]}; name another folder")
     asked, known = (flat_settings(tree) for tree in (as_toml_tree(config), run.config))
     for key in asked.keys() | known.keys():
-        of_a_result = key != "arms" and not key.startswith("limits.")
-        if of_a_result and asked.get(key) != known.get(key):
+        if key not in _CHANGES_NOTHING and key != "arms" and asked.get(key) != known.get(key):
             raise ValueError(
                 f"'{path}' is a complete run with {key} = {known.get(key)!r}, not "
                 f"{asked.get(key)!r}; name another folder"

@@ -16,6 +16,7 @@ from benchmark.cohort.labels import Cohort, assemble
 from benchmark.cohort.splits import Split, check_splits, make_splits
 from benchmark.config import Config
 from benchmark.datasets import manifest
+from benchmark.formats.files import DEFAULT_ACCESS, Access
 from benchmark.plugins import registry
 from benchmark.plugins.contracts import DatasetPlugin
 from benchmark.plugins.foreign import contained
@@ -59,7 +60,9 @@ class Material:
     contents: dict[str, str]
 
 
-def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
+def open_dataset(
+    name: str, jobs: int, progress: Progress, access: Access = DEFAULT_ACCESS
+) -> RoiDataset:
     """A dataset by plug-in name, or by the path of a manifest, its folder or a plug-in's file.
 
     Manifests and their folders may lie on a file system of fsspec's (``s3://bucket/rois``).
@@ -78,12 +81,12 @@ def open_dataset(name: str, jobs: int, progress: Progress) -> RoiDataset:
             raise ValueError(f"dataset '{name}': {error}") from error
         return opened
     if "://" in name:
-        return manifest.open_at(name)
+        return manifest.open_at(name, access)
     path = Path(name)
     if not path.is_file() and not path.is_dir():
         built_in = ", ".join(registry.named_datasets())
         raise ValueError(f"dataset '{name}': no such file or folder, nor one of {built_in}")
-    return manifest.open_dataset(path)
+    return manifest.open_dataset(path, access)
 
 
 def _opened(plugin: DatasetPlugin, name: str, jobs: int, progress: Progress) -> RoiDataset:
@@ -143,8 +146,10 @@ def prepare(config: Config, workers: Workers, progress: Progress) -> Material:
         For unusable input.
     """
 
+    access = Access(config.limits.roi_voxels, config.allow_outside)
+
     def opened(name: str) -> RoiDataset:
-        dataset = open_dataset(name, workers.jobs, progress)
+        dataset = open_dataset(name, workers.jobs, progress, access)
         return slices.cut(dataset, config.slices, workers, progress) if config.slices else dataset
 
     dataset = opened(config.dataset)

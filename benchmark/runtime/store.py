@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ CREATE TABLE IF NOT EXISTS entries (
 CREATE INDEX IF NOT EXISTS by_use ON entries (used, key, size);
 """
 _AT_A_TIME = 500  # keys in one query
-_WAIT_S = 120.0  # for another run's write
+_WAIT_S = 10.0  # for another run's write
 _KEPT = 0.9  # of the limit, once it is exceeded
 _OVERHEAD = 150  # bytes of an entry besides its value
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -142,9 +143,10 @@ class Store:
         try:
             try:
                 return work()
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-                if code in _DAMAGED:
+                # SQLite's message quotes a damaged schema, which may be no text.
+                if code in _DAMAGED or isinstance(error, UnicodeDecodeError):
                     self.damaged += 1
                     self._remove()
                 elif code in _REPLACED:
@@ -154,7 +156,9 @@ class Store:
                 return work()
         except (sqlite3.Error, OSError) as error:
             self.close()
-            self.problem = f"{self.path}: {error}"
+            locked = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            waited = f", by another process and for {_WAIT_S:g} s" if locked else ""
+            self.problem = f"{self.path}: {error}{waited}"
             return None
 
     def _open(self) -> None:
@@ -165,6 +169,8 @@ class Store:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         if self._connection is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if os.path.lexists(self.path) and not stat.S_ISREG(self.path.lstat().st_mode):
+                raise OSError("is no plain file; remove it, or name another folder for the cache")
             self._connection = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)
             self._connection.text_factory = bytes  # damage may have made text of a value
             # What a crash of the machine spoils is found by its digest and made again. A

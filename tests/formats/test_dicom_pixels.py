@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +11,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRBigEndian, RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless
 
 from benchmark.formats.dicom_pixels import PADDING_HU, hounsfield, read_words, stored_values
 from benchmark.formats.dicom_series import read_slice
@@ -187,3 +189,51 @@ def test_another_size_than_the_header_says(change, tmp_path):
     found = read_slice(write_slice(tmp_path, shrink), UID)
     with pytest.raises(ValueError, match=r"cannot be decoded|when decoded"):
         read_words(found, range(256))
+
+
+def test_a_deflated_file_is_inflated_no_further_than_a_slice_may_be_long(tmp_path):
+    def deflate(header: Dataset) -> None:
+        header.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+
+    def swell(header: Dataset) -> None:
+        deflate(header)
+        header.PixelData += bytes(100 << 20)
+
+    assert read_words(read_slice(write_slice(tmp_path, deflate), UID), range(SIZE)).any()
+    path = write_slice(tmp_path, swell)
+    before = time.process_time()
+    with pytest.raises(ValueError, match="inflates to more than 67108864 bytes"):
+        read_slice(path, UID)
+    assert time.process_time() - before < 5
+
+
+@pytest.mark.parametrize(
+    ("compressor", "size_at"),
+    [("JPEG", b"\xff\xc3"), ("JPEG2000", b"\xff\x4f\xff\x51")],
+)
+def test_compressed_pixels_have_the_size_that_the_header_says(tmp_path, compressor, size_at):
+    def enlarge(header: Dataset) -> None:
+        compress_by_itk(header, compressor)
+        start = header.PixelData.index(size_at)
+        place = start + (8 if compressor == "JPEG2000" else 5)
+        size = b"\0\0\xff\xff" if compressor == "JPEG2000" else b"\xff\xff"
+        pixels = header.PixelData
+        header.PixelData = pixels[:place] + size + pixels[place + len(size) :]
+
+    found = read_slice(write_slice(tmp_path, enlarge), UID)
+    with pytest.raises(ValueError, match=r"coded as .*65535.*, not 512 x 512"):
+        read_words(found, range(SIZE))
+
+
+def test_a_small_slice_in_a_large_file_is_not_decoded(tmp_path):
+    path = write_slice(tmp_path, compress_by_itk)
+    os.truncate(path, 1 << 34)
+    with pytest.raises(ValueError, match="17179869184 bytes"):
+        read_words(read_slice(path, UID), range(SIZE))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_a_device_is_no_slice(tmp_path, make):
+    make(tmp_path / "a.dcm")
+    with pytest.raises(ValueError, match="no plain file"):
+        read_slice(tmp_path / "a.dcm", UID)

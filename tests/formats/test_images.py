@@ -23,7 +23,7 @@ def never() -> float:
 
 
 def load(path: Path) -> images.Volume:
-    return images.load(path, never)
+    return images.load(path.parent, path.name, never)
 
 
 def write(path: Path, voxels: np.ndarray = VOXELS, *, compressed: bool = True) -> Path:
@@ -286,7 +286,7 @@ def test_several_gzip_members_are_one_file(tmp_path):
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.nrrd", "a.mha"])
 def test_a_plane_becomes_a_slice(name, tmp_path):
     path = write(tmp_path / name, VOXELS[0])
-    volume = images.load(path, lambda: 3.0)
+    volume = images.load(path.parent, path.name, lambda: 3.0)
     np.testing.assert_array_equal(volume.voxels, VOXELS[:1])
     assert volume.geometry.spacing_mm == (3.0, 0.75, 0.5)
 

@@ -288,7 +288,7 @@ def test_out_must_not_be_a_file(
     client: download.Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "dicom").touch()
-    assert "is a file; name a folder" in refused(
+    assert "is not a folder; name a folder" in refused(
         capsys, "fetch", "lidc", "--out", tmp_path / "dicom"
     )
 

@@ -314,6 +314,7 @@ def test_resume_of_a_complete_run(
     other = [*more, "--set", "seed=3"]
     assert "is a complete run with seed = 0, not 3" in refused(capsys, *other)
     assert "--resume needs the --out" in refused(capsys, "run", "--dataset", root, "--resume")
+    assert invoke(*more, "--allow-outside", "--set", "limits.roi_voxels=99") == 0
 
 
 def test_resume_of_a_complete_run_repeats_its_failures(

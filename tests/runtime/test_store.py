@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import subprocess
 import sys
@@ -158,6 +159,50 @@ def test_a_store_that_cannot_be_written_does_without(tmp_path: Path) -> None:
     store.put({key(1): b"one"})
     assert store.get([key(1)]) == {}
     assert "file" in store.problem
+
+
+def test_a_schema_that_is_no_text_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    store = Store(path)
+    store.put({key(1): b"one"})
+    store.close()
+    content = path.read_bytes()
+    assert content.count(b"CREATE TABLE entries") == 1
+    path.write_bytes(content.replace(b"CREATE TABLE entries", b"CREATE TABLE \xff\xfetries"))
+    store = Store(path)
+    store.put({key(2): b"two"})
+    assert store.get([key(1), key(2)]) == {key(2): b"two"}
+    assert (store.damaged, store.problem) == (1, "")
+
+
+def test_what_is_no_plain_file_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "target").write_text("precious")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("folder", "fifo", "link", "device"):
+        before = (tmp_path / name).lstat()
+        store = Store(tmp_path / name)
+        store.put({key(1): b"one"})
+        assert store.get([key(1)]) == {}
+        assert "is no plain file" in store.problem
+        assert (tmp_path / name).lstat().st_ino == before.st_ino
+    assert (tmp_path / "target").read_text() == "precious"
+
+
+def test_a_lock_is_waited_for_and_then_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store._WAIT_S <= 10
+    monkeypatch.setattr(store, "_WAIT_S", 0.2)
+    Store(tmp_path / "store").close()
+    holder = sqlite3.connect(tmp_path / "store", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    blocked = Store(tmp_path / "store")
+    assert "locked, by another process and for 0.2 s" in blocked.problem
+    assert blocked.get([key(1)]) == {}
+    holder.close()
 
 
 def test_the_limit_is_a_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
