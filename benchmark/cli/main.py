@@ -1,12 +1,14 @@
 """Command line: the commands of this folder, joined; the only module that exits.
 
 Exit status: 0 fine; 1 finished with recorded failures, or drift; 2 unusable input or arguments,
-with one line on stderr; 3 not comparable (``drift`` only); 130 stopped by the user.
+with one line on stderr; 3 not comparable (``drift`` only); 70 a defect of this program, with its
+traceback; 130 stopped by the user.
 """
 
 from __future__ import annotations
 
 import sys
+import traceback
 
 import click
 
@@ -38,6 +40,9 @@ def main() -> None:
         where = f"'{error.filename}': " if error.filename else ""
         click.echo(f"error: {where}{error.strerror or ' '.join(str(error).split())}", err=True)
         sys.exit(2)
+    except Exception:  # not 1, which says that a run has drifted
+        traceback.print_exc()
+        sys.exit(70)
     sys.exit(status if isinstance(status, int) else 0)
 
 

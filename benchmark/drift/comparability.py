@@ -215,6 +215,7 @@ def _features(
     baseline: RunFolder, run: RunFolder, moved: pd.DataFrame, tolerance: float
 ) -> Finding:
     parts = []
+    shared = set(baseline.rois["roi_id"]) & set(run.rois["roi_id"])
     for name in sorted(baseline.features.keys() & run.features.keys()):
         old, new = (list(side.features[name].columns) for side in (baseline, run))
         if old != new:
@@ -223,6 +224,12 @@ def _features(
                 f"{name}: {len(gone)} columns gone ({_few(gone)}), {len(come)} new ({_few(come)})"
                 if gone or come
                 else f"{name}: columns in another order"
+            )
+        had, has = (shared & set(side.features[name]["roi_id"]) for side in (baseline, run))
+        if had != has:
+            parts.append(
+                f"{name}: {len(had - has)} ROIs without features that had them "
+                f"({_few(sorted(had - has))}), {len(has - had)} with them that had none"
             )
     for name in changed_sets(moved):
         own = moved[moved["features"] == name]

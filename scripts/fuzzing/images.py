@@ -11,6 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+
+from scripts.fuzzing import sources
+from scripts.fuzzing.reading import READ_DATASET
 
 Damage = Callable[[Path, np.random.Generator], None]
 
@@ -26,14 +30,26 @@ _TEXT_VALUES = (
 )  # fmt: skip
 
 
+make_source = sources.make_dataset
+
+_OTHER_VOXELS = {"bits", "flipped"}
+"""Damage that may leave a sound file with other voxels, where it has no checksum."""
+
+
 def commands(target: Path) -> list[list[str]]:
-    """Argument lists of ``python -m benchmark`` that read a dataset and are quick."""
-    run = ["run", "--dataset", str(target), "--models", "prior,size_only", "--jobs", "1"]
-    few = ["--no-cache", "--set", "bootstrap.samples=100", "--set", "splits.test_size=0.5"]
-    return [
-        ["audit", str(target), "--out", f"{target}-audit", "--jobs", "1"],
-        [*run, *few, "--out", f"{target}-run"],
-    ]
+    """Reading, and argument lists of ``python -m benchmark`` that are quick."""
+    read = [READ_DATASET, str(target), f"{target}-read"]
+    run = ["run", "--dataset", str(target), *sources.QUICK, "--out", f"{target}-run"]
+    return [read, ["audit", str(target), "--out", f"{target}-audit", "--jobs", "1"], run]
+
+
+def wrong(source: Path, target: Path, kind: str, arguments: list[str], status: int) -> str:
+    """A ROI that is not the good one's, where the damage cannot have made it so."""
+    if arguments[0] != READ_DATASET or _OTHER_VOXELS & set(kind.split("+")):
+        return ""
+    found, good = (pd.read_parquet(f"{folder}-read") for folder in (target, source))
+    changed = found.index[found["content"] != good["content"].reindex(found.index)]
+    return f"other voxels, mask or spacing of {list(changed)}" if len(changed) else ""
 
 
 def mutate(source: Path, target: Path, rng: np.random.Generator) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.runtime.paths import BASELINE
+from scripts.fuzzing import sources
+from scripts.fuzzing.reading import READ_RUN
 
 _ODD: tuple[Any, ...] = (
     None, "", "x", "-1", -1, 0, 1, 2, 0.5, 1.5, -0.1, 1e300, 10**30, True, [], {}, float("nan"),
@@ -53,16 +54,37 @@ def mutate(source: Path, target: Path, rng: np.random.Generator) -> str:
     return "+".join(done)
 
 
+def make_source(folder: Path) -> None:
+    """A run on the phantom."""
+    sources.command("run", "--models", "prior,size_only,logistic", "--no-cache", "--out", folder)
+
+
 def commands(target: Path) -> list[list[str]]:
-    """Argument lists of ``python -m benchmark`` to try on a damaged folder."""
-    folder = str(target)
-    formats = "md,tex,csv,html" if target.name.endswith("7") else "md,tex,csv"
+    """Reading, and argument lists of ``python -m benchmark`` to try on a damaged folder."""
+    folder, good = str(target), str(target.parents[1] / "good")
     return [
-        ["drift", folder, "--baseline", str(BASELINE)],
-        ["drift", str(BASELINE), "--baseline", folder, "--out", f"{folder}-drift"],
-        ["report", folder, "--format", formats, "--no-gallery"],
+        [READ_RUN, folder, f"{folder}-read"],
+        ["drift", folder, "--baseline", good],
+        ["drift", good, "--baseline", folder, "--out", f"{folder}-drift"],
+        ["report", folder, "--format", "md,tex,csv", "--no-gallery"],
         ["report", folder, "--format", "md", "--no-gallery", "--anonymise"],
     ]
+
+
+def wrong(source: Path, target: Path, kind: str, arguments: list[str], status: int) -> str:
+    """``drift`` that finds nothing where predictions are missing or labels are others."""
+    if arguments[0] != "drift" or status != 0:
+        return ""
+    keys = ["roi_id", "arm", "repeat", "fold"]
+    good, found = (
+        pd.read_parquet(folder / "predictions.parquet").set_index(keys).sort_index()
+        for folder in (source, target)
+    )
+    if not good.index.equals(found.index):
+        return "no drift, where predictions are missing or doubled"
+    if found["y_prob"].isna().any() or not good["y_true"].equals(found["y_true"]):
+        return "no drift, where labels are others or scores are NaN"
+    return ""
 
 
 def _flip(path: Path, rng: np.random.Generator) -> None:

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from scripts.fuzzing import images
+from scripts.fuzzing import images, sources
+from scripts.fuzzing.reading import READ_DATASET
 
+make_source = sources.make_dataset
 commands = images.commands
 
 Cells = list[list[str]]
@@ -26,6 +29,19 @@ _NAMES = (
     "pylidc_annotation_id", "reader_masks", "series_instance_uid", "roi_id", "manifest_row",
     "index", "subtlety", "image ", "\ufeffroi_id",
 )  # fmt: skip
+
+
+_OTHER_MEANING = {"cell", "column", "name", "lost cell", "exchanged", "flipped", "inserted"}
+"""Damage that may leave a sound table which says something else."""
+
+
+def wrong(source: Path, target: Path, kind: str, arguments: list[str], status: int) -> str:
+    """A ROI with another patient, label or image than the good one's, where no cell says so."""
+    if arguments[0] != READ_DATASET or _OTHER_MEANING & set(kind.split("+")):
+        return ""
+    found, good = (pd.read_parquet(f"{folder}-read") for folder in (target, source))
+    same = found.equals(good.reindex(found.index))
+    return "" if same else f"another patient, label or image: {found.compare(good)}"
 
 
 def mutate(source: Path, target: Path, rng: np.random.Generator) -> str:

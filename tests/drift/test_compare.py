@@ -167,6 +167,19 @@ def test_a_dropped_roi(base: Path, tmp_path: Path) -> None:
     assert line(found, "labels")[0] == line(found, "features")[0] == "same"
 
 
+def test_features_that_are_gone_are_not_the_same(base: Path, copy: Path) -> None:
+    path = copy / "features" / "diameter.parquet"
+    pd.read_parquet(path).iloc[:0].to_parquet(path)
+    for run, before, said in (
+        (base, copy, f"{N} with them that had none"),
+        (copy, base, f"{N} ROIs without features that had them"),
+    ):
+        status, found = gate(run, before)
+        assert status == 1
+        assert line(found, "features")[0] == "drift"
+        assert said in line(found, "features")[1]
+
+
 def test_changed_voxels(base: Path, tmp_path: Path) -> None:
     rois = write_rois(tmp_path / "rois", rows(), brighter_hu=60)
     assert invoke("run", "--dataset", rois, "--out", tmp_path / "run", *COMMON) == 0
