@@ -49,7 +49,7 @@ _BOUNDS = {
 _ESCAPED = r"^'('*[=+@\t\r-].)"
 """What :func:`no_formula` put an apostrophe before."""
 
-_ALWAYS_KNOWN = ("y_prob", "threshold", "seconds", "similarity", "equivalent_diameter_mm")
+_ALWAYS_KNOWN = ("y_prob", "threshold", "seconds", "similarity")
 _LARGEST = 2**62
 _MOST_CELLS = 100_000_000
 """A Parquet file of a few bytes can say that it has more, and fill the memory."""

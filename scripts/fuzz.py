@@ -30,9 +30,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from benchmark.cli.main import main as command_line
-from scripts.fuzzing import reading
+from scripts.fuzzing import images, reading
+from scripts.fuzzing.planted import FAULTS
 
 TARGETS = ("settings", "tables", "images", "run_folders")
 FINDINGS = ("traceback", "status", "crash", "hang", "memory", "wrong")
@@ -155,6 +157,28 @@ def fuzz(name: str, n_inputs: int, seed: int, share: float) -> Counter[str]:
     return found
 
 
+def find_planted() -> int:
+    """Plant each kind of finding, and print whether it is found."""
+    global command_line, _GIVEN_UP_S  # noqa: PLW0603
+    _GIVEN_UP_S = 20.0
+    missed = 0
+    with tempfile.TemporaryDirectory() as name:
+        for fault, finding in FAULTS.items():
+            command_line = fault
+            told = judge(["run"], run_forked(["run"], Path(name)))
+            found = told.startswith(finding)
+            print(f"{'found' if found else 'MISSED'}: {finding}")
+            missed += not found
+        good, other = Path(name, "good"), Path(name, "other")
+        for folder in (good, other):
+            pd.DataFrame({"content": [folder.name]}, index=["a"]).to_parquet(f"{folder}-read")
+        quick = [reading.READ_DATASET]
+        found = bool(images.wrong(good, other, "field", quick, 0))
+        found = found and not images.wrong(good, good, "field", quick, 0)
+        print(f"{'found' if found else 'MISSED'}: wrong")
+    return int(missed > 0 or not found)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("targets", nargs="*", help=f"of {', '.join(TARGETS)}; default: all")
@@ -164,8 +188,11 @@ def main() -> int:
         "--whole", type=float, default=0.1,
         help="share of inputs that a whole command is run on; the others are read as it reads them",
     )  # fmt: skip
+    parser.add_argument("--planted", action="store_true", help="show that findings are found")
     given = parser.parse_args()
     _import_everything()
+    if given.planted:
+        return find_planted()
     rows = [f"| {' | '.join(_HEADER)} |", "|---|" + "---:|" * (len(_HEADER) - 1)]
     failed = False
     for name in given.targets or TARGETS:

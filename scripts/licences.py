@@ -1,13 +1,15 @@
 """Licences of all packages that requirements/*.txt pin: ``python -m scripts.licences``.
 
 Writes ``docs/licences.md`` from what the installed packages say of themselves; a package that is
-not installed here keeps its line of before. A test holds the list to the requirements and to
-``ACCEPTED``.
+not installed here keeps its line of before. With ``--check [LIST]``, it writes nothing and prints
+what is wrong with a list: packages that are missing or too many, a licence that the installed
+package does not say, or one that is not among ``ACCEPTED``. Exit status 1 where anything is.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -93,15 +95,39 @@ def listed(path: Path = LIST) -> dict[str, tuple[str, str]]:
     return {name: (said, files) for name, said, files in rows if name != "package"}
 
 
-def main() -> None:
-    """Write the list."""
+def problems(path: Path) -> list[str]:
+    """Sentences on what is wrong with a list."""
+    said, pins = listed(path), pinned()
+    found = [f"{name}: not in the list, or no longer pinned" for name in said.keys() ^ pins.keys()]
+    for name in said.keys() & pins.keys():
+        text, files = said[name]
+        if files != ", ".join(pins[name]):
+            found.append(f"{name}: pinned for {', '.join(pins[name])}, listed for {files}")
+        if licence(name) not in (None, text):
+            found.append(f"{name}: the package says {licence(name)}, the list {text}")
+        if PROPRIETARY.fullmatch(name):  # xgboost asks for NCCL everywhere
+            if "nccl" not in name and pins[name] != ["gpu"]:
+                found.append(f"{name}: proprietary, and not for GPUs alone")
+        elif unaccepted(text):
+            found.append(
+                f"{name}: {' and '.join(unaccepted(text)) or 'no licence'} is not accepted"
+            )
+    return sorted(found)
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--check"]:
+        found = problems(Path(sys.argv[2]) if sys.argv[2:] else LIST)
+        print("\n".join(found))
+        return int(bool(found))
     before = listed() if LIST.is_file() else {}
     lines = []
     for name, files in pinned().items():
         said = licence(name) or before.get(name, ("unknown", ""))[0]
         lines.append(f"| {name} | {said} | {', '.join(files)} |\n")
     LIST.write_text(_HEAD + "".join(lines), "utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -225,7 +225,7 @@ def _features(
                 if gone or come
                 else f"{name}: columns in another order"
             )
-        had, has = (shared & set(side.features[name]["roi_id"]) for side in (baseline, run))
+        had, has = (shared & set(side.features[name].index) for side in (baseline, run))
         if had != has:
             parts.append(
                 f"{name}: {len(had - has)} ROIs without features that had them "

@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _LOOK_S = 0.5
@@ -45,13 +47,27 @@ def make_workers_follow() -> None:
     register_parallel_backend("loky", type(_NAME, (loky,), {"configure": configure}))
 
 
+@contextmanager
+def signals_as_they_are() -> Iterator[None]:
+    """Put back what this thread blocks: the tracker unblocks Ctrl-C, for workers as well."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
 def _start_tracker() -> None:
     """Start loky's tracker of semaphores so that it cleans up after a stopped run in silence."""
     from joblib.externals.loky.backend import resource_tracker
 
     given = os.environ.get("PYTHONWARNINGS")
     os.environ["PYTHONWARNINGS"] = "ignore"
-    resource_tracker.ensure_running()
+    with signals_as_they_are():
+        resource_tracker.ensure_running()
     if given is None:
         del os.environ["PYTHONWARNINGS"]
     else:

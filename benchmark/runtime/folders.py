@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 _DIGESTS = "SHA256SUMS"
 _MARK = ".writing"
+_DRAFT = re.compile(r"\..+-[0-9a-f]{8}")
 _LONG_NAME = "n" * 100  # no file that is written here has a longer one
 _SOME_BYTES = bytes(1 << 16)
 
@@ -52,6 +54,7 @@ def reserved(path: Path, *, new: bool = True) -> Iterator[None]:
                 undo.callback(_remove_if_empty, missing)
             for mark in place.glob(f".*{_MARK}"):
                 _remove_orphans(mark)
+            drafts = [each for each in place.iterdir() if _DRAFT.fullmatch(each.name)]
             mark = place / (f".{path.name}{_MARK}" if new else _MARK)
             held = _hold(mark)
             if held is None:
@@ -60,6 +63,9 @@ def reserved(path: Path, *, new: bool = True) -> Iterator[None]:
                     "name another folder"
                 )
             undo.callback(_give_back, mark, held)
+            for draft in drafts if not new else ():  # of files, which a killed process left here
+                if draft.is_file():
+                    draft.unlink()
             _try_writing(_draft_of(path) if new else path / f"{_MARK}-{secrets.token_hex(4)}")
         except OSError as error:
             raise ValueError(

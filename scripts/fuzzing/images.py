@@ -74,7 +74,8 @@ def mutate(source: Path, target: Path, rng: np.random.Generator) -> str:
     for _ in range(rng.integers(1, 4)):
         path = files[rng.integers(len(files))]
         text = path.name.lower().endswith(_TEXT_HEADERS)
-        possible = _ANY | (_OF_TEXT if text else _OF_NIFTI)
+        headless = path.suffix.lower() == ".img"  # of which every other byte may be a voxel
+        possible = _ANY | (_OF_TEXT if text else {} if headless else _OF_NIFTI)
         kind = sorted(possible)[rng.integers(len(possible))]
         if path.is_file():  # and no damage of before has made something else of it
             possible[kind](path, rng)

@@ -17,6 +17,7 @@ import pytest
 from benchmark.lidc import build
 from benchmark.lidc.annotations import nodules
 from benchmark.lidc.build import build_dataset
+from benchmark.runtime.folders import reserved
 from benchmark.runtime.paths import ROOT
 from tests.helpers.lidc_dicom import SIZE, Quiet, files_of, left_out, rows_of, write_series
 
@@ -131,8 +132,9 @@ def test_what_a_killed_build_left_lying_is_removed(undisturbed, tmp_path):
 def test_killed_before_the_options_were_written(undisturbed, tmp_path):
     dicom, patients, expected, _ = undisturbed
     (tmp_path / "rois").mkdir()
-    (tmp_path / "rois" / ".build.json.draft").write_text("{")
-    build_dataset(dicom, tmp_path / "rois", Quiet(), jobs=1, patients=patients)
+    (tmp_path / "rois" / ".build.json-0123abcd").write_text("{")
+    with reserved(tmp_path / "rois", new=False):
+        build_dataset(dicom, tmp_path / "rois", Quiet(), jobs=1, patients=patients)
     assert files_of(tmp_path / "rois") == files_of(expected)
 
 

@@ -23,6 +23,8 @@ from benchmark.report.wording.method_warnings import cautions
 from benchmark.run.folder import RunFolder, read_run
 from tests.helpers.made_run import PIXEL, gallery, make_run
 
+HOME = "/".join(("", "home", "johndoe", "StMarys"))
+
 
 @pytest.fixture(scope="module")
 def shared(reported: RunFolder) -> RunFolder:
@@ -140,28 +142,28 @@ def test_failures_are_in_the_order_of_new_ids_without_their_reasons(tmp_path: Pa
     assert [failure["fold"] for failure in found] != list(range(40))
 
 
-SECRETS = ("nodule0005", "patient0002", "jdoe", "stmarys", "scan77", "drwho", "madeup")
+SECRETS = ("nodule0005", "patient0002", "johndoe", "stmarys", "scan77", "drwho", "madeup")
 """A ROI, a patient, a user, a dataset's folder, a file, an arm's name, a column."""
 
 
 def plant(folder: Path) -> None:
     """Put all of ``SECRETS`` wherever text can come from."""
-    told = "Scan_77.nii.gz of NODULE-0005, Patient0002 in /home/jdoe/StMarys"
+    told = f"Scan_77.nii.gz of NODULE-0005, Patient0002 in {HOME}"
     environment = json.loads((folder / "environment.json").read_text())
     environment["dataset"] |= {"name": "StMarys", "cohort": told, "note": told}
     environment["protocol"]["label"] += f"; {told}"
     environment["protocol"]["split"] = "trained on all of StMarys"
     environment |= {
         "nested": [{"deep": [told]}], "cache": {"problem": told}, "workers": told,
-        "command": ["python", "-m", "benchmark", "run", "--dataset", "/home/jdoe/StMarys"],
+        "command": ["python", "-m", "benchmark", "run", "--dataset", HOME],
         "training_dataset": {"name": "StMarys"},
     }  # fmt: skip
     (folder / "environment.json").write_text(json.dumps(environment))
     config = (folder / "config.toml").read_text()
-    config = config.replace('profile = "quick"', 'profile = "jdoe"')
-    config = config.replace("somewhere/made", "/home/jdoe/StMarys").replace(
+    config = config.replace('profile = "quick"', 'profile = "johndoe"')
+    config = config.replace("somewhere/made", HOME).replace(
         '"prior:diameter",', '{name = "DrWho", model = "prior", features = "diameter", '
-        'settings = {path = "C:\\\\jdoe"}},'
+        'settings = {path = "C:\\\\johndoe"}},'
     )  # fmt: skip
     (folder / "config.toml").write_text(f'madeup = "{told}"\n{config}')
     failures = json.loads((folder / "failures.json").read_text())
@@ -199,7 +201,7 @@ def test_nothing_that_names_someone_is_left_in_any_byte(tmp_path: Path) -> None:
     assert {arm.name for arm in run.arms} >= {"DrWho"}
     shown = gallery(run)
     (item,) = shown.items
-    told = "the file of nodule0005 at /home/jdoe/StMarys/scan77.nii"
+    told = f"the file of nodule0005 at {HOME}/scan77.nii"
     items = [replace(item, scores={"DrWho": 0.5}, notes=(told,),
                      pictures={"nodule": PIXEL, "DrWho": PIXEL})]  # fmt: skip
     summary = EXPLANATION_TABLE.frame([("DrWho", "prior", "diameter", "size", 0.5, "logit", 9)])

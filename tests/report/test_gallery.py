@@ -225,10 +225,10 @@ def test_an_anonymised_copy_beside_the_dataset_has_no_gallery(
     out, root = tmp_path / "run", write_manifest(24)
     assert invoke("run", "--dataset", root, "--out", out, *SIZE) == 0
     assert invoke("report", out, "--format", "md", "--no-gallery", "--anonymise") == 0
-    monkeypatch.chdir(root.parent)  # where the dataset's name, which is kept, is its address
+    monkeypatch.chdir(root.parent)  # where the dataset's name would be its address, were it kept
     capsys.readouterr()
     assert invoke("report", out / "anonymised", "--format", "md", "--jobs", "1") == 0
-    assert "no gallery: dataset 'rois' has other ROI ids than the run" in capsys.readouterr().err
+    assert "no gallery: dataset 'the dataset': no such file or folder" in capsys.readouterr().err
 
 
 def test_runs_without_models_still_show_nodules(

@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 
 from benchmark.run.folder import RunFolder, read_baseline, read_run
-from scripts.fuzzing import run_folders
 from tests.helpers.command_line import invoke, refused
 from tests.helpers.made_run import make_run
 
@@ -217,14 +216,3 @@ def test_drift_never_passes_a_damaged_folder(
     DAMAGES[damage][0](copied)
     assert str(copied) in refused(capsys, "drift", copied, "--baseline", good.path)
     assert str(copied) in refused(capsys, "drift", good.path, "--baseline", copied)
-
-
-def test_the_fuzzer_damages_a_copy_and_is_repeatable(good: RunFolder, tmp_path: Path) -> None:
-    before = {path: path.read_bytes() for path in good.path.rglob("*") if path.is_file()}
-    kinds = [
-        run_folders.mutate(good.path, tmp_path / f"{n}", np.random.default_rng(n // 2))
-        for n in range(20)
-    ]
-    assert kinds[::2] == kinds[1::2]
-    assert len(set(kinds)) == 10
-    assert all(path.read_bytes() == content for path, content in before.items())

@@ -241,15 +241,21 @@ def test_a_killed_local_worker_is_told_in_a_line_and_others_take_its_place() -> 
     assert list(workers.map(square, range(5))) == [0, 1, 4, 9, 16]
 
 
+def listening() -> set[tuple[str, int]]:
+    """Addresses that this process and those that it started listen at."""
+    ours = {psutil.Process().pid} | {p.pid for p in psutil.Process().children(recursive=True)}
+    return {
+        tuple(c.laddr) for c in psutil.net_connections("inet")
+        if c.pid in ours and c.status == psutil.CONN_LISTEN
+    }  # fmt: skip
+
+
 def test_a_cluster_of_its_own_listens_on_this_machine_alone() -> None:
+    before = listening()
     with open_workers(1, "local:1") as own:
-        ours = {psutil.Process().pid} | {p.pid for p in psutil.Process().children(recursive=True)}
-        listening = [
-            c.laddr.ip for c in psutil.net_connections("inet")
-            if c.pid in ours and c.status == psutil.CONN_LISTEN
-        ]  # fmt: skip
-        assert listening
-        assert set(listening) <= {"127.0.0.1", "::1"}
+        of_its_own = {address for address, _ in listening() - before}
+        assert of_its_own
+        assert of_its_own <= {"127.0.0.1", "::1"}
         assert list(own.map(square, [2])) == [4]
 
 

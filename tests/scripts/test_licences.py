@@ -2,47 +2,46 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
+from benchmark.runtime.paths import ROOT
 
-from scripts.licences import ODD, PROPRIETARY, licence, listed, pinned, unaccepted
+LIST = ROOT / "docs" / "licences.md"
 
 
-def test_the_list_is_that_of_the_requirements() -> None:
-    assert {name: files for name, (_, files) in listed().items()} == {
-        name: ", ".join(files) for name, files in pinned().items()
+def check(path: Path) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.licences", "--check", str(path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    found = done.stdout.split("\n")[:-1]
+    assert done.returncode == int(found != [""]), done.stderr
+    return [line for line in found if line]
+
+
+def test_the_list_holds() -> None:
+    assert check(LIST) == []
+
+
+def test_what_is_wrong_is_found(tmp_path: Path) -> None:
+    lines = LIST.read_text("utf-8").splitlines()
+    everywhere = "benchmark, fetch, gpu, tests, track, types"
+    changes = {
+        "wheel": f"| wheel | MIT AND GPL-3.0-only | {everywhere} |",
+        "wrapt": "| wrapt | BSD-2-Clause | benchmark |",
+        "zict": None,
+        "zipp": f"| zipp | Apache-2.0 OR GPL-3.0-only | {everywhere} |",
     }
-
-
-def test_every_licence_is_accepted_and_as_the_package_says() -> None:
-    for name, (said, _) in listed().items():
-        assert PROPRIETARY.fullmatch(name) or not unaccepted(said), (name, said)
-        assert licence(name) in (None, said), name
-    assert ODD.keys() <= pinned().keys()
-
-
-def test_proprietary_packages_are_for_gpus_alone() -> None:
-    for name, files in pinned().items():
-        if PROPRIETARY.fullmatch(name):
-            assert "nccl" in name or files == ["gpu"], name  # xgboost asks for NCCL everywhere
-
-
-@pytest.mark.parametrize(
-    ("said", "left"),
-    [
-        ("MIT", []),
-        ("GPL-3.0-only", ["GPL-3.0-only"]),
-        ("Apache-2.0 OR GPL-3.0-only", []),
-        ("MIT AND GPL-3.0-only", ["GPL-3.0-only"]),
-        ("", [""]),
-        ("unknown", ["unknown"]),
-    ],
-)
-def test_what_is_not_accepted_is_found(said: str, left: list[str]) -> None:
-    assert unaccepted(said) == left
-
-
-def test_pins_are_read(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("Numpy==1 ; x \\\n    --hash=sha256:0\n    # via b\nb==2 \\\n")
-    assert pinned(tmp_path) == {"b": ["a"], "numpy": ["a"]}
+    named = (line.split(" ")[1] if line.startswith("| ") else "" for line in lines)
+    changed = (changes.get(name, line) for name, line in zip(named, lines, strict=True))
+    (tmp_path / "list.md").write_text("\n".join(filter(None, [*changed, "| new | MIT | gpu |"])))
+    assert check(tmp_path / "list.md") == [
+        "new: not in the list, or no longer pinned",
+        "wheel: GPL-3.0-only is not accepted",
+        "wheel: the package says MIT, the list MIT AND GPL-3.0-only",
+        "wrapt: pinned for benchmark, fetch, gpu, tests, track, types, listed for benchmark",
+        "zict: not in the list, or no longer pinned",
+        "zipp: the package says MIT, the list Apache-2.0 OR GPL-3.0-only",
+    ]
