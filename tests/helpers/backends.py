@@ -10,13 +10,16 @@ from typing import Any
 
 from benchmark.runtime.paths import ROOT
 
+QUICK_XLA = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+"""``XLA_FLAGS`` for programs of a few steps, of which compiling takes most of the time."""
+
 
 def on_backend(backend: str, code: str) -> Any:
     """What a snippet prints last, as JSON, in a process of its own on a Keras backend."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": backend},
+        env={**os.environ, "KERAS_BACKEND": backend, "XLA_FLAGS": QUICK_XLA},
         capture_output=True,
         text=True,
         check=False,

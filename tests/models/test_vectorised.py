@@ -16,6 +16,7 @@ from models import paper_cnn
 from models._backend import load_keras
 from models._keras import KerasClassifier
 from models._vectorised import fit_together
+from tests.helpers.backends import QUICK_XLA
 
 SIDE = 12
 BATCH = 4
@@ -144,7 +145,7 @@ def test_on_jax(check: str) -> None:
             f"from tests.models import test_vectorised; test_vectorised.{check}()",
         ],
         cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "jax"},
+        env={**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": QUICK_XLA},
         capture_output=True,
         text=True,
         check=False,
