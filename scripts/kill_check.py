@@ -1,7 +1,7 @@
 """Kills at random: ``run``, ``report`` and ``build lidc`` go on and give the same results.
 
-``python -m scripts.kill_check --kills N --seed S`` kills each command N times with SIGKILL, each
-time after a random share of the time that it takes undisturbed, and gives the command again
+``python -m scripts.kill_check [COMMAND ...] --kills N --seed S`` kills each command, or those that
+are named, N times with SIGKILL, each time after a random share of the time that it takes undisturbed, and gives the command again
 (``run`` with ``--resume``). Compared are predictions, metrics and comparisons of runs, text and
 tables of reports, and all files of built datasets; and that 10 s after the kill no process of the
 command is left, and no draft once it has been given again.
@@ -142,6 +142,7 @@ def check(command: Command, place: Path, n_kills: int, draw: random.Random) -> l
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("commands", nargs="*", help="run, report, 'build lidc'; default: all")
     parser.add_argument("--kills", type=int, default=10, help="a command")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
@@ -151,7 +152,8 @@ def main() -> int:
     print("|---|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
-        for command in commands(place):
+        chosen = [each for each in commands(place) if each.name in (given.commands or [each.name])]
+        for command in chosen:
             counts = check(command, place, given.kills, draw)
             failed = failed or any(counts[2:])
             print(f"| `{command.name}` | {' | '.join(map(str, counts))} |", flush=True)
