@@ -1,10 +1,11 @@
 """Kills at random: ``run``, ``report`` and ``build lidc`` go on and give the same results.
 
 ``python -m scripts.kill_check [COMMAND ...] --kills N --seed S`` kills each command, or those that
-are named, N times with SIGKILL, each time after a random share of the time that it takes undisturbed, and gives the command again
-(``run`` with ``--resume``). Compared are predictions, metrics and comparisons of runs, text and
-tables of reports, and all files of built datasets; and that 10 s after the kill no process of the
-command is left, and no draft once it has been given again.
+are named, N times with SIGKILL, each time after a random share of the time that it takes
+undisturbed, and gives the command again (``run`` with ``--resume``). Compared are predictions,
+metrics and comparisons of runs, text and tables of reports, and all files of built datasets; and
+that 10 s after the kill no process of the command is left, and no draft once it has been given
+again.
 
 Prints a row a command; exit status 1 where anything differs or is left.
 """
