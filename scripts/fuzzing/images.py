@@ -20,10 +20,11 @@ Damage = Callable[[Path, np.random.Generator], None]
 
 _FIELDS = (  # byte and format, of NIfTI-1
     (0, "i"), (40, "h"), (42, "h"), (44, "h"), (46, "h"), (48, "h"), (70, "h"), (72, "h"),
-    (76, "f"), (80, "f"), (84, "f"), (88, "f"), (108, "f"), (112, "f"), (116, "f"), (123, "B"),
+    (76, "f"), (80, "f"), (84, "f"), (88, "f"), (108, "f"), (123, "B"),
     (252, "h"), (254, "h"), (256, "f"), (260, "f"), (264, "f"), (268, "f"), (280, "f"), (292, "f"),
     (296, "f"), (316, "f"), (344, "i"),
 )  # fmt: skip
+_SCALE = ((112, "f"), (116, "f"))  # what the header says of them is what the voxels are
 _TEXT_VALUES = (
     b"", b"0", b"-1", b"nan", b"1e999", b"99999999999", b"30000 30000 30000", b"none", b"\xff\xfe",
     b"LOCAL", b"LIST", b"../a.raw", b"/dev/zero", b"%d.raw", b"1 0 0", b"gzip", b"float",
@@ -32,8 +33,8 @@ _TEXT_VALUES = (
 
 make_source = sources.make_dataset
 
-_OTHER_VOXELS = {"bits", "flipped"}
-"""Damage that may leave a sound file with other voxels, where it has no checksum."""
+_OTHER_VOXELS = {"bits", "flipped", "scale"}
+"""Damage that may leave a sound file with other voxels: it has no checksum, or a header says so."""
 
 
 def commands(target: Path) -> list[list[str]]:
@@ -99,7 +100,14 @@ def _of_content(change: Callable[[bytearray, np.random.Generator], bytes]) -> Da
 
 
 def _field(content: bytearray, rng: np.random.Generator) -> bytes:
-    at, kind = _FIELDS[rng.integers(len(_FIELDS))]
+    return _with_odd(content, *_FIELDS[rng.integers(len(_FIELDS))], rng)
+
+
+def _scale(content: bytearray, rng: np.random.Generator) -> bytes:
+    return _with_odd(content, *_SCALE[rng.integers(len(_SCALE))], rng)
+
+
+def _with_odd(content: bytearray, at: int, kind: str, rng: np.random.Generator) -> bytes:
     odd: tuple[float, ...]
     if kind == "f":
         odd = (0.0, -1.0, float("nan"), float("inf"), 1e30, 1e-30, 0.5)
@@ -192,5 +200,7 @@ _ANY: dict[str, Damage] = {
     "truncated": _truncate, "bits": _bits, "something else": _something_else, "sparse": _sparse,
     "other suffix": _other_suffix, "longer": _of_content(_swell), "flipped": _of_content(_flip),
 }  # fmt: skip
-_OF_NIFTI: dict[str, Damage] = {"field": _of_content(_field), "byte order": _of_content(_swap)}
+_OF_NIFTI: dict[str, Damage] = {
+    "field": _of_content(_field), "scale": _of_content(_scale), "byte order": _of_content(_swap),
+}  # fmt: skip
 _OF_TEXT: dict[str, Damage] = {"value": _of_content(_text_value), "line": _of_content(_text_line)}
