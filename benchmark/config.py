@@ -17,8 +17,8 @@ from benchmark.cohort.splits import SplitRule
 from benchmark.formats.files import DEFAULT_ACCESS
 from benchmark.formats.text import read_toml
 from benchmark.plugins import registry
-from benchmark.plugins.arms import Arm, NamedArm
-from benchmark.plugins.settings import checked_settings, told
+from benchmark.plugins.arms import Arm
+from benchmark.plugins.settings import NamedArm, checked_settings, told
 from benchmark.runtime.paths import PROFILES
 
 

@@ -30,8 +30,9 @@ from benchmark.columns import (
 )
 from benchmark.config import Config
 from benchmark.plugins import registry
-from benchmark.plugins.arms import Arm, NamedArm
+from benchmark.plugins.arms import Arm
 from benchmark.plugins.builder import Builder, extractors, fits_together
+from benchmark.plugins.settings import NamedArm
 from benchmark.report.document import write_tables
 from benchmark.roi import RoiDataset, RoiRecord
 from benchmark.run import multiverse, stored_models

@@ -13,7 +13,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmark.runtime.paths import ROOT
+
 LIST = ROOT / "docs" / "licences.md"
 
 ACCEPTED = {

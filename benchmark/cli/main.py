@@ -38,7 +38,7 @@ def main() -> None:
         sys.exit(2)
     except OSError as error:  # whatever is read or written
         where = f"'{error.filename}': " if error.filename else ""
-        click.echo(f"error: {where}{error.strerror or ' '.join(str(error).split())}", err=True)
+        click.echo(f"error: {one_line(f'{where}{error.strerror or error}')}", err=True)
         sys.exit(2)
     except Exception:  # not 1, which says that a run has drifted
         traceback.print_exc()

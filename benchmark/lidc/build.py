@@ -113,8 +113,7 @@ def _check_out(out: Path, options: Options) -> None:
     try:
         earlier = json.loads((out / "build.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        begun = {".build.json.draft", ".writing"}
-        if out.is_dir() and {path.name for path in out.iterdir()} <= begun:
+        if out.is_dir() and {path.name for path in out.iterdir()} <= {folders.MARK}:
             return  # killed before the options were written
         folders.check_new(out)
         return

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-
-from pydantic import ConfigDict, with_config
 
 if TYPE_CHECKING:  # at run time it would make commands without tables wait for pandas
     import pandas as pd
@@ -94,35 +91,6 @@ class Arm:
     def columns(self) -> dict[str, str]:
         """The arm's columns in a row of a stored table."""
         return {"arm": self.name, "model": self.model, "features": self.features}
-
-
-@with_config(ConfigDict(extra="forbid"))
-@dataclass(frozen=True)
-class NamedArm:
-    """An arm with a name of its own, as a table in a profile.
-
-    Attributes
-    ----------
-    name : str
-        Name in every table; no other arm of the run has it.
-    model : str
-    features : str
-        One feature set, or several joined by ``+``; empty for the model's own.
-    settings : dict
-        Settings of the model, in this arm alone.
-    """
-
-    name: str
-    model: str
-    features: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w .,()=+@:-]{1,60}", self.name) or self.name != self.name.strip():
-            raise ValueError(
-                f"arms: name is {self.name!r}; use 1 to 60 letters, digits, spaces and any of "
-                "_ . , ( ) = + @ : -"
-            )
 
 
 def arms_in(table: pd.DataFrame) -> list[Arm]:

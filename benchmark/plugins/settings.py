@@ -1,12 +1,14 @@
-"""Settings of models: read from ``build``, checked by the rules in its types."""
+"""Settings of models: read from ``build``, checked by the rules in its types; and named arms."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from benchmark.plugins import registry
 from benchmark.runtime.failures import describe_error
@@ -20,6 +22,35 @@ _RULES = {
     "too_short": "it must hold at least {min_length}",
 }
 """Pydantic's kinds of error that break a rule, in our words."""
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True)
+class NamedArm:
+    """An arm with a name of its own, as a table in a profile.
+
+    Attributes
+    ----------
+    name : str
+        Name in every table; no other arm of the run has it.
+    model : str
+    features : str
+        One feature set, or several joined by ``+``; empty for the model's own.
+    settings : dict
+        Settings of the model, in this arm alone.
+    """
+
+    name: str
+    model: str
+    features: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w .,()=+@:-]{1,60}", self.name) or self.name != self.name.strip():
+            raise ValueError(
+                f"arms: name is {self.name!r}; use 1 to 60 letters, digits, spaces and any of "
+                "_ . , ( ) = + @ : -"
+            )
 
 
 def checked_settings(prefix: str, model: str, values: Mapping[str, Any]) -> dict[str, Any]:

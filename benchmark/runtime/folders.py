@@ -14,7 +14,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 _DIGESTS = "SHA256SUMS"
-_MARK = ".writing"
+MARK = ".writing"
+"""Name, or end of the name, of what says that a folder is being written."""
+
 _DRAFT = re.compile(r"\..+-[0-9a-f]{8}")
 _LONG_NAME = "n" * 100  # no file that is written here has a longer one
 _SOME_BYTES = bytes(1 << 16)
@@ -52,10 +54,9 @@ def reserved(path: Path, *, new: bool = True) -> Iterator[None]:
             for missing in [each for each in (place, *place.parents) if not each.exists()][::-1]:
                 missing.mkdir(exist_ok=True)
                 undo.callback(_remove_if_empty, missing)
-            for mark in place.glob(f".*{_MARK}"):
+            for mark in place.glob(f".*{MARK}"):
                 _remove_orphans(mark)
-            drafts = [each for each in place.iterdir() if _DRAFT.fullmatch(each.name)]
-            mark = place / (f".{path.name}{_MARK}" if new else _MARK)
+            mark = place / (f".{path.name}{MARK}" if new else MARK)
             held = _hold(mark)
             if held is None:
                 raise ValueError(
@@ -63,10 +64,9 @@ def reserved(path: Path, *, new: bool = True) -> Iterator[None]:
                     "name another folder"
                 )
             undo.callback(_give_back, mark, held)
-            for draft in drafts if not new else ():  # of files, which a killed process left here
-                if draft.is_file():
-                    draft.unlink()
-            _try_writing(_draft_of(path) if new else path / f"{_MARK}-{secrets.token_hex(4)}")
+            if not new:
+                _remove_file_drafts(path)
+            _try_writing(_draft_of(path) if new else path / f"{MARK}-{secrets.token_hex(4)}")
         except OSError as error:
             raise ValueError(
                 f"'{path}' cannot be written ({error.strerror}); name another folder"
@@ -98,11 +98,18 @@ def _remove_orphans(mark: Path) -> None:
     held = _hold(mark)
     if held is None:
         return
-    name = mark.name.removesuffix(_MARK)
+    name = mark.name.removesuffix(MARK)
     if name:
         for draft in mark.parent.glob(f"{glob.escape(name)}-{'[0-9a-f]' * 8}"):
             remove(draft)
     _give_back(mark, held)
+
+
+def _remove_file_drafts(folder: Path) -> None:
+    """Remove what a killed process left of files in a folder that this one holds."""
+    for each in folder.iterdir():
+        if _DRAFT.fullmatch(each.name) and each.is_file():
+            each.unlink()
 
 
 def _hold(mark: Path) -> int | None:
