@@ -17,7 +17,6 @@ import argparse
 import importlib
 import os
 import re
-import resource
 import shutil
 import signal
 import sys
@@ -31,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from benchmark.cli.main import main as command_line
 from scripts.fuzzing import images, reading
@@ -62,7 +62,7 @@ class Ended:
 
 def run_forked(arguments: list[str], folder: Path) -> Ended:
     """Run ``python -m benchmark`` in a fork of this process, in ``folder``."""
-    begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin = psutil.Process().memory_info().rss  # not ru_maxrss, which a parent hands down
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
@@ -77,7 +77,7 @@ def run_forked(arguments: list[str], folder: Path) -> Ended:
         time.sleep(0.002)
     cpu_s = usage.ru_utime + usage.ru_stime
     outputs = ((folder / name).read_text("utf-8", "replace") for name in ("stdout", "stderr"))
-    grown = max(0, usage.ru_maxrss - begin) * 1024
+    grown = max(0, usage.ru_maxrss * 1024 - begin)
     code = os.waitstatus_to_exitcode(status)
     return Ended(code, cpu_s, grown, hung or cpu_s > MOST_S, *outputs)
 
