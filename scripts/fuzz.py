@@ -36,14 +36,14 @@ from benchmark.cli.main import main as command_line
 from scripts.fuzzing import images, reading
 from scripts.fuzzing.planted import FAULTS
 
-TARGETS = ("settings", "tables", "images", "run_folders")
+TARGETS = ("settings", "tables", "images", "run_folders", "dicom")
 FINDINGS = ("traceback", "status", "crash", "hang", "memory", "wrong")
 MOST_S = 10.0
 MOST_BYTES = 1 << 30
 _GIVEN_UP_S = 90.0  # on the clock: other processes may have the processors
 _STATUSES = {"drift": (0, 1, 2, 3)}
 _HEADER = (
-    "target", "inputs", "refused", "tracebacks", "other status", "crashes", "over 10 s",
+    "target", "inputs", "refused", "in part", "tracebacks", "other status", "crashes", "over 10 s",
     "over 1 GB", "wrong", "most memory, MB", "most processor time, s",
 )  # fmt: skip
 
@@ -203,6 +203,7 @@ def main() -> int:
             name,
             given.inputs,
             found["status 2"],
+            found["status 1"],
             *bad,
             found["MB"],
             f"{found['ms'] / 1e3:.1f}",
@@ -220,6 +221,7 @@ def _import_everything() -> None:
         "benchmark.datasets.manifest", "benchmark.datasets.phantom", "models.logistic",
         "SimpleITK", "nibabel", "pydicom", "pyarrow.parquet", "sklearn.linear_model",
         "sklearn.model_selection", "scipy.stats", "joblib", "matplotlib.figure",
+        "benchmark.lidc.build",
     ):  # fmt: skip
         importlib.import_module(name)
 

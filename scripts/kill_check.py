@@ -1,11 +1,12 @@
-"""Kills at random: ``run``, ``report`` and ``build lidc`` go on and give the same results.
+"""Kills at random: ``run``, ``report``, ``audit`` and ``build lidc`` give the same results again.
 
 ``python -m scripts.kill_check [COMMAND ...] --kills N --seed S`` kills each command, or those that
 are named, N times with SIGKILL, each time after a random share of the time that it takes
 undisturbed, and gives the command again (``run`` with ``--resume``). Compared are predictions,
-metrics and comparisons of runs, text and tables of reports, and all files of built datasets; and
-that 10 s after the kill no process of the command is left, and no draft once it has been given
-again.
+metrics and comparisons of runs, text and tables of reports and audits, and all files of built
+datasets; and that 10 s after the kill no process of the command is left, and no draft once it has
+been given again. With ``--interrupt`` the signal is that of Ctrl-C, to the command and its workers
+alike, and the command must end within 2 s, with status 130 and one line.
 
 Prints a row a command; exit status 1 where anything differs or is left.
 """
@@ -34,6 +35,8 @@ from tests.helpers.lidc_dicom import SIZE, files_of, write_series
 
 N_SCANS = 8
 _REST_S = 10.0
+_STOPPED_S = 2.0
+_STARTED_S = 0.3  # until then Python itself starts, and answers by itself
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,9 @@ def commands(place: Path) -> list[Command]:
     """The commands, with what they work on made in ``place``."""
     finished = place / "finished"
     plain = "--models=prior,size_only,logistic,svm"
-    start(["run", plain, "--jobs", "2", "--out", str(finished)], place / "cache").wait()
+    start(["run", plain, "--jobs", "2", "--out", str(finished)], place / "cache").communicate()
+    dataset = place / "dataset"
+    start(["build", "phantom", "--n", "30", "--out", str(dataset)], place / "cache").communicate()
     planes = np.random.default_rng(0).integers(-1000, 400, (8, SIZE, SIZE))
     scans = {nodule.scan_id: nodule for nodule in nodules()}
     chosen = sorted(scans.values(), key=lambda nodule: len(nodule.slice_zs_mm))[:N_SCANS]
@@ -67,6 +72,11 @@ def commands(place: Path) -> list[Command]:
         Command(
             "run", lambda out: ["run", plain, "--jobs", "2", "--out", str(out)], ("--resume",),
             _named("predictions.parquet", "metrics.csv", "comparisons.csv", "strata.csv"),
+        ),
+        Command(
+            "audit",
+            lambda out: ["audit", str(dataset), "--stability", "--jobs", "2", "--out", str(out)],
+            (), _named("*.md", "*.csv"),
         ),
         Command("report", report, (), _named("report*.md", "report*.tex", "report*.csv")),
         Command(
@@ -88,12 +98,12 @@ def _named(*patterns: str) -> Callable[[Path], dict[str, bytes]]:
     return read
 
 
-def start(arguments: Sequence[str], cache: Path) -> subprocess.Popen[bytes]:
+def start(arguments: Sequence[str], cache: Path) -> subprocess.Popen[str]:
     """Start ``python -m benchmark`` in a session of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "benchmark", *arguments], cwd=ROOT, start_new_session=True,
         env={**os.environ, "LUNG_NODULE_CACHE": str(cache)},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
@@ -110,52 +120,76 @@ def left_of(session: int) -> list[int]:
     return found
 
 
-def kill_once(command: Command, out: Path, cache: Path, delay_s: float) -> tuple[bool, bool]:
-    """Kill a command; whether it was still at work, and whether a process outlived it by 10 s."""
+def kill_once(
+    command: Command, out: Path, cache: Path, delay_s: float, number: signal.Signals
+) -> tuple[bool, bool]:
+    """Kill a command; whether it was still at work, and whether it ended as it must."""
     process = start(command.arguments(out), cache)
     time.sleep(delay_s)
     at_work = process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    began = time.monotonic()
+    if at_work:
+        (os.kill if number == signal.SIGKILL else os.killpg)(process.pid, number)
+    _, told = process.communicate()
+    lasted_s = time.monotonic() - began
     ends = time.monotonic() + _REST_S
     while left_of(process.pid) and time.monotonic() < ends:
         time.sleep(0.2)
-    return at_work, bool(left_of(process.pid))
+    well = not left_of(process.pid)
+    if at_work and number == signal.SIGINT:
+        lines = told.replace("\r", "\n").strip().splitlines()
+        said = [line for line in lines if line.startswith("interrupted")]
+        stopped = process.returncode == 130 and len(said) == 1 and "Traceback" not in told
+        if not stopped or lasted_s > _STOPPED_S:
+            print(f"{command.name} after {delay_s:.2f} s: {lasted_s:.1f} s, {process.returncode}")
+            print(told)
+            well = False
+    return at_work, well
 
 
-def check(command: Command, place: Path, n_kills: int, draw: random.Random) -> list[int]:
-    """Numbers of kills, of those that came in time, of other results, and of processes left."""
+def check(
+    command: Command, place: Path, n_kills: int, draw: random.Random, number: signal.Signals
+) -> list[int]:
+    """Numbers of kills, of those that came in time, of other results, and of bad ends."""
     out, began = place / f"{command.name}-whole", time.monotonic()
-    assert start(command.arguments(out), place / "first").wait() == 0, command
+    whole = start(command.arguments(out), place / "first")
+    told = whole.communicate()[1]
+    assert whole.returncode == 0, f"{command.name}: {told}"
     whole_s, good = time.monotonic() - began, command.results(out)
-    in_time = other = left = 0
-    for number in range(n_kills):
-        folder, cache = place / f"{command.name}-{number}", place / f"{command.name}-cache{number}"
-        at_work, outlived = kill_once(command, folder, cache, draw.uniform(0, whole_s))
-        in_time, left = in_time + at_work, left + outlived
-        status = start([*command.arguments(folder), *command.go_on], cache).wait()
-        other += status != 0 or command.results(folder) != good
-        drafts = [path for path in place.glob(f".{command.name}-{number}*") if path.is_dir()]
-        left += bool(drafts)
+    in_time = other = bad = 0
+    for n in range(n_kills):
+        folder, cache = place / f"{command.name}-{n}", place / f"{command.name}-cache{n}"
+        delay_s = draw.uniform(_STARTED_S, whole_s)
+        at_work, well = kill_once(command, folder, cache, delay_s, number)
+        in_time, bad = in_time + at_work, bad + (not well)
+        again = start([*command.arguments(folder), *command.go_on], cache)
+        again.communicate()
+        other += again.returncode != 0 or command.results(folder) != good
+        drafts = [path for path in place.glob(f".{command.name}-{n}*") if path.is_dir()]
+        bad += bool(drafts)
         shutil.rmtree(folder, ignore_errors=True)
-    return [n_kills, in_time, other, left]
+    return [n_kills, in_time, other, bad]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("commands", nargs="*", help="run, report, 'build lidc'; default: all")
+    parser.add_argument(
+        "commands", nargs="*", help="run, report, audit, 'build lidc'; default: all"
+    )
     parser.add_argument("--kills", type=int, default=10, help="a command")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--interrupt", action="store_true", help="Ctrl-C in place of a kill")
     given = parser.parse_args()
     draw = random.Random(given.seed)
+    number = signal.SIGINT if given.interrupt else signal.SIGKILL
     failed = False
-    print("| command | kills | before its end | other results | left behind |")
+    print("| command | kills | before its end | other results | bad ends |")
     print("|---|---:|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         chosen = [each for each in commands(place) if each.name in (given.commands or [each.name])]
         for command in chosen:
-            counts = check(command, place, given.kills, draw)
+            counts = check(command, place, given.kills, draw, number)
             failed = failed or any(counts[2:])
             print(f"| `{command.name}` | {' | '.join(map(str, counts))} |", flush=True)
     return int(failed)

@@ -153,7 +153,7 @@ def _text_line(content: bytearray, rng: np.random.Generator) -> bytes:
     return b"\n".join(lines)
 
 
-def _truncate(path: Path, rng: np.random.Generator) -> None:
+def truncate(path: Path, rng: np.random.Generator) -> None:
     os.truncate(path, int(rng.integers(path.stat().st_size + 1)))
 
 
@@ -161,7 +161,7 @@ def _bits(path: Path, rng: np.random.Generator) -> None:
     path.write_bytes(_flip(bytearray(path.read_bytes()), rng))
 
 
-def _something_else(path: Path, rng: np.random.Generator) -> None:
+def something_else(path: Path, rng: np.random.Generator) -> None:
     path.unlink()
     (
         path.mkdir,
@@ -176,7 +176,7 @@ def _something_else(path: Path, rng: np.random.Generator) -> None:
     )[rng.integers(9)]()
 
 
-def _sparse(path: Path, rng: np.random.Generator) -> None:
+def sparse(path: Path, rng: np.random.Generator) -> None:
     os.truncate(path, int(rng.choice([1 << 22, 8 << 30])))
 
 
@@ -197,7 +197,7 @@ def _has_manifest(folder: Path) -> bool:
 _SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".mha", ".mhd", ".nrrd", ".nhdr")
 _TEXT_HEADERS = (".mha", ".mhd", ".nrrd", ".nhdr")
 _ANY: dict[str, Damage] = {
-    "truncated": _truncate, "bits": _bits, "something else": _something_else, "sparse": _sparse,
+    "truncated": truncate, "bits": _bits, "something else": something_else, "sparse": sparse,
     "other suffix": _other_suffix, "longer": _of_content(_swell), "flipped": _of_content(_flip),
 }  # fmt: skip
 _OF_NIFTI: dict[str, Damage] = {
