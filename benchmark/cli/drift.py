@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -27,6 +28,15 @@ from benchmark.cli.arguments import PATH
     "loss of that size passes 1 run in 20, nominally. Of simulated runs that were no worse, "
     "91 % failed at 100 ROIs, 25 % at 250, none of 100 at 500. An identical run never fails.",
 )  # fmt: skip
+@click.option(
+    "--strata", "by_stratum", is_flag=True,
+    help="Gate the metrics within each stratum (size, texture, ...) too.",
+)  # fmt: skip
+@click.option(
+    "--canary", is_flag=True,
+    help="Test the gate and do nothing else: reverse the best arm's probabilities, and fail unless "
+    "the comparison finds it.",
+)  # fmt: skip
 @click.option("--refresh", is_flag=True, help="Make RUN_DIR the baseline; needs --reason.")
 @click.option("--reason", default="", help="Why the baseline changes; goes into its CHANGES.md.")
 def drift(
@@ -36,6 +46,8 @@ def drift(
     out: Path | None,
     max_slowdown: float | None,
     strict: bool,
+    by_stratum: bool,
+    canary: bool,
     refresh: bool,
     reason: str,
 ) -> int:
@@ -43,6 +55,7 @@ def drift(
     from benchmark.cli.terminal import show_table
     from benchmark.drift import margins
     from benchmark.drift.baseline import refresh_baseline
+    from benchmark.drift.canary import check_gate
     from benchmark.drift.compare import compare
     from benchmark.drift.report import drift_tables, write_drift
     from benchmark.run.folder import read_baseline
@@ -50,18 +63,24 @@ def drift(
     from benchmark.runtime.paths import BASELINE
 
     against = baseline or BASELINE
-    if refresh:
+    if refresh and not canary:
         click.echo(refresh_baseline(run_dir, against, reason))
         return 0
+    gate = partial(
+        compare,
+        read_baseline(against),
+        margins=margins.read_margins(margins_path or margins.PATH),
+        max_slowdown=max_slowdown,
+        strict=strict,
+        by_stratum=by_stratum,
+    )
     judged = read_baseline(run_dir)
+    if canary:
+        well, told = check_gate(judged, gate)
+        click.echo(f"canary: {told}")
+        return int(not well)
     with reserved(out or run_dir, new=False):
-        found = compare(
-            read_baseline(against),
-            judged,
-            margins.read_margins(margins_path or margins.PATH),
-            max_slowdown=max_slowdown,
-            strict=strict,
-        )
+        found = gate(judged)
         for table in drift_tables(found):
             show_table(table)
         for path in write_drift(found, out or run_dir):

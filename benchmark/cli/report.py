@@ -78,9 +78,13 @@ def report(
 
 def _plot_history(run_dir: Path | None, path: Path) -> None:
     from benchmark.tracking import history
+    from benchmark.tracking.change_points import changes
     from benchmark.tracking.history_plot import plot
 
     if path == Path():
         path = history.beside(run_dir or default_folder("run", "any"))
-    for figure in plot(history.read(path), path.parent):
+    runs = history.read(path)
+    for change in changes(runs):
+        click.echo(f"another level: {one_line(str(change))}")
+    for figure in plot(runs, path.parent):
         click.echo(str(figure))

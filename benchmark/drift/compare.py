@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -15,11 +15,11 @@ from benchmark.columns import by_arm
 from benchmark.drift import comparability, shift, timing
 from benchmark.drift.comparability import DRIFT, NOT_COMPARABLE, Finding
 from benchmark.drift.margins import Margins
-from benchmark.drift.verdicts import MISSING, NEW, REGRESSION, Verdict, judge_arms
+from benchmark.drift.verdicts import MISSING, NEW, REGRESSION, ROW, Verdict, judge_arms
 from benchmark.plugins.arms import Arm, arms_in
 from benchmark.run.folder import RunFolder
-
-_ROW = ["roi_id", "repeat", "fold"]
+from benchmark.statistics.cases import cases
+from benchmark.statistics.strata import enough, members
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +38,8 @@ class Drift:
         Package, interpreter or processor -> the baseline's and the run's, where they differ.
     timings : list of Timing
     strict : bool
+    untested : list of str
+        Levels of strata with too few patients to be judged; empty where strata were not asked for.
     """
 
     baseline: RunFolder
@@ -48,6 +50,12 @@ class Drift:
     versions: dict[str, tuple[str, str]]
     timings: list[timing.Timing]
     strict: bool
+    untested: list[str]
+
+    @property
+    def of_itself(self) -> bool:
+        """True if the baseline is this very run, so that nothing is tested."""
+        return bool(self.baseline.environment["started"] == self.run.environment["started"])
 
     @property
     def comparable(self) -> bool:
@@ -56,8 +64,8 @@ class Drift:
 
     @property
     def open(self) -> list[Verdict]:
-        """Gated verdicts ``noise`` that could as well be a loss beyond the margin."""
-        return [v for v in self.verdicts if v.gated and not v.conclusive]
+        """Gated verdicts ``noise`` that could as well be a loss beyond the margin, of all rows."""
+        return [v for v in self.verdicts if v.gated and not v.conclusive and not v.stratum]
 
     @property
     def not_excluded(self) -> list[Verdict]:
@@ -89,6 +97,7 @@ def compare(
     *,
     max_slowdown: float | None = None,
     strict: bool = False,
+    by_stratum: bool = False,
 ) -> Drift:
     """Compare a run with a baseline.
 
@@ -101,20 +110,38 @@ def compare(
         reference computation; None gates no time.
     strict : bool
         Also fail where a gated loss of ``STRICT_MARGINS`` margins is not excluded.
+    by_stratum : bool
+        Also judge the gated metrics within each stratum.
     """
     moved = shift.table(baseline, run, margins.tolerance.feature)
     findings = comparability.check(baseline, run, moved, margins.tolerance.feature)
     blocked = [finding.check for finding in findings if finding.status == NOT_COMPARABLE]
+    tested, untested = _strata(baseline) if by_stratum else ({}, [])
+    fed_otherwise = comparability.changed_sets(moved)
     return Drift(
         baseline=baseline,
         run=run,
         findings=findings,
-        verdicts=_verdicts(baseline, run, margins, blocked, comparability.changed_sets(moved)),
+        verdicts=_verdicts(baseline, run, margins, blocked, fed_otherwise, tested),
         shift=moved,
         versions=version_changes(baseline, run),
         timings=timing.compare(baseline, run, max_slowdown),
         strict=strict,
+        untested=untested,
     )
+
+
+def _strata(side: RunFolder) -> tuple[dict[str, pd.MultiIndex], list[str]]:
+    """Levels of the strata with their rows, and those of too few patients."""
+    tested, untested = {}, []
+    for stratum, level, rows in members(side.predictions, side.rois):
+        name = f"{stratum} {level}"
+        arms = by_arm(rows).values()
+        if arms and all(enough(cases(of_arm)) for of_arm in arms):
+            tested[name] = pd.MultiIndex.from_frame(rows[ROW].drop_duplicates())
+        else:
+            untested.append(name)
+    return tested, untested
 
 
 def _verdicts(
@@ -123,6 +150,7 @@ def _verdicts(
     margins: Margins,
     blocked: Sequence[str],
     changed_sets: set[str],
+    strata: Mapping[str, pd.MultiIndex],
 ) -> list[Verdict]:
     old, new = _arms(baseline), _arms(run)
     whole: list[Verdict] = []
@@ -141,7 +169,7 @@ def _verdicts(
             pairs[arm] = old[arm].reset_index(), new[arm].loc[old[arm].index].reset_index()
     judged = [
         _fed_otherwise(verdict) if changed_sets & set(verdict.arm.feature_sets) else verdict
-        for verdict in judge_arms(pairs, margins)
+        for verdict in judge_arms(pairs, margins, strata=strata)
     ]
     return [*judged, *whole]
 
@@ -155,7 +183,7 @@ def _arms(side: RunFolder) -> dict[Arm, pd.DataFrame]:
     rows = by_arm(side.predictions)
     # Arms of the two sides are paired by name, model and features, whatever they learn from.
     return {
-        Arm(arm.model, arm.features, arm.name): rows[arm.name].set_index(_ROW)
+        Arm(arm.model, arm.features, arm.name): rows[arm.name].set_index(ROW)
         for arm in arms_in(side.predictions)
     }
 

@@ -13,6 +13,17 @@ from xml.etree import ElementTree as ET
 from benchmark.columns import by_arm
 from benchmark.drift import comparability, verdicts
 from benchmark.drift.compare import Drift, version_changes
+from benchmark.drift.sentences import (
+    BAD,
+    changes,
+    describe,
+    not_excluded,
+    number,
+    summary,
+    ungated,
+    what,
+    word,
+)
 from benchmark.drift.timing import Timing
 from benchmark.drift.verdicts import Verdict
 from benchmark.plugins.arms import Arm
@@ -23,13 +34,6 @@ from benchmark.runtime.failures import without_controls
 from benchmark.runtime.folders import write_text
 
 Rows = list[tuple[str, ...]]
-
-_BAD = (verdicts.REGRESSION, verdicts.MISSING)
-_SENTENCES = {
-    0: "No drift: nothing gated got worse than the noise that the margins allow.",
-    1: "DRIFT.",
-    3: "NOT COMPARABLE: the figures of the two runs speak about different tasks.",
-}
 
 
 def write_drift(found: Drift, folder: Path) -> list[Path]:
@@ -43,37 +47,11 @@ def write_drift(found: Drift, folder: Path) -> list[Path]:
     return written
 
 
-def summary(found: Drift) -> list[str]:
-    """The result in sentences: what failed, what stayed open, what else changed."""
-    lines = [_SENTENCES[found.status]]
-    for finding in found.findings:
-        if finding.status in (verdicts.NOT_COMPARABLE, comparability.DRIFT):
-            lines.append(f"{finding.check}: {finding.status}: {finding.message}")
-    for verdict in found.verdicts:
-        if verdict.gated and verdict.verdict in _BAD:
-            lines.append(f"{verdict.verdict}: {_describe(verdict)}")
-        elif verdict.verdict == verdicts.NOT_COMPARABLE and verdict.gated and found.comparable:
-            lines.append(f"not comparable: {_describe(verdict)}")
-    lines += [f"not excluded: {_not_excluded(verdict)}" for verdict in found.not_excluded]
-    lines += [
-        f"slower: {_arm(each)} {each.stage} takes {each.slowdown:.2f} times the baseline's, both "
-        "relative to the reference computation"
-        for each in found.timings
-        if each.slower
-    ]
-    if found.open:
-        names = ", ".join(f"{v.arm} {v.metric}" for v in found.open)
-        lines.append(
-            f"open: {len(found.open)} gated differences are called noise, though the cases are "
-            f"too few to exclude a loss beyond the margin ({names})"
-        )
-    lines.append(_versions(found))
-    return lines
-
-
 def drift_tables(found: Drift) -> list[Table]:
-    """Tables of data and protocol, of models and of times; the summary stands under the second."""
-    tables = _data_table(found), _model_table(found), _timing_table(found)
+    """Tables of data and protocol, models, times and strata; the second has the summary."""
+    tables = [_data_table(found), _model_table(found), _timing_table(found)]
+    if any(verdict.stratum for verdict in found.verdicts):
+        tables.append(_strata_table(found))
     return [replace(table, synthetic=found.run.synthetic) for table in tables]
 
 
@@ -84,15 +62,15 @@ def _data_table(found: Drift) -> Table:
 
 def _model_table(found: Drift) -> Table:
     rows: Rows = []
-    for verdict in _shown(found.verdicts):
+    for verdict in _shown(v for v in found.verdicts if not v.stratum):
         moved = verdict.verdict not in (verdicts.SAME, verdicts.NEW)
         changed = ", ".join(found.versions) if moved else ""
         rows.append(
             (
                 verdict.arm.label, verdict.arm.features, verdict.metric or "-",
-                _number(verdict.baseline), _number(verdict.run),
+                number(verdict.baseline), number(verdict.run),
                 with_interval(verdict.gain, verdict.low, verdict.high, sign=True),
-                _number(verdict.margin), _word(verdict),
+                number(verdict.margin), word(verdict),
                 "; ".join(filter(None, [verdict.reason, changed])),
             )
         )  # fmt: skip
@@ -106,7 +84,7 @@ def _model_table(found: Drift) -> Table:
             "gain: run less baseline, positive is better, on the same ROIs and the same resamples "
             "of patients. Bounds are one-sided; those of gated metrics share one error over the "
             "run.",
-            _ungated(found.verdicts),
+            ungated(found.verdicts),
         ],
     )  # fmt: skip
 
@@ -123,14 +101,19 @@ def _shown(judged: Iterable[Verdict]) -> Iterator[Verdict]:
             yield verdict
 
 
-def _ungated(judged: Iterable[Verdict]) -> str:
-    moved = [
-        f"{v.arm} {v.metric} {v.verdict} {v.gain:+.3f}"
-        for v in judged
-        if v.metric and not v.gated and v.verdict in (verdicts.REGRESSION, verdicts.IMPROVEMENT)
-    ]
-    listed = f": {'; '.join(moved)}" if moved else ": none moved"
-    return f"Reported, not gated, each with a 95 % interval of its own{listed}."
+def _strata_table(found: Drift) -> Table:
+    rows: Rows = [
+        (
+            verdict.stratum, verdict.arm.label, verdict.arm.features, verdict.metric,
+            number(verdict.baseline), number(verdict.run),
+            with_interval(verdict.gain, verdict.low, verdict.high, sign=True),
+            number(verdict.margin), word(verdict),
+        )
+        for verdict in found.verdicts if verdict.stratum
+    ]  # fmt: skip
+    header = ("stratum", "model", "features", "metric", "baseline", "run", "gain", "margin",
+              "verdict")  # fmt: skip
+    return Table("Within strata", header, rows, [])
 
 
 def _timing_table(found: Drift) -> Table:
@@ -152,7 +135,7 @@ def _timing_table(found: Drift) -> Table:
 
 def _markdown(found: Drift) -> str:
     """A pull request comment: the summary first, tables below, times folded away."""
-    data, models, times = drift_tables(found)
+    data, models, times, *strata = drift_tables(found)
     lines = [f"# Drift against the baseline: {_headline(found)}", ""]
     told = len(summary(found))
     lines += [f"- {escape_markdown(line)}" for line in models.remarks[: told + found.run.synthetic]]
@@ -167,6 +150,7 @@ def _markdown(found: Drift) -> str:
         ]  # fmt: skip
         header = ("features", "feature", "KS distance", "p (Holm)", "changed ROIs")
         lines.append(_folded("Shifted features", Table("Shifted features", header, rows, [])))
+    lines += [_folded(table.title, table) for table in strata]
     lines.append(_folded("Times", times))
     return "\n".join(lines)
 
@@ -211,10 +195,10 @@ def _junit(found: Drift) -> str:
         if verdict.metric and not verdict.gated:
             continue
         arm = f"drift.{verdict.arm.label}.{verdict.arm.features}"
-        case = ET.SubElement(suite, "testcase", classname=arm, name=verdict.metric or "arm")
+        case = ET.SubElement(suite, "testcase", classname=arm, name=what(verdict) or "arm")
         doubtful = verdict in found.not_excluded
-        message = _not_excluded(verdict) if doubtful else _describe(verdict)
-        if verdict.verdict in _BAD or doubtful:
+        message = not_excluded(verdict) if doubtful else describe(verdict)
+        if verdict.verdict in BAD or doubtful:
             ET.SubElement(case, "failure", type=verdict.verdict, message=message)
         elif verdict.verdict == verdicts.NOT_COMPARABLE:
             ET.SubElement(case, "error", type=verdict.verdict, message=message)
@@ -222,7 +206,9 @@ def _junit(found: Drift) -> str:
             ET.SubElement(case, "skipped", message=message)
     for each in found.timings:
         if each.slower:
-            case = ET.SubElement(suite, "testcase", classname="drift.time", name=_arm(each))
+            case = ET.SubElement(
+                suite, "testcase", classname="drift.time", name=each.arm or each.features
+            )
             ET.SubElement(case, "failure", type="slower", message=f"{each.slowdown:.2f} times")
     for kind, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         suite.set(attribute, str(len(suite.findall(f"testcase/{kind}"))))
@@ -242,14 +228,14 @@ def side_by_side(former: RunFolder | None, run: RunFolder) -> str:
     for arm in dict.fromkeys([*old, *new]):
         cells = []
         for metric in HEADLINE:
-            cells += [_number(side.get(arm, {}).get(metric, math.nan)) for side in (old, new)]
+            cells += [number(side.get(arm, {}).get(metric, math.nan)) for side in (old, new)]
         rows.append((arm.label, arm.features, *cells))
     header = [f"{metric} {side}" for metric in HEADLINE for side in ("old", "new")]
     text = as_markdown(Table("Old and new", ("model", "features", *header), rows, []), 3)
     if former is None:
         return f"The first baseline.\n\n{text}"
     changed = version_changes(former, run)
-    return f"{text}\nVersions: {_changes(changed) or 'unchanged'}.\n"
+    return f"{text}\nVersions: {changes(changed) or 'unchanged'}.\n"
 
 
 def _headline_metrics(side: RunFolder | None) -> dict[Arm, dict[str, float]]:
@@ -288,48 +274,8 @@ def _plain(record: dict[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _versions(found: Drift) -> str:
-    return f"Changed versions: {_changes(found.versions) or 'none'}."
-
-
-def _changes(versions: dict[str, tuple[str, str]]) -> str:
-    return ", ".join(f"{name} {old} -> {new}" for name, (old, new) in versions.items())
-
-
-def _describe(verdict: Verdict) -> str:
-    arm = verdict.arm
-    if not verdict.metric:
-        return f"{arm} ({verdict.reason})"
-    figures = (
-        f"{arm} {verdict.metric} {_number(verdict.baseline)} -> {_number(verdict.run)}, gain "
-        f"{with_interval(verdict.gain, verdict.low, verdict.high, sign=True)}, margin "
-        f"{_number(verdict.margin)}"
-    )
-    return f"{figures} ({verdict.reason})" if verdict.reason else figures
-
-
-def _not_excluded(verdict: Verdict) -> str:
-    return (
-        f"{_describe(verdict)}; --strict asks to exclude a loss of "
-        f"{verdicts.STRICT_MARGINS * verdict.margin:.3f}, and the one-sided "
-        f"{1 - verdicts.STRICT_ERROR:.0%} bound of the loss is {-verdict.strict_low:.3f}"
-    )
-
-
-def _word(verdict: Verdict) -> str:
-    return verdict.verdict if verdict.conclusive else f"{verdict.verdict} (open)"
-
-
-def _arm(each: Timing) -> str:
-    return each.arm or each.features
-
-
 def _label(each: Timing) -> str:
     return Arm(each.model, each.features, each.arm).label if each.arm else "-"
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def _ratio(value: float) -> str:

@@ -30,6 +30,11 @@ arms and metrics depend on each other, the chance that a run of equally good mod
 regression anywhere is at most ``family_error``. Other metrics have a plain 95 % interval and a
 verdict to read, not to fail on. ``results/drift.md`` holds the simulation.
 
+**Strata on request.** ``--strata`` judges the gated metrics within each stratum too, in levels with
+``strata.MIN_PATIENTS`` patients of either kind, against the same margins. All these tests share
+``family_error``: its parts are divided by the number of levels and one, too. What is undefined in a
+level fails nothing.
+
 **Strict asks for proof.** Without ``--strict`` a run fails where a loss is shown. With it a run
 fails too where a gated loss of ``STRICT_MARGINS`` margins is not excluded: where a lower bound with
 a one-sided error of ``STRICT_ERROR`` lies below minus as many margins. That error is not divided.
@@ -49,7 +54,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -76,6 +81,9 @@ STRICT_MARGINS = 2
 STRICT_ERROR = 0.05
 """Chance, nominal and at most, that a strict run passes in spite of a true loss of that size."""
 
+ROW = ["roi_id", "repeat", "fold"]
+"""Key of an arm's row, the same on both sides."""
+
 _SEED = 0
 
 
@@ -101,6 +109,8 @@ class Verdict:
     conclusive : bool
         False where noise could as well be a loss beyond the margin.
     reason : str
+    stratum : str
+        Stratum and level within which the metric was taken; empty for all rows.
     """
 
     arm: Arm
@@ -116,11 +126,13 @@ class Verdict:
     margin: float = math.nan
     conclusive: bool = True
     reason: str = ""
+    stratum: str = ""
 
     @property
     def fails_strict(self) -> bool:
-        """True where it is gated and a loss of ``STRICT_MARGINS`` margins is not excluded."""
-        return self.gated and self.strict_low < -STRICT_MARGINS * self.margin
+        """True where it is gated, of all rows, and ``STRICT_MARGINS`` margins are not excluded."""
+        doubtful = self.strict_low < -STRICT_MARGINS * self.margin
+        return self.gated and not self.stratum and doubtful
 
 
 def judge(gain: float, low: float, high: float, margin: float) -> tuple[str, bool]:
@@ -141,6 +153,7 @@ def judge_arms(
     margins: Margins,
     metrics: Sequence[str] = tuple(METRICS),
     resamples: int = RESAMPLES,
+    strata: Mapping[str, pd.MultiIndex] | None = None,
 ) -> list[Verdict]:
     """Verdicts on arms that predicted the same rows on both sides.
 
@@ -151,41 +164,66 @@ def judge_arms(
     margins : Margins
     metrics : sequence of str
     resamples : int
+    strata : dict of str to MultiIndex, optional
+        Levels to be judged, too: their rows by ``ROW``.
     """
+    strata = strata or {}
     changed = [arm for arm, pair in pairs.items() if not _same(*pair, margins)]
+    n_tests = len(changed) * (1 + len(strata))
     verdicts = []
     for arm, (old, new) in pairs.items():
         if arm not in changed:
             verdicts += _unchanged(arm, old, new, margins, metrics)
             continue
-        bootstrap = Bootstrap(resamples)
-        before = resample(cases(old), bootstrap, _SEED, metrics)
-        after = resample(cases(new), bootstrap, _SEED, metrics)
-        for metric in metrics:
-            was, now = before[metric], after[metric]
-            gains = goodness(metric, now.samples) - goodness(metric, was.samples)
-            value = goodness(metric, np.array([was.value, now.value]))
-            gain, margin = float(value[1] - value[0]), margins.of(arm.model, metric).margin
-            low, high = _bounds(gains, gain, margins.error(metric, len(changed)))
-            strict_low, _ = _bounds(gains, gain, STRICT_ERROR)
-            verdict, conclusive = judge(gain, low, high, margin)
-            verdicts.append(
-                Verdict(
-                    arm=arm,
-                    metric=metric,
-                    verdict=verdict,
-                    gated=metric in margins.gated,
-                    baseline=was.value,
-                    run=now.value,
-                    gain=gain,
-                    low=low,
-                    high=high,
-                    strict_low=strict_low,
-                    margin=margin,
-                    conclusive=conclusive,
-                    reason=_explain(verdict, conclusive),
-                )
+        verdicts += _judged(arm, old, new, margins, metrics, resamples, n_tests)
+        for stratum, members in strata.items():
+            within = pd.MultiIndex.from_frame(old[ROW]).isin(members)
+            part = arm, old[within], new[within], margins, margins.gated, resamples, n_tests
+            verdicts += [
+                replace(each, stratum=stratum, gated=each.verdict != NOT_COMPARABLE)
+                for each in _judged(*part)
+            ]
+    return verdicts
+
+
+def _judged(
+    arm: Arm,
+    old: pd.DataFrame,
+    new: pd.DataFrame,
+    margins: Margins,
+    metrics: Sequence[str],
+    resamples: int,
+    n_tests: int,
+) -> list[Verdict]:
+    bootstrap = Bootstrap(resamples)
+    before = resample(cases(old), bootstrap, _SEED, metrics)
+    after = resample(cases(new), bootstrap, _SEED, metrics)
+    verdicts = []
+    for metric in metrics:
+        was, now = before[metric], after[metric]
+        gains = goodness(metric, now.samples) - goodness(metric, was.samples)
+        value = goodness(metric, np.array([was.value, now.value]))
+        gain, margin = float(value[1] - value[0]), margins.of(arm.model, metric).margin
+        low, high = _bounds(gains, gain, margins.error(metric, n_tests))
+        strict_low, _ = _bounds(gains, gain, STRICT_ERROR)
+        verdict, conclusive = judge(gain, low, high, margin)
+        verdicts.append(
+            Verdict(
+                arm=arm,
+                metric=metric,
+                verdict=verdict,
+                gated=metric in margins.gated,
+                baseline=was.value,
+                run=now.value,
+                gain=gain,
+                low=low,
+                high=high,
+                strict_low=strict_low,
+                margin=margin,
+                conclusive=conclusive,
+                reason=_explain(verdict, conclusive),
             )
+        )
     return verdicts
 
 

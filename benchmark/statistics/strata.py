@@ -112,7 +112,7 @@ def stratify(
         Columns of ``STRATA_TABLE``. Levels in which no ROI was tested, and metrics that are
         undefined there, are left out; the interval is NaN where it is withheld (``MIN_PATIENTS``).
     """
-    levels = [level for level in _levels(predictions, rois) if len(level[2])]
+    levels = [level for level in members(predictions, rois) if len(level[2])]
     parts = list(spread(workers, partial(_level, bootstrap, seed), levels))
     return pd.concat(parts, ignore_index=True) if parts else STRATA_TABLE.frame()
 
@@ -170,14 +170,15 @@ def _assign(one: Floats, other: Floats) -> Iterator[tuple[int, int]]:
             yield row, column
 
 
-def _levels(
+def members(
     predictions: pd.DataFrame, rois: pd.DataFrame
 ) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Stratum, level, and the rows of ``predictions`` that belong to it, which may be none."""
     for stratum, (column, levels) in STRATA.items():
         values = rois[column].to_numpy(np.float64)
         for level, belongs in levels.items():
-            members = rois["roi_id"][belongs(values)]
-            yield stratum, level, predictions[predictions["roi_id"].isin(members)]
+            within = rois["roi_id"][belongs(values)]
+            yield stratum, level, predictions[predictions["roi_id"].isin(within)]
     yield MATCHED, _MATCHED_LEVEL, _matched(predictions, rois)
 
 
@@ -195,11 +196,11 @@ def _matched(predictions: pd.DataFrame, rois: pd.DataFrame) -> pd.DataFrame:
     return predictions[keep]
 
 
-def _level(bootstrap: Bootstrap, seed: int, members: tuple[str, str, pd.DataFrame]) -> pd.DataFrame:
-    stratum, level, frame = members
+def _level(bootstrap: Bootstrap, seed: int, rows_of: tuple[str, str, pd.DataFrame]) -> pd.DataFrame:
+    stratum, level, frame = rows_of
     members_of = by_arm(frame)
     arms = {name: cases(rows) for name, rows in members_of.items()}
-    resampled = {name: resample(arm, bootstrap, seed) for name, arm in arms.items() if _enough(arm)}
+    resampled = {name: resample(arm, bootstrap, seed) for name, arm in arms.items() if enough(arm)}
     auc = {name: each["auc"] for name, each in resampled.items()}
     lifts = lift(frame, bootstrap, seed, resampled=auc)
     rows = []
@@ -234,6 +235,7 @@ def _level(bootstrap: Bootstrap, seed: int, members: tuple[str, str, pd.DataFram
     return STRATA_TABLE.frame(rows)
 
 
-def _enough(arm: Cases) -> bool:
+def enough(arm: Cases) -> bool:
+    """True where ``MIN_PATIENTS`` patients of either kind were tested."""
     of_each = [len(np.unique(arm.patient[arm.y_true == label])) for label in (0, 1)]
     return min(of_each) >= MIN_PATIENTS

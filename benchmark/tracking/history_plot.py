@@ -14,11 +14,11 @@ from benchmark.report.tables.main import HEADLINE
 from benchmark.report.tables.table import marked
 from benchmark.runtime.failures import without_controls
 from benchmark.runtime.folders import write_text
+from benchmark.tracking.change_points import SERIES, changes
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 """Colours of Okabe and Ito's palette: told apart with any kind of colour vision, and in grey."""
 
-_SERIES = ["dataset", "fingerprint", "protocol"]
 _PANEL_INCHES = (3.2, 1.5)
 
 
@@ -29,7 +29,9 @@ def plot(history: pd.DataFrame, folder: Path) -> list[Path]:
     show the task, not the models. A row of panels is an arm, a column a headline metric. Runs stand
     side by side in order of their start. Bars are the 95 % intervals of the metric itself, wider
     than those of a difference between two runs: ``drift`` compares runs. A dashed line stands
-    where versions changed; its number leads to the list below the panels.
+    where versions changed; its number leads to the list below the panels. A solid line stands where
+    the metric has another level from then on (:mod:`benchmark.tracking.change_points`), which the
+    list tells as well.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ def plot(history: pd.DataFrame, folder: Path) -> list[Path]:
     list of Path
     """
     paths = []
-    for number, (_, series) in enumerate(history.groupby(_SERIES, sort=False), 1):
+    for number, (_, series) in enumerate(history.groupby(SERIES, sort=False), 1):
         path = folder / f"history-{number}-{_word(series['dataset'].iloc[0])}.svg"
         _figure(series, path)
         paths.append(path)
@@ -82,9 +84,12 @@ def _figure(series: pd.DataFrame, path: Path) -> None:
     runs = series.drop_duplicates(["run", "started"]).reset_index(drop=True)
     place = {key: i for i, key in enumerate(zip(runs["run"], runs["started"], strict=True))}
     arms = list(dict.fromkeys(series["arm"]))
-    changes = version_changes(runs)
+    versions, levels = version_changes(runs), changes(series)
     width, height = _PANEL_INCHES
-    footer = 0.35 + 0.16 * len(changes)
+    notes = [str(series["protocol"].iloc[0])]
+    notes += [f"{number}: {what}" for number, (_, what) in enumerate(versions, 1)]
+    notes += [f"another level: {change}" for change in levels]
+    footer = 0.19 + 0.16 * len(notes)
     figure = Figure((width * len(HEADLINE), height * len(arms) + footer + 0.6))
     FigureCanvasSVG(figure)
     panels = figure.subplots(len(arms), len(HEADLINE), sharex=True, squeeze=False)
@@ -99,7 +104,10 @@ def _figure(series: pd.DataFrame, path: Path) -> None:
                 (own[f"{metric}_high"] - value).clip(lower=0),
             ]
             axes.errorbar(at, value, ends, color=BLUE, marker="o", markersize=4, capsize=2)
-            for number, (where, _) in enumerate(changes, 1):
+            for change in levels:
+                if (change.arm, change.metric) == (arm, metric):
+                    axes.axvline(place[change.run, change.started] - 0.5, color=ORANGE, linewidth=2)
+            for number, (where, _) in enumerate(versions, 1):
                 axes.axvline(where - 0.5, color=ORANGE, linestyle="--", linewidth=1)
                 if index == 0:
                     axes.annotate(
@@ -118,8 +126,6 @@ def _figure(series: pd.DataFrame, path: Path) -> None:
     as_written(figure)
     figure.tight_layout(rect=(0, footer / total, 1, 1 - 0.4 / total))
     figure.suptitle(_title(series), fontsize=10)
-    notes = [str(series["protocol"].iloc[0])]
-    notes += [f"{number}: {what}" for number, (_, what) in enumerate(changes, 1)]
     figure.text(0.01, 0.1 / total, "\n".join(notes), fontsize=7, va="bottom")
     as_written(figure)
     drawn = io.BytesIO()

@@ -200,7 +200,7 @@ def _length(path: Path, rng: np.random.Generator) -> None:
 
 
 def _other_slice(path: Path, rng: np.random.Generator) -> None:
-    others = sorted(path.parent.iterdir())
+    others = sorted(one for one in path.parent.iterdir() if one.stat().st_nlink > 1)
     header, other = (pydicom.dcmread(one) for one in (path, others[rng.integers(len(others))]))
     header.ImagePositionPatient = other.ImagePositionPatient
     _save(header, path)

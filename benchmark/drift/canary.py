@@ -1,0 +1,54 @@
+"""The gate's own test: a planted regression, which it has to find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmark.columns import by_arm
+from benchmark.drift.compare import Drift
+from benchmark.drift.verdicts import REGRESSION
+from benchmark.plugins.arms import Arm
+from benchmark.run.folder import RunFolder
+
+
+def plant(run: RunFolder) -> tuple[Arm, RunFolder]:
+    """The arm of the highest AUC, and the run with its probabilities reversed.
+
+    Raises
+    ------
+    ValueError
+        Where no arm ranks better than chance, so that none can be made worse.
+    """
+    auc = run.metrics[run.metrics["metric"] == "auc"].set_index("arm")["value"]
+    arm = max(run.arms, key=lambda arm: float(auc[arm.name]))
+    if not auc[arm.name] > 0.5:
+        raise ValueError(
+            f"'{run.path}': no arm's AUC is above 0.5, so no regression can be planted"
+        )
+    rows = run.predictions
+    of_arm = rows.index.isin(by_arm(rows)[arm.name].index)
+    reversed_ = rows.assign(y_prob=rows["y_prob"].mask(of_arm, 1 - rows["y_prob"]))
+    return arm, run.replaced(predictions=reversed_)
+
+
+def check_gate(run: RunFolder, compare: Callable[[RunFolder], Drift]) -> tuple[bool, str]:
+    """Whether the gate finds what is planted, and the result in a line.
+
+    Parameters
+    ----------
+    run : RunFolder
+    compare : callable
+        The gate: the comparison of a run with the baseline.
+    """
+    arm, worse = plant(run)
+    found = compare(worse)
+    if found.of_itself:
+        return False, "the baseline is the run itself, so this gate finds nothing that runs share"
+    if not found.comparable:
+        return False, "the run and the baseline are not comparable, so this gate judges no model"
+    for verdict in found.verdicts:
+        if (verdict.arm, verdict.metric, verdict.verdict) == (arm, "auc", REGRESSION):
+            was, now = verdict.baseline, verdict.run
+            if found.status == 1:
+                return True, f"a planted loss of {arm} (auc {was:.3f} to {now:.3f}) is found"
+    return False, f"a planted loss of {arm}, its probabilities reversed, is not found"
