@@ -32,10 +32,26 @@ from typing import Any
 import pandas as pd
 
 from benchmark.columns import by_arm
+from benchmark.report.tables.main import HEADLINE
 from benchmark.run.folder import RunFolder
-from benchmark.stored_table import read_parquet
+from benchmark.stored_table import REAL, TEXT, StoredTable, read_parquet
 
 NAME = "history.parquet"
+
+_TEXTS = (
+    "run", "started", "profile", "dataset", "fingerprint", "protocol", "python", "processor",
+    "packages", "arm", "model", "features",
+)  # fmt: skip
+_TABLE = StoredTable(
+    "history",
+    {
+        **dict.fromkeys(_TEXTS, TEXT),
+        **{f"{m}{end}": REAL for m in HEADLINE for end in ("", "_low", "_high")},
+    },
+    parquet=True,
+    key=("run", "started", "arm"),
+)
+"""What a history is read for; it holds more, and older ones lack some of that."""
 
 
 def beside(run_dir: Path) -> Path:
@@ -81,12 +97,23 @@ def read(path: Path) -> pd.DataFrame:
         raise ValueError(f"history '{path}': no such file; every run appends to the one beside it")
     what = f"history '{path}'"
     table = read_parquet(path, what)
-    if missing := {"run", "started", "model", "features"} - set(table.columns):
+    if missing := set(_TABLE.columns) - {"arm"} - set(table.columns):
         raise ValueError(f"{what}: no column {', '.join(sorted(missing))}")
-    if "arm" not in table:  # a history begun before arms had names
-        table["arm"] = pd.NA
-    table["arm"] = table["arm"].fillna(table["model"] + ":" + table["features"])
+    if "arm" in table:  # a history begun before arms had names has none in its first rows
+        table["arm"] = table["arm"].fillna(table["model"] + ":" + table["features"])
+    table = _TABLE.checked(table, what)
+    for packages in table["packages"].unique():
+        _check_packages(packages, what)
     return table.sort_values("started", kind="stable", ignore_index=True)
+
+
+def _check_packages(text: str, what: str) -> None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise ValueError(f"{what}: packages are '{text[:60]}'; they must be a JSON object of texts")
 
 
 def rows(run: RunFolder) -> pd.DataFrame:

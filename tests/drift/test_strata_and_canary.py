@@ -127,7 +127,9 @@ def canary(run: RunFolder | Path, *options: str | Path) -> int:
 def test_the_canary_is_found(later: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in later.rglob("*")}
     assert canary(later) == 0
-    assert "canary: a planted loss of logistic:ratings (auc 0.963 to 0.037)" in capsys.readouterr().out
+    assert (
+        "canary: a planted loss of logistic:ratings (auc 0.963 to 0.037)" in capsys.readouterr().out
+    )
     assert {path: path.stat().st_mtime_ns for path in later.rglob("*")} == before
 
 

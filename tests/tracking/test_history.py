@@ -134,3 +134,36 @@ def test_a_history_that_cannot_be_read_does_not_cost_the_run(
     assert "size_only" in captured.out
     assert read_run(out).metrics.model.nunique() == 2
     assert (tmp_path / "history.parquet").read_text() == "text"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="auc_low"), "no column auc_low"),
+        (lambda t: t.assign(auc="high"), "auc"),
+        (lambda t: t.assign(auc=1.5), "auc"),
+        (lambda t: t.assign(started=1), "started"),
+        (lambda t: t.assign(packages="[1]"), "must be a JSON object of texts"),
+        (lambda t: t.assign(packages="{" * 5000), "must be a JSON object of texts"),
+        (lambda t: t.assign(packages='{"numpy": [1]}'), "must be a JSON object of texts"),
+        (lambda t: pd.concat([t, t]), "a second row of"),
+    ],
+)
+def test_a_damaged_history_is_refused_in_a_line(
+    run: RunFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    message: str,
+) -> None:
+    path = tmp_path / "damaged.parquet"
+    change(history.read(history.beside(run.path))).to_parquet(path)
+    assert message in refused(capsys, "report", "--history", path)
+
+
+def test_a_history_of_before_arms_had_names_is_read(run: RunFolder, tmp_path: Path) -> None:
+    table = history.read(history.beside(run.path))
+    for older in (table.drop(columns="arm"), table.assign(arm=[None, "size_only:diameter"])):
+        older.to_parquet(tmp_path / "older.parquet")
+        read = history.read(tmp_path / "older.parquet")
+        assert read["arm"].tolist() == ["prior:diameter", "size_only:diameter"]
