@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import re
 import shlex
@@ -115,3 +116,20 @@ def test_figures_in_tables_are_those_of_committed_results() -> None:
             assert shown in known, (page.name, shown)
             n += 1
     assert n > 25
+
+
+@pytest.mark.parametrize("module", ["method_warnings", "image_warnings"])
+def test_every_warning_is_explained(module: str) -> None:
+    """By the first three words of each sentence that the report may say."""
+    page = (ROOT / "docs" / "explanation" / "warnings.md").read_text(encoding="utf-8")
+    source = (ROOT / "benchmark" / "report" / "wording" / f"{module}.py").read_text("utf-8")
+    said = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Yield)]
+    assert len(said) >= 3
+    for sentence in said:
+        texts = [
+            each.value.strip(": ")
+            for each in ast.walk(sentence)
+            if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        ]
+        words = next(text for text in texts if len(text) > 6).split()[:3]
+        assert " ".join(words).partition(":")[0].rstrip(",") in page, words
