@@ -40,7 +40,8 @@ class Block:
     reason : str
         Why it is not executed; empty where it is.
     file : str
-        The plug-in's path that the text last named, for blocks of Python.
+        Of a block of Python, the plug-in's path that the paragraph above it names; empty for a
+        script.
     """
 
     language: str
@@ -54,7 +55,7 @@ def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     found = []
     for match in _BLOCK.finditer(text):
-        named = _FILE.findall(text[: match.start()])
+        named = _FILE.findall(text[: match.start()].rstrip().rpartition("\n\n")[2])
         file = named[-1] if named and match["language"] == "python" else ""
         found.append(Block(match["language"], match["text"], match["reason"] or "", file))
     return found
