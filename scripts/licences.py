@@ -27,6 +27,10 @@ ACCEPTED = {
 ODD = {
     "axe-playwright-python": ("MIT", "its metadata name none; its LICENSE file does"),
     "colorama": ("BSD-3-Clause", "Windows alone"),
+    "docutils": (
+        "BSD-2-Clause",
+        "or public domain; what its metadata name GPL is an Emacs mode, not in it",
+    ),
     "namex": ("Apache-2.0", "its metadata name none; its LICENSE file does"),
     "pytest-timeout": ("MIT", "its metadata add that Debian approves"),
 }

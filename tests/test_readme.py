@@ -1,112 +1,102 @@
-"""The README's commands, examples and options work as they stand."""
+"""README.md: short, in the order that a newcomer needs, with the figures of committed results."""
 
 from __future__ import annotations
 
-import configparser
-import os
 import re
-import shlex
-import subprocess
-import sys
-from itertools import pairwise
-from pathlib import Path
+from xml.etree import ElementTree as ET
 
-import pytest
+import pandas as pd
 
-from benchmark.cli.main import run as run_command
-from benchmark.config import load_config, select_arms
-from benchmark.datasets import manifest
+from benchmark.columns import COMPARISON_TABLE, METRIC_TABLE
+from benchmark.plugins.arms import arms_in
+from benchmark.report.tables.main import arm_rows, lift_over_size
+from benchmark.report.tables.table import with_interval
 from benchmark.runtime.paths import ROOT
-from tests.helpers.made_run import make_run
-from tests.helpers.volumes import WriteManifest
+from tests.helpers.pages import blocks
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in block.strip().splitlines()
-]
-PYTHON = ".tox/benchmark/bin/python -m benchmark "
-OFFLINE = [c for c in COMMANDS if c.startswith(PYTHON) and "DICOM" not in c and "RUN_DIR" not in c]
-REPORTS = [c for c in COMMANDS if c.startswith(PYTHON) and "RUN_DIR" in c]
-MAIN_JOB = "tox -e benchmark -- "
+RUN = ROOT / "results" / "lidc_crops_kfold"
+DESCRIPTION = "{http://purl.org/dc/elements/1.1/}description"
 
 
-def execute(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchmark", *arguments],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def lifts(metrics: pd.DataFrame) -> dict[str, str]:
+    pairs = COMPARISON_TABLE.read(RUN)
+    found = {arm.name: lift_over_size(pairs, arm) for arm in arms_in(metrics)}
+    return {
+        name: with_interval(lift.difference, lift.low, lift.high, sign=True)
+        for name, lift in found.items()
+        if lift
+    }
 
 
-def test_every_tox_environment_exists() -> None:
-    tox = configparser.ConfigParser()
-    tox.read(ROOT / "tox.ini")
-    named = set(re.findall(r"tox -e ([a-z]+)", README))
-    assert {"benchmark", "tests"} <= named
-    assert {f"testenv:{name}" for name in named} <= set(tox.sections())
+def test_it_is_short_and_names_the_paper() -> None:
+    assert len(README.encode()) <= 7000
+    assert "Deep Learning for Lung Nodule Classification in CT Images" in README
 
 
-def test_the_first_screen_has_the_two_commands() -> None:
-    assert COMMANDS[:2] == [
+def test_the_two_commands() -> None:
+    assert [block.text.strip() for block in blocks(ROOT / "README.md")[:2]] == [
         "python -m pip install tox && tox -e benchmark",
         "python -m pip install tox && tox -e tests",
     ]
 
 
-@pytest.mark.parametrize("command", OFFLINE)
-def test_commands_run(command: str, write_manifest: WriteManifest, tmp_path: Path) -> None:
-    write_manifest(24, folder="my_nodules")
-    arguments = shlex.split(command.removeprefix(PYTHON))
-    if arguments[0] == "audit":
-        arguments += ["--out", str(tmp_path / "audit")]  # not into this checkout
-    done = execute(arguments, tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_recipes_have_five_lines_at_most() -> None:
+    recipes = README.partition("## Four recipes")[2].partition("\n## ")[0]
+    assert len(re.findall(r"^\*\*[^*]+\*\*", recipes, re.MULTILINE)) == 4
+    assert all(len(block.text.splitlines()) <= 5 for block in blocks(ROOT / "README.md"))
 
 
-@pytest.mark.parametrize("command", REPORTS)
-def test_reports_are_written(command: str, tmp_path: Path) -> None:
-    make_run(tmp_path / "RUN_DIR", n=80)
-    done = execute(shlex.split(command.removeprefix(PYTHON)), tmp_path)
-    assert done.returncode == 0, done.stderr
-    written = [tmp_path / line for line in done.stdout.splitlines()]
-    assert {path.name for path in written} >= {"report.html", "report.tex", "roc.png", "roc.svg"}
-    assert all(path.is_file() for path in written)
-    assert ("--anonymise" in command) == all(
-        path.is_relative_to(tmp_path / "RUN_DIR" / "anonymised") for path in written
+def test_the_table_is_that_of_the_committed_run() -> None:
+    metrics = METRIC_TABLE.read(RUN)
+    shown = re.findall(
+        r"^\| (\w\S+) \| (\S+)[^|]* \| (0[^|]+) \| ([^|]+) \|$", README, re.MULTILINE
     )
+    assert 3 <= len(shown) <= 5
+    for model, features, auc, lift in shown:
+        arm = next(
+            arm for arm in arms_in(metrics)
+            if (arm.model, arm.features) == (model.replace("\\", ""), features.replace("\\", ""))
+        )  # fmt: skip
+        row = arm_rows(metrics, arm)["auc"]
+        assert auc == with_interval(row.value, row.ci_low, row.ci_high)
+        assert lift == lifts(metrics).get(arm.name, "-")
 
 
-def test_own_data_run(write_manifest: WriteManifest, tmp_path: Path) -> None:
-    write_manifest(40, folder="my_nodules")
-    (command,) = [c for c in COMMANDS if c.startswith(MAIN_JOB) and "my_nodules" in c]
-    arguments = ["run", *shlex.split(command.removeprefix(MAIN_JOB))]
-    # The classical models only: the CNN's own tests train it.
-    done = execute([*arguments, "--models", "size_only,logistic", "--out", "run"], tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "size_only" in done.stdout
+def test_the_finding_is_what_the_committed_run_shows() -> None:
+    """Each number and each claim of the sentence, from the stored tables."""
+    metrics, pairs = METRIC_TABLE.read(RUN), COMPARISON_TABLE.read(RUN)
+    over_size = {arm.name: lift_over_size(pairs, arm) for arm in arms_in(metrics)}
+    radiomics = [lift for name, lift in over_size.items() if name.endswith(":radiomics") and lift]
+    assert len(radiomics) == 4
+    assert all(lift.low > 0 and lift.p_holm_size < 0.05 for lift in radiomics)
+    least, most = (f(lift.difference for lift in radiomics) for f in (min, max))
+    cnn = over_size["paper_cnn:voxels2d_box"]
+    assert cnn
+    assert cnn.low < 0
+    size = metrics[(metrics.arm == "size_only:diameter") & (metrics.metric == "auc")].iloc[0]
+    sentence = (
+        f"**On {size.n_rois} LIDC-IDRI nodules, size alone reaches an AUC of "
+        f"{size.value:.3f}; radiomics models add {least:.2f} to {most:.2f} to it, and that the "
+        "paper's CNN adds anything is not shown.**"
+    ).replace(" 0.", " .")
+    assert sentence in " ".join(README.split())
 
 
-def test_the_manifest_shown_is_one(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```csv\n(.*?)```", README, re.DOTALL)
-    (tmp_path / "manifest.csv").write_text(example)
-    dataset = manifest.open_dataset(tmp_path)
-    assert [record.label for record in dataset.records] == [1, 0]
+def test_the_figure_shows_the_table() -> None:
+    """The description inside the drawing has every interval of the stored tables."""
+    (path,) = re.findall(r"^!\[[^\]]+\]\(([^)]+)\)", README, re.MULTILINE)
+    told = next(ET.parse(ROOT / path).iter(DESCRIPTION)).text or ""
+    metrics = METRIC_TABLE.read(RUN)
+    aucs = metrics[(metrics.metric == "auc") & metrics.ci_low.notna()]
+    expected = [with_interval(row.value, row.ci_low, row.ci_high) for row in aucs.itertuples()]
+    expected += [lift for name, lift in lifts(metrics).items() if not name.startswith("prior")]
+    assert len(expected) == 13
+    assert all(each in told for each in expected)
+    assert len(re.findall(r"\[", told)) == len(expected)
 
 
-def test_options_shown_are_options() -> None:
-    """The table of what to add: options exist, profiles load, settings are known."""
-    cells = re.findall(r"^\| [^|]+ \| (`--.*`) \|$", README, re.MULTILINE)
-    shown = [shlex.split(text) for cell in cells for text in re.findall(r"`([^`]+)`", cell)]
-    assert len(shown) >= 6
-    known = {option for parameter in run_command.params for option in parameter.opts}
-    for words in shown:
-        assert {word for word in words if word.startswith("--")} <= known, words
-        settings = [b for a, b in pairwise(words) if a == "--set"]
-        profiles = [
-            b for a, b in pairwise(words)
-            if a == "--profile" and not b.endswith(".toml")
-        ]  # fmt: skip
-        loaded = load_config(profiles[0] if profiles else "quick", settings)
-        assert select_arms(loaded)
+def test_synthetic_intensities_are_said_where_the_phantom_is_named() -> None:
+    for paragraph in README.split("\n\n"):
+        if "phantom" in paragraph and "```" not in paragraph:
+            assert "synthetic intensities" in " ".join(paragraph.split())

@@ -8,7 +8,7 @@ failures.json          what failed or was skipped, and why
 features/NAME.parquet  one row a ROI: what the models were fed; see :func:`feature_frame`
 models/                fitted models of repeat 0 (``benchmark.run.stored_models``)
 gallery.md, .json      with ``report``: single nodules explained (``benchmark.report.gallery``)
-figures/               with ``report``: their pictures, mean |SHAP|, the check of the heat maps
+figures/               with ``report``: pictures, mean absolute SHAP, check of the heat maps
 =====================  ==============================================================
 
 The tables beside these (``predictions.parquet``, ``metrics.csv`` and others) are declared, with

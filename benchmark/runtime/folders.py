@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ MARK = ".writing"
 _DRAFT = re.compile(r"\..+-[0-9a-f]{8}")
 _LONG_NAME = "n" * 100  # no file that is written here has a longer one
 _SOME_BYTES = bytes(1 << 16)
+_RETRY_S = 0.02
 
 
 @contextmanager
@@ -128,7 +130,24 @@ def _hold(mark: Path) -> int | None:
         os.close(descriptor)
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file that several processes change; wait for who holds it.
+
+    The lock is an empty file beside it, which stays. The system gives the lock back however the
+    process ends.
+    """
+    descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        while not _lock(descriptor):
+            time.sleep(_RETRY_S)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _lock(descriptor: int) -> bool:
+    """Lock a file, on Windows its first byte; False where another process holds it."""
     if sys.platform == "win32":
         import msvcrt
 

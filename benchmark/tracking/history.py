@@ -23,8 +23,6 @@ from __future__ import annotations
 import json
 import math
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,6 +32,7 @@ import pandas as pd
 from benchmark.columns import by_arm
 from benchmark.report.tables.main import HEADLINE
 from benchmark.run.folder import RunFolder
+from benchmark.runtime.folders import locked
 from benchmark.stored_table import REAL, TEXT, StoredTable, read_parquet
 
 NAME = "history.parquet"
@@ -72,7 +71,7 @@ def append(path: Path, run: RunFolder) -> None:
     new = rows(run)
     if new.empty:  # no arm finished
         return
-    with _locked(path):
+    with locked(path):
         if path.exists():
             old = read(path)
             twice = (old["run"] == run.path.name) & (old["started"] == run.environment["started"])
@@ -151,13 +150,3 @@ def rows(run: RunFolder) -> pd.DataFrame:
             row[f"{name}_high"] = each["ci_high"]
         found.append(row)
     return pd.DataFrame(found)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the system gives back when the process ends, however it ends."""
-    import fcntl
-
-    with path.with_name(f".{path.name}.lock").open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from benchmark.runtime.folders import damaged, write_digests
+from benchmark.runtime.folders import damaged, locked, write_digests
+from benchmark.runtime.paths import ROOT
 
 
 @pytest.fixture
@@ -51,3 +55,35 @@ def test_the_list_itself(end, folder):
 def test_sha256sum_reads_the_list(folder):
     command = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
     assert subprocess.run(command, cwd=folder, check=False).returncode == 0
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from benchmark.runtime.folders import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_lock_is_waited_for_and_ends_with_its_process(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+
+    def take() -> float:
+        with locked(path):
+            return time.monotonic()
+
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, cwd=ROOT
+        ) as holder,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        assert holder.stdout
+        assert holder.stdout.readline() == b"held\n"
+        waiting = pool.submit(take)
+        time.sleep(0.5)
+        killed = time.monotonic()
+        holder.kill()
+        assert waiting.result(timeout=60) > killed
