@@ -9,16 +9,24 @@ from typing import TYPE_CHECKING
 
 from benchmark.cohort import ids
 from benchmark.cohort.splits import GIVEN_SPLITS
-from benchmark.datasets._manifest_csv import prefixed, read_rows, shown
-from benchmark.formats.files import read
 from benchmark.lidc.annotations import CHARACTERISTICS, reader_ratings
-from benchmark.roi import INTENSITIES, RoiRecord
+from benchmark.roi import INTENSITIES, LABEL_SOURCES, RoiRecord
+from benchmark.user_tables.csv_rows import Columns, prefixed, read_table, shown
 
 if TYPE_CHECKING:
     from upath import UPath
 
-_MOST_BYTES = 1 << 26
-_INTERPRETED = {"roi_id", "patient_id", "label", "malignancy_ratings", "intensities"}
+_COLUMNS = Columns(
+    required=("roi_id", "patient_id", "image", "mask"),
+    one_of=("label", "malignancy_ratings"),
+    others=frozenset({
+        *CHARACTERISTICS, "intensities", "label_source", "split", "slice_thickness_mm",
+        "pylidc_annotation_id", "reader_masks", "series_instance_uid",
+    }),
+)  # fmt: skip
+_INTERPRETED = {
+    "roi_id", "patient_id", "label", "malignancy_ratings", "intensities", "label_source",
+}  # fmt: skip
 _WHOLE = re.compile(r"0*(\d+)(\.0*)?", re.ASCII)
 _DECIMAL = re.compile(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _FOREIGN = re.compile(r"\d[,'\u2019]\d|\d\s*%")
@@ -28,25 +36,19 @@ _FOREIGN = re.compile(r"\d[,'\u2019]\d|\d\s*%")
 def read_records(manifest: Path | UPath) -> tuple[RoiRecord, ...]:
     """Read the rows of a manifest.
 
-    The rules of its text are those of ``benchmark.datasets._manifest_csv``. Of its values,
-    ``1.0`` and ``01`` are read as the whole number 1, capitals do not count in ``intensities``,
-    nor in a ``split`` of ``train``, ``val`` or ``test``, and ratings may be separated by
-    semicolons. Ids are brought to Unicode's composed form.
+    The rules of its text are those of ``benchmark.user_tables.csv_rows``. Of its values,
+    ``1.0`` and ``01`` are read as the whole number 1, capitals do not count in ``intensities``
+    and ``label_source``, nor in a ``split`` of ``train``, ``val`` or ``test``, and ratings may be
+    separated by semicolons. Ids are brought to Unicode's composed form.
 
     Raises
     ------
     ValueError
         Naming file, row (as a spreadsheet counts, the header being row 1), value and rule.
     """
-    try:
-        content = read(manifest, lambda _: _MOST_BYTES)
-    except ValueError as error:
-        raise ValueError(f"{manifest}: {error}") from error
-    except OSError as error:
-        raise ValueError(f"{manifest}: cannot be read ({error.strerror or error})") from error
     records: list[RoiRecord] = []
     first_row: dict[str, int] = {}
-    for number, row in read_rows(content, str(manifest)):
+    for number, row in read_table(manifest, _COLUMNS):
         with prefixed(f"{manifest} row {number} (roi_id {shown(row['roi_id'])})"):
             record = _parse(row, number)
             first = first_row.setdefault(record.roi_id, number)
@@ -75,6 +77,12 @@ def _parse(row: Mapping[str, str], number: int) -> RoiRecord:
             f"intensities is {shown(row['intensities'])}; it must be one of "
             f"{', '.join(INTENSITIES)}"
         )
+    source = row.get("label_source", "").lower()
+    if source and source not in LABEL_SOURCES:
+        raise ValueError(
+            f"label_source is {shown(row['label_source'])}; it must be one of "
+            f"{', '.join(LABEL_SOURCES)}, or empty"
+        )
     return RoiRecord(
         roi_id=ids.tidy("roi_id", row["roi_id"]),
         patient_id=ids.tidy("patient_id", row["patient_id"]),
@@ -82,6 +90,7 @@ def _parse(row: Mapping[str, str], number: int) -> RoiRecord:
         malignancy_ratings=tuple(map(int, ratings)),
         attributes={**_carried(row), "manifest_row": str(number)},
         intensities=intensities,
+        label_source=source,
     )
 
 

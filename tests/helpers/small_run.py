@@ -61,6 +61,7 @@ def run(
                 "margin_mm": 5.0,
                 "obliquity_deg": 0.0,
                 "doubt": "",
+                "label_source": "",
             }
         ),
         near_duplicates=pairs,

@@ -10,7 +10,8 @@ import pandas as pd
 from benchmark.cohort.splits import leaked
 from benchmark.plugins.arms import Arm
 from benchmark.plugins.registry import describe, knows
-from benchmark.report.tables.main import arm_rows, interval_methods, label_note, lift_over_size
+from benchmark.report.tables.labels import READER, label_note, label_sources
+from benchmark.report.tables.main import arm_rows, interval_methods, lift_over_size
 from benchmark.report.tables.table import duration, percent, sentence, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.comparisons import SIZE_ONLY
@@ -28,6 +29,8 @@ def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
     dataset, packages = environment["dataset"], environment["packages"]
     arms = run.arms
     rated = run.rois.malignancy_mean.notna().any()
+    sources = set(label_sources(run))
+    by_readers = rated and sources == {READER}
     software = [f"Python {environment['python']}", *(f"{n} {v}" for n, v in packages.items())]
     return {
         "arms": ", ".join(map(str, arms)),
@@ -59,11 +62,13 @@ def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
         "slice_thickness": _range(run.rois.slice_thickness_mm, "Slice thickness", "mm"),
         "characteristics": _characteristics(run),
         "readers": (
-            "The malignancy ratings of the dataset's readers, several a nodule." if rated else ""
+            "The malignancy ratings of the dataset's readers, several a nodule."
+            if by_readers
+            else ""
         ),
         "rater_spread": _rater_spread(run),
-        "reference_quality": label_note(run) if rated else "",
-        "label_interval": "None: the ratings were given on these images." if rated else "",
+        "reference_quality": label_note(run) if sources != {""} else "",
+        "label_interval": "None: the ratings were given on these images." if by_readers else "",
         "sensitivity": _sensitivity(run),
         "strata": _strata(run),
         "explanations": "",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from benchmark.cohort.labels import source_name
 from benchmark.cohort.near_duplicates import across
 from benchmark.cohort.splits import leaked
 from benchmark.plugins.arms import Arm, arms_in
@@ -45,6 +46,7 @@ def cautions(run: RunFolder) -> list[str]:
     return [
         *_leaky(run),
         *_near_duplicates(run),
+        *_label_sources(run),
         *image_warnings(run),
         *_threshold_on_test(run, rated),
         *_no_baseline(run),
@@ -83,6 +85,20 @@ def _near_duplicates(run: RunFolder) -> Iterator[str]:
         yield (
             f"Near-duplicates: of {tested} tested ROIs, another made of the same pixels was "
             f"trained on ({len(pairs)} pairs, first {first}); near_duplicates.csv names them"
+        )
+
+
+def _label_sources(run: RunFolder) -> Iterator[str]:
+    """Labels of several sources, with each one's share of malignant ROIs."""
+    if len(set(run.rois["label_source"])) > 1:
+        told = [
+            f"{source_name(str(source))} {len(rows)} ROIs, {percent(float(rows.y_true.mean()))} "
+            "malignant"
+            for source, rows in run.rois.groupby("label_source")
+        ]
+        yield (
+            f"Labels of several sources ({'; '.join(told)}): a model that tells the sources apart "
+            "gains by it, and what counts as malignant differs. strata.csv has each by itself"
         )
 
 
