@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.cohort.contents import read_all
 from benchmark.cohort.near_duplicates import too_many
 from benchmark.columns import (
     CHOICE_TABLE,
@@ -39,7 +40,7 @@ from benchmark.run import multiverse, stored_models
 from benchmark.run.cache import RunCache
 from benchmark.run.extraction import extract
 from benchmark.run.folder import RunFolder, write_run
-from benchmark.run.inputs import Material, prepare, read_all
+from benchmark.run.inputs import Division, Material, check, divide
 from benchmark.run.loop import Bench, fit_and_test
 from benchmark.run.results import Extraction, Fits
 from benchmark.run.supervision import records_to_extract
@@ -51,6 +52,8 @@ from benchmark.runtime.store import Store
 from benchmark.runtime.workers import Workers
 from benchmark.statistics import comparisons, scoring, strata
 from benchmark.stored_table import StoredTable
+from benchmark.user_tables.csv_rows import digest
+from benchmark.user_tables.predictions import read_predictions
 
 Tables = list[tuple[StoredTable, pd.DataFrame]]
 
@@ -89,7 +92,10 @@ def execute(
     if require_gpu:
         _require_gpu(arms)
     started, clock = datetime.now(UTC), time.perf_counter()
-    material = prepare(config, workers, progress)
+    division = divide(config, workers, progress)
+    tables_of_user = {file: digest(Path(file)) for file in config.user_tables}
+    external = _external(config, division)
+    material = check(division, config, workers, progress)
     if material.single_slice:
         arms = _planar(arms, material)
     explored = _Explored(*multiverse.universes(material.dataset, config)) if explore else None
@@ -98,16 +104,21 @@ def execute(
 
     reference_s = reference.measure()
     extracted = extract(
-        material.dataset, [*material.cohort.records, *further], arms, extractors(arms),
-        workers=workers, progress=progress, cache=cache,
+        material.dataset, [*material.cohort.records, *further], arms,
+        extractors(arms, material.feature_tables),
+        workers=workers, progress=progress, cache=cache, made=material.feature_tables,
     )  # fmt: skip
     bench = _bench(config, workers, progress, cache)
     fits = fit_and_test(extracted.tables, material.cohort, material.splits, arms, bench)
     reference_s += reference.measure()
     failures = [*_not_done(material, explored), *extracted.failures, *fits.failures]
-    _refuse_nothing(fits, failures, material.dataset)
+    if external.empty:
+        _refuse_nothing(fits, failures, material.dataset)
+    predictions = pd.concat(
+        [each for each in (fits.prediction_table, external) if len(each)], ignore_index=True
+    )
 
-    tables = _statistics(config, fits.prediction_table, material, workers)
+    tables = _statistics(config, predictions, material, workers)
     if explored is not None:
         found, predicted, failed = multiverse.explore(
             explored.every, fits, extracted.tables, arms, bench, config
@@ -121,16 +132,29 @@ def execute(
         "workers": workers.describe(),
         "cache": cache.describe() if cache is not None else None,
         "reference_s": reference_s,
+        "user_tables": tables_of_user,
         **_describe(config, material),
     }
     resolved = replace(config, arms=tuple(map(_as_entry, arms)))
     with new_folder(out) as draft:
-        tables += _rows(extracted, fits)
+        tables += [(PREDICTION_TABLE, predictions), *_rows(extracted, fits)]
         write_run(draft, resolved, environment, material.splits, failures, extracted.tables, tables)
         stored_models.write(draft, fits.models)
         run = RunFolder(draft)
         write_tables(run, ("md", "tex"))
     return run.replaced(path=out)
+
+
+def _external(config: Config, division: Division) -> pd.DataFrame:
+    """Predictions of the arms that were made elsewhere, checked against the splits."""
+    rows = [
+        row
+        for name, file in config.predictions.items()
+        for row in read_predictions(
+            name, Path(file), division.cohort, division.splits, config.threshold
+        )
+    ]
+    return PREDICTION_TABLE.frame(rows)
 
 
 def _further(
@@ -199,9 +223,8 @@ def _as_entry(arm: Arm) -> str | NamedArm:
 
 
 def _rows(extracted: Extraction, fits: Fits) -> Tables:
-    """The tables that extraction and fits leave."""
+    """The tables beside the predictions that extraction and fits leave."""
     rows = [
-        (PREDICTION_TABLE, fits.prediction_table),
         (TIMING_TABLE, TIMING_TABLE.frame([*extracted.timings, *fits.timings])),
         (TRAINING_TABLE, TRAINING_TABLE.frame(fits.training)),
     ]
@@ -233,7 +256,8 @@ def _statistics(
 def _planar(arms: Sequence[Arm], material: Material) -> list[Arm]:
     """The arms with feature sets of one slice in place of those of volumes."""
     replaced: dict[str, str] = {}
-    for name in dict.fromkeys(name for arm in arms for name in arm.feature_sets):
+    names = dict.fromkeys(name for arm in arms for name in arm.feature_sets)
+    for name in (name for name in names if name not in material.feature_tables):
         planar = registry.load_feature_set(name).planar
         if planar:
             replaced[name] = planar

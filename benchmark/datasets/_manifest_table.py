@@ -11,7 +11,7 @@ from benchmark.cohort import ids
 from benchmark.cohort.splits import GIVEN_SPLITS
 from benchmark.lidc.annotations import CHARACTERISTICS, reader_ratings
 from benchmark.roi import INTENSITIES, LABEL_SOURCES, RoiRecord
-from benchmark.user_tables.csv_rows import Columns, prefixed, read_table, shown
+from benchmark.user_tables.csv_rows import Columns, prefixed, read_table, shown, whole
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -27,7 +27,6 @@ _COLUMNS = Columns(
 _INTERPRETED = {
     "roi_id", "patient_id", "label", "malignancy_ratings", "intensities", "label_source",
 }  # fmt: skip
-_WHOLE = re.compile(r"0*(\d+)(\.0*)?", re.ASCII)
 _DECIMAL = re.compile(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _FOREIGN = re.compile(r"\d[,'\u2019]\d|\d\s*%")
 """Numbers as other languages write them, and percentages."""
@@ -61,10 +60,10 @@ def read_records(manifest: Path | UPath) -> tuple[RoiRecord, ...]:
 
 
 def _parse(row: Mapping[str, str], number: int) -> RoiRecord:
-    label = _whole(row.get("label", ""))
+    label = whole(row.get("label", ""))
     if label not in ("", "0", "1"):
         raise ValueError(f"label is {shown(label)}; it must be 0 (benign) or 1 (malignant)")
-    ratings = [_whole(word) for word in row.get("malignancy_ratings", "").replace(";", " ").split()]
+    ratings = [whole(word) for word in row.get("malignancy_ratings", "").replace(";", " ").split()]
     for rating in ratings:
         if rating not in ("1", "2", "3", "4", "5"):
             raise ValueError(
@@ -112,16 +111,10 @@ def _carried(row: Mapping[str, str]) -> dict[str, str]:
     if carried.get("split", "").lower() in GIVEN_SPLITS:
         carried["split"] = carried["split"].lower()
     if carried.get("pylidc_annotation_id"):
-        carried["pylidc_annotation_id"] = _whole(carried["pylidc_annotation_id"])
+        carried["pylidc_annotation_id"] = whole(carried["pylidc_annotation_id"])
         if CHARACTERISTICS[0] not in carried:
             carried |= _readers_ratings(carried["pylidc_annotation_id"])
     return carried
-
-
-def _whole(text: str) -> str:
-    """A whole number's usual form, as ``1`` for ``1.0``; anything else as it is."""
-    number = _WHOLE.fullmatch(text)
-    return number[1] if number else text
 
 
 def _readers_ratings(annotation_id: str) -> dict[str, str]:

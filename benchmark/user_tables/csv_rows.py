@@ -21,7 +21,9 @@ without values.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +33,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.formats.files import read
 from benchmark.formats.text import decode
+from benchmark.stored_table import no_formula
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -39,6 +42,9 @@ Row = tuple[int, dict[str, str]]
 """The row's number, and its values by column."""
 
 _MOST_BYTES = 1 << 26
+_WHOLE = re.compile(r"0*(\d+)(\.0*)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_SHOWN = 5
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _DECLARED = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*(?:\r\n?|\n)', re.IGNORECASE)
 _SHOWN_NAMES = 20
@@ -89,13 +95,21 @@ def read_table(path: Path | UPath, columns: Columns) -> list[Row]:
     ValueError
         Where the file cannot be read, and as :func:`read_rows`.
     """
+    return read_rows(_content(path), str(path), columns)
+
+
+def digest(path: Path | UPath) -> str:
+    """SHA-256 of a file that is read as a table; raises ValueError where it cannot be read."""
+    return hashlib.sha256(_content(path)).hexdigest()
+
+
+def _content(path: Path | UPath) -> bytes:
     try:
-        content = read(path, lambda _: _MOST_BYTES)
+        return read(path, lambda _: _MOST_BYTES)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
-    return read_rows(content, str(path), columns)
 
 
 def read_rows(content: bytes, file: str, columns: Columns) -> list[Row]:
@@ -127,6 +141,28 @@ def read_rows(content: bytes, file: str, columns: Columns) -> list[Row]:
         if not records:
             raise ValueError("no rows; at least one ROI is needed")
     return [(number, _values(names, record, file, number)) for number, record in records]
+
+
+def whole(text: str) -> str:
+    """A whole number's usual form, as ``1`` for ``1.0``; anything else as it is."""
+    found = _WHOLE.fullmatch(text)
+    return found[1] if found else text
+
+
+def number(text: str) -> float:
+    """A finite number, written with a decimal point; NaN for anything else."""
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def without_apostrophe(text: str) -> str:
+    """The text without what ``splits.csv`` puts before what a spreadsheet would compute."""
+    return text[1:] if no_formula(text[1:]) == text else text
+
+
+def few(named: Sequence[str]) -> str:
+    """The first of several, for a message."""
+    return ", ".join(named[:_SHOWN]) + (", ..." if len(named) > _SHOWN else "")
 
 
 def shown(text: str) -> str:

@@ -23,6 +23,8 @@ def cost_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | None:
     told = []
     for arm in arms:
         fit = seconds_per(run.timings, arm, "fit", each="call")
+        if math.isnan(fit):  # made elsewhere
+            continue
         predict = seconds_per(run.timings, arm, "predict", each="ROI")
         extract = seconds_per(run.timings, arm, "extract", each="ROI")
         _point(left, arm, fit, filled=True)
