@@ -53,7 +53,7 @@ from benchmark.runtime.workers import Workers
 from benchmark.statistics import comparisons, scoring, strata
 from benchmark.stored_table import StoredTable
 from benchmark.user_tables.csv_rows import digest
-from benchmark.user_tables.predictions import read_predictions
+from benchmark.user_tables.predictions import DEFAULT_THRESHOLD, read_predictions
 
 Tables = list[tuple[StoredTable, pd.DataFrame]]
 
@@ -211,7 +211,7 @@ def _describe(config: Config, material: Material) -> dict[str, Any]:
             "label": material.cohort.protocol,
             "split": material.protocol,
             "leaky": config.splits.leaky and not config.test_dataset,
-            "threshold": _describe_threshold(config.threshold),
+            "threshold": _describe_threshold(config),
         },
         **provenance.describe_machine(),
     }
@@ -282,10 +282,13 @@ def _refuse_nothing(fits: Fits, failures: Sequence[Failure], dataset: RoiDataset
         )
 
 
-def _describe_threshold(threshold: float | str) -> str:
-    if threshold == "train":
-        return "threshold: chosen by each model on its training patients (Youden's J)"
-    return f"threshold: {threshold:g} for every model"
+def _describe_threshold(config: Config) -> str:
+    if config.threshold != "train":
+        return f"threshold: {config.threshold:g} for every model"
+    chosen = "threshold: chosen by each model on its training patients (Youden's J)"
+    if not config.predictions:
+        return chosen
+    return f"{chosen}; of external arms as their files state, else {DEFAULT_THRESHOLD:g}"
 
 
 def _require_gpu(arms: Sequence[Arm]) -> None:

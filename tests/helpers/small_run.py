@@ -66,6 +66,7 @@ def run(
         ),
         near_duplicates=pairs,
         failures=(),
+        config={},
     )
 
 

@@ -47,6 +47,7 @@ def cautions(run: RunFolder) -> list[str]:
         *_leaky(run),
         *_near_duplicates(run),
         *_label_sources(run),
+        *_made_elsewhere(run),
         *image_warnings(run),
         *_threshold_on_test(run, rated),
         *_no_baseline(run),
@@ -99,6 +100,22 @@ def _label_sources(run: RunFolder) -> Iterator[str]:
         yield (
             f"Labels of several sources ({'; '.join(told)}): a model that tells the sources apart "
             "gains by it, and what counts as malignant differs. strata.csv has each by itself"
+        )
+
+
+def _made_elsewhere(run: RunFolder) -> Iterator[str]:
+    """Predictions and features whose making this run did not see."""
+    arms = arms_in(run.predictions)
+    fed = {name for arm in arms for name in arm.feature_sets}
+    parts = {
+        "predictions of": [arm.name for arm in arms if arm.external],
+        "features": [name for name in run.config.get("feature_tables", {}) if name in fed],
+    }
+    told = [f"{what} {', '.join(names)}" for what, names in parts.items() if names]
+    if told:
+        yield (
+            f"Made elsewhere: {'; '.join(told)}. That no tested patient was learnt from, in "
+            "training or in choosing a threshold, is their makers' word"
         )
 
 
