@@ -210,7 +210,7 @@ def _separator(text: str, declared: str, columns: Columns) -> str:
         except ValueError:  # its quotation marks go with another one
             headers[separator] = (1, [text[:_SHOWN_TEXT].splitlines()[0]])
     fitting = [s for s, (_, header) in headers.items() if not columns.lacking(header)]
-    if len(fitting) == 1:
+    if len({tuple(headers[separator][1]) for separator in fitting}) == 1:  # a lone column has none
         return fitting[0]
     if fitting:
         raise ValueError(f"{' and '.join(_SEPARATORS[s] for s in fitting)} separate its columns")

@@ -143,7 +143,7 @@ def _training(run: RunFolder) -> str:
 def _external_arms(run: RunFolder) -> str:
     """What holds of arms that were made elsewhere, whatever holds of the others; may be empty."""
     named = ", ".join(arm.name for arm in run.arms if arm.external)
-    return f"Not so of external arms ({named}): that is their makers' word." if named else ""
+    return f"Of external arms ({named}) their makers alone can say so." if named else ""
 
 
 def _training_size(run: RunFolder) -> str:
