@@ -42,9 +42,9 @@ def write_new(what: str, name: str) -> Path:
     """
     kind = KINDS[what]
     path = registry.path_of(kind, name)
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or keyword.iskeyword(name):
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,29}", name) or keyword.iskeyword(name):
         raise ValueError(
-            f"{what} '{name}': a name is a word of Python's, of up to 40 small letters, digits and "
+            f"{what} '{name}': a name is a word of Python's, of up to 30 small letters, digits and "
             "_, a letter first"
         )
     if name in registry.names(kind) or path.exists() or name == EXTERNAL:

@@ -94,7 +94,7 @@ def test_they_run_together(copy: Path) -> None:
         ("model", "../net", "a name is a word of Python's"),
         ("model", "a@eroded", "a name is a word of Python's"),
         ("model", "lambda", "a name is a word of Python's"),
-        ("model", "x" * 41, "a name is a word of Python's"),
+        ("model", "x" * 31, "a name is a word of Python's"),
     ],
 )
 def test_names_that_cannot_be_are_refused(
