@@ -52,7 +52,6 @@ from benchmark.runtime.store import Store
 from benchmark.runtime.workers import Workers
 from benchmark.statistics import comparisons, scoring, strata
 from benchmark.stored_table import StoredTable
-from benchmark.user_tables.csv_rows import digest
 from benchmark.user_tables.predictions import DEFAULT_THRESHOLD, read_predictions
 
 Tables = list[tuple[StoredTable, pd.DataFrame]]
@@ -93,7 +92,6 @@ def execute(
         _require_gpu(arms)
     started, clock = datetime.now(UTC), time.perf_counter()
     division = divide(config, workers, progress)
-    tables_of_user = {file: digest(Path(file)) for file in config.user_tables}
     external = _external(config, division)
     material = check(division, config, workers, progress)
     if material.single_slice:
@@ -112,11 +110,11 @@ def execute(
     fits = fit_and_test(extracted.tables, material.cohort, material.splits, arms, bench)
     reference_s += reference.measure()
     failures = [*_not_done(material, explored), *extracted.failures, *fits.failures]
+    predictions = fits.prediction_table
     if external.empty:
         _refuse_nothing(fits, failures, material.dataset)
-    predictions = pd.concat(
-        [each for each in (fits.prediction_table, external) if len(each)], ignore_index=True
-    )
+    else:
+        predictions = pd.concat([predictions, external], ignore_index=True)
 
     tables = _statistics(config, predictions, material, workers)
     if explored is not None:
@@ -128,12 +126,8 @@ def execute(
     environment = {
         "started": started.isoformat(timespec="seconds"),
         "wall_s": time.perf_counter() - clock,
-        "jobs": workers.jobs,
-        "workers": workers.describe(),
-        "cache": cache.describe() if cache is not None else None,
         "reference_s": reference_s,
-        "user_tables": tables_of_user,
-        **_describe(config, material),
+        **_describe(config, material, workers, cache),
     }
     resolved = replace(config, arms=tuple(map(_as_entry, arms)))
     with new_folder(out) as draft:
@@ -204,8 +198,13 @@ def _not_done(material: Material, explored: _Explored | None) -> list[Failure]:
     return skipped + (explored.skipped if explored is not None else [])
 
 
-def _describe(config: Config, material: Material) -> dict[str, Any]:
+def _describe(
+    config: Config, material: Material, workers: Workers, cache: RunCache | None
+) -> dict[str, Any]:
     return {
+        "jobs": workers.jobs,
+        "workers": workers.describe(),
+        "cache": cache.describe() if cache is not None else None,
         **material.environment,
         "protocol": {
             "label": material.cohort.protocol,

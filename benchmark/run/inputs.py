@@ -25,6 +25,7 @@ from benchmark.run.results import FeatureTable
 from benchmark.runtime.failures import describe_error
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import Workers
+from benchmark.user_tables.csv_rows import digest
 from benchmark.user_tables.features import read_features
 
 
@@ -65,8 +66,9 @@ class Material:
     protocol : str
         The split in words.
     environment : dict
-        Entries of ``environment.json``: ``dataset``, and in external validation also
-        ``training_dataset`` and ``test_dataset``.
+        Entries of ``environment.json``: ``dataset``; in external validation also
+        ``training_dataset`` and ``test_dataset``; with tables of the user's, ``user_tables``, the
+        SHA-256 of each file.
     contents : dict of str to str
         ROI id -> digest of voxels, masks and spacing.
     feature_tables : dict of str to FeatureTable
@@ -216,6 +218,7 @@ def check(division: Division, config: Config, workers: Workers, progress: Progre
     tables = {
         name: _feature_table(name, file, division) for name, file in config.feature_tables.items()
     }
+    read = {file: digest(Path(file)) for file in config.user_tables}
     checked = [check_voxels(*side, workers, progress) for side in division.sides]
     digests = [digest for side in checked for digest in side.digests]
     return Material(
@@ -226,7 +229,8 @@ def check(division: Division, config: Config, workers: Workers, progress: Progre
         near_duplicates=_duplicates(cohort, [t for c in checked for t in c.thumbnails]),
         single_slice=all(c.single_slice for c in checked),
         protocol=division.protocol,
-        environment=_environment(division, [c.fingerprint for c in checked]),
+        environment=_environment(division, [c.fingerprint for c in checked])
+        | ({"user_tables": read} if read else {}),
         contents=dict(zip(cohort.roi_ids.tolist(), digests, strict=True)),
         feature_tables=tables,
     )

@@ -182,7 +182,8 @@ def _levels(
         for level, belongs in levels.items():
             members = rois["roi_id"][belongs(values)]
             yield stratum, level, predictions[predictions["roi_id"].isin(members)]
-    sources = sorted(set(rois["label_source"]))
+    tested = rois["roi_id"].isin(predictions["roi_id"])
+    sources = sorted(set(rois["label_source"][tested]))
     for source in sources if len(sources) > 1 else ():
         members = rois["roi_id"][rois["label_source"] == source]
         yield SOURCE, source_name(source), predictions[predictions["roi_id"].isin(members)]

@@ -171,7 +171,7 @@ def test_the_multiverse_leaves_out_what_it_cannot_train(
     [
         (["--predictions", "deep"], "--predictions 'deep': write it as NAME=FILE.csv"),
         (["--predictions", "a=x.csv", "--predictions", "a=y.csv"], "two files are called 'a'"),
-        (["--predictions", "a=nowhere.csv"], "error: nowhere.csv: cannot be read (No such file"),
+        (["--predictions", "a=nowhere.csv"], "predictions 'a': nowhere.csv: cannot be read (No"),
         (["--predictions", "xgb=x.csv"], "name is 'xgb', as a model of this suite is called"),
         (["--predictions", "external=x.csv"], "name is 'external', as a model of this suite"),
         (["--predictions", "a/b=x.csv"], "predictions: name is 'a/b'; use 1 to 60"),
@@ -181,7 +181,7 @@ def test_the_multiverse_leaves_out_what_it_cannot_train(
         (["--feature-table", "Radiomics=x.csv"], "as a feature set of this suite is called"),
         (["--feature-table", "../a=x.csv"], "feature_tables: name is '../a'; use 1 to 60"),
         (["--feature-table", "a@eroded=x.csv"], "feature_tables: name is 'a@eroded'"),
-        (["--feature-table", "a=nowhere.csv"], "error: nowhere.csv: cannot be read (No such file"),
+        (["--feature-table", "a=nowhere.csv"], "feature table 'a': nowhere.csv: cannot be read"),
         (["--feature-table", "a=x.csv", "--models", "svm"], "feature table 'a' feeds none of the"),
         (["--models", "svm:a"], "unknown feature 'a'"),
     ],

@@ -90,6 +90,19 @@ def test_a_mixture_is_a_warning_and_a_stratum(made: RunFolder) -> None:
     assert SOURCE not in set(stratify(made.predictions, made.rois, Bootstrap(100), 0).stratum)
 
 
+def test_labels_of_the_training_side_alone_are_told_apart(made: RunFolder) -> None:
+    """As in external validation: readers' labels to learn from, pathology to be tested by."""
+    both = labelled(made, "pathology", "pathology", "reader", "reader")
+    tested = set(both.rois["roi_id"][both.rois["label_source"] == "pathology"])
+    predictions = both.predictions[both.predictions["roi_id"].isin(tested)]
+    run = both.replaced(predictions=predictions)
+    assert label_sources(run) == {"pathology": 80}
+    assert MEANT["pathology"] in label_note(run)
+    assert label_note(run).endswith("Models learnt from labels of another source (reader).")
+    assert not [said for said in cautions(run) if said.startswith("Labels of several")]
+    assert SOURCE not in set(stratify(predictions, run.rois, Bootstrap(100), 0).stratum)
+
+
 def test_a_source_that_is_none_is_refused_in_a_run_folder(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     path = run.path / "rois.csv"

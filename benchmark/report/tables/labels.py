@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pandas as pd
+
+from benchmark.cohort.labels import source_name
 from benchmark.run.folder import RunFolder
 
 READER = "reader"
@@ -34,20 +37,37 @@ _SEVERAL = (
 
 
 def label_sources(run: RunFolder) -> Mapping[str, int]:
-    """ROIs of a run by what their labels rest on, as ``RoiRecord.source`` names it."""
-    counts = {str(name): int(n) for name, n in run.rois["label_source"].value_counts().items()}
-    if set(counts) == {""} and not _all_given(run):
-        return {READER: counts[""]}  # a run of before the column was there
-    return dict(sorted(counts.items()))
+    """Tested ROIs by what their labels rest on, as ``RoiRecord.source`` names it.
+
+    Of a run in which no arm finished, all ROIs.
+    """
+    tested = run.rois["roi_id"].isin(run.predictions["roi_id"])
+    return _sources(run, run.rois[tested] if tested.any() else run.rois)
+
+
+def other_sources(run: RunFolder) -> list[str]:
+    """What labels rest on that are learnt from, and those of no tested ROI do."""
+    return sorted(_sources(run, run.rois).keys() - label_sources(run).keys())
 
 
 def label_note(run: RunFolder) -> str:
-    """Note on what the labels stand for."""
-    sources = label_sources(run)
+    """Note on what the labels stand for that models are tested on."""
+    sources = list(label_sources(run))
     if len(sources) > 1:
-        return _SEVERAL
-    (source,) = sources or ("",)
-    return _SUSPICION if source == READER and not _all_given(run) else _MEANING[source]
+        note = _SEVERAL
+    elif sources == [READER] and not _all_given(run):
+        note = _SUSPICION
+    else:
+        note = _MEANING[sources[0]]
+    others = ", ".join(map(source_name, other_sources(run)))
+    return f"{note} Models learnt from labels of another source ({others})." if others else note
+
+
+def _sources(run: RunFolder, rois: pd.DataFrame) -> Mapping[str, int]:
+    counts = {str(name): int(n) for name, n in rois["label_source"].value_counts().items()}
+    if set(counts) == {""} and not _all_given(run):
+        return {READER: counts[""]}  # a run of before the column was there
+    return dict(sorted(counts.items()))
 
 
 def _all_given(run: RunFolder) -> bool:

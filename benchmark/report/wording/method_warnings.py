@@ -91,12 +91,13 @@ def _near_duplicates(run: RunFolder) -> Iterator[str]:
 
 def _label_sources(run: RunFolder) -> Iterator[str]:
     """Labels of several sources, with each one's share of malignant ROIs."""
-    if len(set(run.rois["label_source"])) > 1:
-        told = [
-            f"{source_name(str(source))} {len(rows)} ROIs, {percent(float(rows.y_true.mean()))} "
-            "malignant"
-            for source, rows in run.rois.groupby("label_source")
-        ]
+    tested = run.rois[run.rois["roi_id"].isin(run.predictions["roi_id"])]
+    told = [
+        f"{source_name(str(source))} {len(rows)} ROIs, {percent(float(rows.y_true.mean()))} "
+        "malignant"
+        for source, rows in tested.groupby("label_source")
+    ]
+    if len(told) > 1:
         yield (
             f"Labels of several sources ({'; '.join(told)}): a model that tells the sources apart "
             "gains by it, and what counts as malignant differs. strata.csv has each by itself"
