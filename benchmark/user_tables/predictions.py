@@ -49,7 +49,8 @@ class _Row:
     cells: Mapping[str, str]
 
     def __str__(self) -> str:
-        return f"row {self.line} (roi_id {shown(self.roi_id)})"
+        repeat, fold = self.place
+        return f"row {self.line} (roi_id {shown(self.roi_id)}, repeat {repeat} fold {fold})"
 
 
 def read_predictions(
@@ -99,12 +100,11 @@ def read_predictions(
 
 
 def _check_values(rows: Sequence[_Row]) -> None:
-    wrong = [row for row in rows if not 0 <= number(row.cells["y_prob"]) <= 1]
-    if wrong:
-        told = few([f"{row}: {shown(row.cells['y_prob'])}" for row in wrong])
-        raise ValueError(
-            f"{_n(wrong)} a y_prob that is no number from 0 to 1, with a decimal point: {told}"
-        )
+    _refuse(
+        [row for row in rows if not 0 <= number(row.cells["y_prob"]) <= 1],
+        "without a y_prob from 0 to 1, written with a decimal point",
+        "y_prob",
+    )
 
 
 def _check_rows(rows: Sequence[_Row], splits: Sequence[Split]) -> None:
@@ -113,34 +113,27 @@ def _check_rows(rows: Sequence[_Row], splits: Sequence[Split]) -> None:
     trained = {place: set(split.train) for place, split in split_of.items()}
     tested = {place: set(split.test) for place, split in split_of.items()}
     known = set().union(*trained.values(), *tested.values())
-    strange = [row for row in rows if row.place not in split_of]
-    if strange:
-        told = few([f"{row}: repeat {row.place[0]} fold {row.place[1]}" for row in strange])
-        every = few([f"repeat {repeat} fold {fold}" for repeat, fold in split_of])
-        raise ValueError(f"{_n(strange)} a split that the run lacks: {told}; it has {every}")
-    unknown = [row for row in rows if row.roi_id not in known]
-    if unknown:
-        raise ValueError(
-            f"{_n(unknown)} a roi_id that the run lacks: {few(list(map(str, unknown)))}; the run's "
-            "are those that 'splits' writes"
-        )
-    learnt = [row for row in rows if row.roi_id in trained[row.place]]
-    if learnt:
-        raise ValueError(
-            f"{_n(learnt)} a ROI that the run trains on in that split: "
-            f"{few(list(map(_at, learnt)))}; leave in the rows of the side 'test' alone"
-        )
-    extra = [row for row in rows if row.roi_id not in tested[row.place]]
-    if extra:
-        raise ValueError(
-            f"{_n(extra)} a ROI that is not tested in that split: {few(list(map(_at, extra)))}"
-        )
+    _refuse(
+        [row for row in rows if row.place not in split_of],
+        f"of splits that the run lacks (it has {len(splits)}, as 'splits' writes them)",
+    )
+    _refuse(
+        [row for row in rows if row.roi_id not in known],
+        "of ROIs that the run lacks (it has those that 'splits' writes)",
+    )
+    _refuse(
+        [row for row in rows if row.roi_id in trained[row.place]],
+        "of ROIs that the run trains on in that split (leave in those of the side 'test' alone)",
+    )
+    _refuse(
+        [row for row in rows if row.roi_id not in tested[row.place]],
+        "of ROIs that are not tested in that split",
+    )
     counts = Counter((row.place, row.roi_id) for row in rows)
-    doubled = [row for row in rows if counts[row.place, row.roi_id] > 1]
-    if doubled:
-        raise ValueError(
-            f"{_n(doubled)} the split and roi_id of another row: {few(list(map(_at, doubled)))}"
-        )
+    _refuse(
+        [row for row in rows if counts[row.place, row.roi_id] > 1],
+        "of the same ROI and split as another (each has one)",
+    )
     missing = [
         f"{roi_id} of repeat {place[0]} fold {place[1]}"
         for place, split in split_of.items()
@@ -153,12 +146,18 @@ def _check_rows(rows: Sequence[_Row], splits: Sequence[Split]) -> None:
 
 def _check_labels(rows: Sequence[_Row], cohort: Cohort) -> None:
     label_of = dict(zip(cohort.roi_ids.tolist(), map(str, cohort.labels.tolist()), strict=True))
-    others = [
-        row for row in rows if whole(row.cells.get("label", "")) not in ("", label_of[row.roi_id])
-    ]
-    if others:
-        told = few([f"{row}: {shown(row.cells['label'])}" for row in others])
-        raise ValueError(f"{_n(others)} another label than the run: {told}")
+    _refuse(
+        [r for r in rows if whole(r.cells.get("label", "")) not in ("", label_of[r.roi_id])],
+        "with another label than the run",
+        "label",
+    )
+
+
+def _refuse(rows: Sequence[_Row], what: str, column: str = "") -> None:
+    """Refuse rows, if any: how many, and the first, with their values of a column."""
+    if rows:
+        told = [f"{row} {shown(row.cells[column])}" if column else str(row) for row in rows]
+        raise ValueError(f"{len(rows)} row{'s' * (len(rows) > 1)} {what}: {few(told)}")
 
 
 def _thresholds(rows: Sequence[_Row], threshold: float | str) -> dict[Place, float]:
@@ -173,7 +172,7 @@ def _thresholds(rows: Sequence[_Row], threshold: float | str) -> dict[Place, flo
         first = stated.setdefault(row.place, text)
         if text != first:
             raise ValueError(
-                f"{_at(row)}: threshold is {shown(text)}, and {shown(first)} in an earlier row; "
+                f"{row}: threshold is {shown(text)}, and {shown(first)} in an earlier row; "
                 "each split has one"
             )
     return {p: number(text) if text else DEFAULT_THRESHOLD for p, text in stated.items()}
@@ -199,11 +198,3 @@ def _as_stored(
                 "y_prob": found[place, roi_id],
                 "threshold": cuts[place],
             }  # fmt: skip
-
-
-def _at(row: _Row) -> str:
-    return f"{row} in repeat {row.place[0]} fold {row.place[1]}"
-
-
-def _n(rows: Sequence[_Row]) -> str:
-    return f"{len(rows)} rows have" if len(rows) > 1 else "1 row has"
