@@ -120,8 +120,8 @@ def trained_on(table: pd.DataFrame) -> pd.DataFrame:
          r"2 rows of the same ROI and split as another .*: row 2 .*, row 82"),
         (lambda t: pd.concat([t, t[:1].assign(y_prob=0.99)]), "2 rows of the same ROI and split"),
         (trained_on,
-         r"160 rows of ROIs that the run trains on in that split \(leave in those of the side 'test' "
-         r"alone\): row 2 \(roi_id 'r\d\d', repeat 0 fold 0\), .*\.\.\.$"),
+         r"160 rows of ROIs that the run trains on in that split \(leave in those of the side "
+         r"'test' alone\): row 2 \(roi_id 'r\d\d', repeat 0 fold 0\), .*\.\.\.$"),
         (row("roi_id", "x"), r"1 row of ROIs that the run lacks .*: row 3 \(roi_id 'x', rep"),
         (row("fold", 3), r"1 row of splits that the run lacks \(it has 6, .* repeat 0 fold 3\)$"),
         (row("repeat", -1), r"1 row of splits that the run lacks .* repeat -1 fold 0\)$"),
