@@ -110,10 +110,12 @@ ROI_TABLE = StoredTable(
         "roi_id": TEXT, "patient_id": TEXT, "y_true": WHOLE, "equivalent_diameter_mm": REAL,
         "slice_thickness_mm": REAL, "malignancy_mean": REAL, "malignancy_range": REAL,
         "texture": REAL, "margin_mm": REAL, "obliquity_deg": REAL, "doubt": TEXT,
+        "label_source": TEXT,
     },
     key=("roi_id",),
 )  # fmt: skip
-"""One row a ROI: size, slice thickness, ratings, and what is unusual in its image."""
+"""One row a ROI: size, slice thickness, ratings, what is unusual in its image, and what its label
+rests on (``RoiRecord.source``)."""
 
 NEAR_DUPLICATE_TABLE = StoredTable(
     "near_duplicates", {"roi_a": TEXT, "roi_b": TEXT, "similarity": REAL}, key=("roi_a", "roi_b")

@@ -18,8 +18,25 @@ from benchmark.formats.files import DEFAULT_ACCESS
 from benchmark.formats.text import read_toml
 from benchmark.plugins import registry
 from benchmark.plugins.arms import Arm
-from benchmark.plugins.settings import NamedArm, checked_settings, told
+from benchmark.plugins.settings import (
+    NamedArm,
+    arm_of,
+    check_external_name,
+    check_feature_set,
+    check_feature_table_name,
+    checked_settings,
+    told,
+)
 from benchmark.runtime.paths import PROFILES
+
+_OF_A_TABLE = "logistic"
+"""Model of an arm that a feature table feeds where none is named: the one that is least tuned."""
+
+_OPEN = {
+    "models": "models.NAME.SETTING", "predictions": "predictions.NAME",
+    "feature_tables": "feature_tables.NAME",
+}  # fmt: skip
+"""Keys under which any name may stand."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +126,12 @@ class Config:
         :class:`Limits`.
     models : dict
         Settings by model name; each model's ``build`` says which it takes.
+    predictions : dict of str to str
+        Files of predictions made elsewhere, by the name of the arm that they make
+        (``benchmark.user_tables.predictions``).
+    feature_tables : dict of str to str
+        Files of features made elsewhere, by the name of the feature set that they make
+        (``benchmark.user_tables.features``).
     """
 
     profile: str = "quick"
@@ -127,6 +150,19 @@ class Config:
     multiverse: Multiverse = field(default_factory=Multiverse)
     limits: Limits = field(default_factory=Limits)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    predictions: dict[str, str] = field(default_factory=dict)
+    feature_tables: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.predictions:
+            check_external_name(name)
+        for name in self.feature_tables:
+            check_feature_table_name(name)
+
+    @property
+    def user_tables(self) -> tuple[str, ...]:
+        """Files of predictions and features made elsewhere."""
+        return (*self.predictions.values(), *self.feature_tables.values())
 
 
 def load_config(profile: str, settings: Iterable[str] = ()) -> Config:
@@ -171,23 +207,35 @@ def select_arms(
 
     ``models`` restricts them to those models or arms, and adds a model that the profile lacks
     with its default feature set; ``features`` restricts them to those fed by the named sets.
+    Without ``models``, a feature table that feeds none of the arms gets ``logistic``.
 
     Raises
     ------
     ValueError
-        For an unknown name, for two arms of one name, and where nothing is left.
+        For an unknown name, for two arms of one name, for a feature table that feeds no arm, and
+        where nothing is left.
     """
-    chosen = _distinct(_arm(entry) for entry in config.arms)
+    tables = config.feature_tables
+    chosen = _distinct(arm_of(entry, tables) for entry in config.arms)
     if models is not None:
         wanted = list(models)
         known = {name for arm in chosen for name in (arm.model, arm.name)}
         chosen = [arm for arm in chosen if arm.model in wanted or arm.name in wanted]
-        chosen += [_arm(model) for model in wanted if model not in known]
+        chosen += [arm_of(model, tables) for model in wanted if model not in known]
+    else:
+        chosen += [arm_of(f"{_OF_A_TABLE}:{name}", tables) for name in _unfed(tables, chosen)]
     if features is not None:
         wanted = list(features)
         for name in wanted:
-            registry.load_feature_set(name)
+            check_feature_set(name, tables)
         chosen = [arm for arm in chosen if set(arm.feature_sets) <= set(wanted)]
+    for name in _unfed(tables, chosen):
+        raise ValueError(
+            f"feature table '{name}' feeds none of the arms to run; name one that it feeds, as "
+            f"in --models {_OF_A_TABLE}:{name}"
+        )
+    if twice := [arm.name for arm in chosen if arm.name in config.predictions]:
+        raise ValueError(f"predictions: '{twice[0]}' is an arm of the run; give them another name")
     if not chosen:
         raise ValueError(
             "no arm is left to run; pair a model with a feature set in the profile or with "
@@ -238,18 +286,10 @@ def _fault(tree: Mapping[str, Any]) -> str:
     return ""
 
 
-def _arm(entry: str | NamedArm) -> Arm:
-    if isinstance(entry, str):
-        model, _, features = entry.partition(":")
-        name, settings = "", {}
-    else:
-        model, features, name = entry.model, entry.features, entry.name
-        settings = checked_settings(f"arms: '{name}', settings.", model, entry.settings)
-    plugin = registry.load_model(model)
-    arm = Arm(model, features or plugin.features, name, settings, plugin.supervision)
-    for each in arm.feature_sets:
-        registry.load_feature_set(each)
-    return arm
+def _unfed(tables: Mapping[str, str], arms: Iterable[Arm]) -> list[str]:
+    """Feature tables that feed none of the arms."""
+    fed = {name for arm in arms for name in arm.feature_sets}
+    return [name for name in tables if name not in fed]
 
 
 def _distinct(arms: Iterable[Arm]) -> list[Arm]:
@@ -282,12 +322,12 @@ def _set(tree: dict[str, Any], setting: str) -> None:
 def _refuse_unknown(tree: Mapping[str, Any]) -> None:
     known = _known_keys()
     for key, value in tree.items():
-        if key == "models":
+        if key in _OPEN:
             continue
         paths = [f"{key}.{leaf}" for leaf in value] if isinstance(value, dict) else [key]
         for path in paths:
             if path not in known:
-                raise ValueError(registry.unknown("key", path, [*known, "models.NAME.SETTING"]))
+                raise ValueError(registry.unknown("key", path, [*known, *_OPEN.values()]))
 
 
 def _known_keys() -> list[str]:
@@ -297,6 +337,6 @@ def _known_keys() -> list[str]:
         kind = hints[entry.name]
         if is_dataclass(kind):
             keys += [f"{entry.name}.{leaf.name}" for leaf in fields(kind)]
-        elif entry.name != "models":
+        elif entry.name not in _OPEN:
             keys.append(entry.name)
     return keys

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.cohort.contents import read_all
 from benchmark.cohort.near_duplicates import too_many
 from benchmark.columns import (
     CHOICE_TABLE,
@@ -39,7 +40,7 @@ from benchmark.run import multiverse, stored_models
 from benchmark.run.cache import RunCache
 from benchmark.run.extraction import extract
 from benchmark.run.folder import RunFolder, write_run
-from benchmark.run.inputs import Material, prepare, read_all
+from benchmark.run.inputs import Division, Material, check, divide
 from benchmark.run.loop import Bench, fit_and_test
 from benchmark.run.results import Extraction, Fits
 from benchmark.run.supervision import records_to_extract
@@ -51,6 +52,7 @@ from benchmark.runtime.store import Store
 from benchmark.runtime.workers import Workers
 from benchmark.statistics import comparisons, scoring, strata
 from benchmark.stored_table import StoredTable
+from benchmark.user_tables.predictions import DEFAULT_THRESHOLD, read_predictions
 
 Tables = list[tuple[StoredTable, pd.DataFrame]]
 
@@ -89,7 +91,9 @@ def execute(
     if require_gpu:
         _require_gpu(arms)
     started, clock = datetime.now(UTC), time.perf_counter()
-    material = prepare(config, workers, progress)
+    division = divide(config, workers, progress)
+    external = _external(config, division)
+    material = check(division, config, workers, progress)
     if material.single_slice:
         arms = _planar(arms, material)
     explored = _Explored(*multiverse.universes(material.dataset, config)) if explore else None
@@ -98,16 +102,21 @@ def execute(
 
     reference_s = reference.measure()
     extracted = extract(
-        material.dataset, [*material.cohort.records, *further], arms, extractors(arms),
-        workers=workers, progress=progress, cache=cache,
+        material.dataset, [*material.cohort.records, *further], arms,
+        extractors(arms, material.feature_tables),
+        workers=workers, progress=progress, cache=cache, made=material.feature_tables,
     )  # fmt: skip
     bench = _bench(config, workers, progress, cache)
     fits = fit_and_test(extracted.tables, material.cohort, material.splits, arms, bench)
     reference_s += reference.measure()
     failures = [*_not_done(material, explored), *extracted.failures, *fits.failures]
-    _refuse_nothing(fits, failures, material.dataset)
+    predictions = fits.prediction_table
+    if external.empty:
+        _refuse_nothing(fits, failures, material.dataset)
+    else:
+        predictions = pd.concat([predictions, external], ignore_index=True)
 
-    tables = _statistics(config, fits.prediction_table, material, workers)
+    tables = _statistics(config, predictions, material, workers)
     if explored is not None:
         found, predicted, failed = multiverse.explore(
             explored.every, fits, extracted.tables, arms, bench, config
@@ -117,20 +126,29 @@ def execute(
     environment = {
         "started": started.isoformat(timespec="seconds"),
         "wall_s": time.perf_counter() - clock,
-        "jobs": workers.jobs,
-        "workers": workers.describe(),
-        "cache": cache.describe() if cache is not None else None,
         "reference_s": reference_s,
-        **_describe(config, material),
+        **_describe(config, material, workers, cache),
     }
     resolved = replace(config, arms=tuple(map(_as_entry, arms)))
     with new_folder(out) as draft:
-        tables += _rows(extracted, fits)
+        tables += [(PREDICTION_TABLE, predictions), *_rows(extracted, fits)]
         write_run(draft, resolved, environment, material.splits, failures, extracted.tables, tables)
         stored_models.write(draft, fits.models)
         run = RunFolder(draft)
         write_tables(run, ("md", "tex"))
     return run.replaced(path=out)
+
+
+def _external(config: Config, division: Division) -> pd.DataFrame:
+    """Predictions of the arms that were made elsewhere, checked against the splits."""
+    rows = [
+        row
+        for name, file in config.predictions.items()
+        for row in read_predictions(
+            name, Path(file), division.cohort, division.splits, config.threshold
+        )
+    ]
+    return PREDICTION_TABLE.frame(rows)
 
 
 def _further(
@@ -180,14 +198,19 @@ def _not_done(material: Material, explored: _Explored | None) -> list[Failure]:
     return skipped + (explored.skipped if explored is not None else [])
 
 
-def _describe(config: Config, material: Material) -> dict[str, Any]:
+def _describe(
+    config: Config, material: Material, workers: Workers, cache: RunCache | None
+) -> dict[str, Any]:
     return {
+        "jobs": workers.jobs,
+        "workers": workers.describe(),
+        "cache": cache.describe() if cache is not None else None,
         **material.environment,
         "protocol": {
             "label": material.cohort.protocol,
             "split": material.protocol,
             "leaky": config.splits.leaky and not config.test_dataset,
-            "threshold": _describe_threshold(config.threshold),
+            "threshold": _describe_threshold(config),
         },
         **provenance.describe_machine(),
     }
@@ -199,9 +222,8 @@ def _as_entry(arm: Arm) -> str | NamedArm:
 
 
 def _rows(extracted: Extraction, fits: Fits) -> Tables:
-    """The tables that extraction and fits leave."""
+    """The tables beside the predictions that extraction and fits leave."""
     rows = [
-        (PREDICTION_TABLE, fits.prediction_table),
         (TIMING_TABLE, TIMING_TABLE.frame([*extracted.timings, *fits.timings])),
         (TRAINING_TABLE, TRAINING_TABLE.frame(fits.training)),
     ]
@@ -233,7 +255,8 @@ def _statistics(
 def _planar(arms: Sequence[Arm], material: Material) -> list[Arm]:
     """The arms with feature sets of one slice in place of those of volumes."""
     replaced: dict[str, str] = {}
-    for name in dict.fromkeys(name for arm in arms for name in arm.feature_sets):
+    names = dict.fromkeys(name for arm in arms for name in arm.feature_sets)
+    for name in (name for name in names if name not in material.feature_tables):
         planar = registry.load_feature_set(name).planar
         if planar:
             replaced[name] = planar
@@ -258,10 +281,13 @@ def _refuse_nothing(fits: Fits, failures: Sequence[Failure], dataset: RoiDataset
         )
 
 
-def _describe_threshold(threshold: float | str) -> str:
-    if threshold == "train":
-        return "threshold: chosen by each model on its training patients (Youden's J)"
-    return f"threshold: {threshold:g} for every model"
+def _describe_threshold(config: Config) -> str:
+    if config.threshold != "train":
+        return f"threshold: {config.threshold:g} for every model"
+    chosen = "threshold: chosen by each model on its training patients (Youden's J)"
+    if not config.predictions:
+        return chosen
+    return f"{chosen}; of external arms as their files state, else {DEFAULT_THRESHOLD:g}"
 
 
 def _require_gpu(arms: Sequence[Arm]) -> None:

@@ -22,6 +22,9 @@ Intensities = Literal["acquired", "synthetic"]
 
 INTENSITIES: tuple[Intensities, ...] = ("acquired", "synthetic")
 
+LABEL_SOURCES = ("reader", "pathology", "follow-up")
+"""What a label may rest on: a reader's judgement of the image, tissue, or watching the nodule."""
+
 LUNG_WINDOW_HU = (-1000.0, 400.0)
 """Range that images show and networks are fed: air to above the density of enhanced soft tissue."""
 
@@ -57,6 +60,8 @@ class RoiRecord:
     attributes : mapping of str to str
         Every other column of the row, as text.
     intensities : {"acquired", "synthetic"}
+    label_source : str
+        One of ``LABEL_SOURCES`` where the dataset says what its label rests on, else empty.
     """
 
     roi_id: str
@@ -65,6 +70,12 @@ class RoiRecord:
     malignancy_ratings: tuple[int, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     intensities: Intensities = "acquired"
+    label_source: str = ""
+
+    @property
+    def source(self) -> str:
+        """What the label rests on: ``reader`` where ratings make it, empty where none says."""
+        return "reader" if self.label is None else self.label_source
 
     @property
     def given_split(self) -> str:
@@ -87,6 +98,16 @@ class RoiRecord:
         if self.intensities not in INTENSITIES:
             raise ValueError(
                 f"intensities is {self.intensities!r}; it must be one of {', '.join(INTENSITIES)}"
+            )
+        if self.label_source not in ("", *LABEL_SOURCES):
+            raise ValueError(
+                f"label_source is {self.label_source!r}; it must be one of "
+                f"{', '.join(LABEL_SOURCES)}, or empty"
+            )
+        if self.label is None and self.label_source not in ("", "reader"):
+            raise ValueError(
+                f"label_source is {self.label_source!r}, and there is no label: "
+                "malignancy_ratings are readers'; give a label, or leave label_source empty"
             )
 
 

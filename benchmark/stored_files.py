@@ -63,6 +63,7 @@ class Environment(TypedDict):
     processor: str
     cores: Count | None
     command: NotRequired[list[str]]
+    user_tables: NotRequired[dict[str, str]]
     revision: str
 
 

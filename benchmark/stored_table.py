@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.roi import LABEL_SOURCES
 from benchmark.runtime.folders import write_bytes, write_text
 
 TEXT, WHOLE, REAL, FLAG = "str", "int64", "float64", "bool"
@@ -25,7 +26,7 @@ IDS = ("roi_id", "patient_id", "roi_a", "roi_b")
 
 _WHEN_MISSING = {
     "supervision": "labels", "n_cached": 0, "method": "", "margin_mm": math.nan,
-    "obliquity_deg": 0.0, "doubt": "",
+    "obliquity_deg": 0.0, "doubt": "", "label_source": "",
 }  # fmt: skip
 """Values of columns that tables of older runs lack."""
 
@@ -280,6 +281,9 @@ def _check_bounds(values: pd.Series[Any], what: str) -> None:
     name = str(values.name)
     if name in IDS:
         _refuse(values, (values == "").to_numpy(bool), "is empty", what)
+    if name == "label_source":
+        unknown = ~values.isin(["", *LABEL_SOURCES]).to_numpy(bool)
+        _refuse(values, unknown, f"is none of {', '.join(LABEL_SOURCES)}", what)
     if name in _ALWAYS_KNOWN:
         _refuse(values, values.isna().to_numpy(bool), "is no number", what)
     if name in _BOUNDS:

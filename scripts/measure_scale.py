@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.cohort import near_duplicates, roi_table
+from benchmark.cohort.contents import check_voxels
 from benchmark.cohort.labels import LabelRule, assemble
 from benchmark.cohort.splits import SplitRule, make_splits
 from benchmark.config import Bootstrap
@@ -32,7 +33,6 @@ from benchmark.plugins.arms import Arm
 from benchmark.plugins.builder import Builder, extractors
 from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.run.extraction import extract
-from benchmark.run.inputs import check_voxels
 from benchmark.run.loop import Bench, fit_and_test
 from benchmark.runtime import provenance
 from benchmark.runtime.workers import LocalWorkers

@@ -98,8 +98,9 @@ def measure(run: RunFolder, jobs: int, progress: Progress, *, trust: bool = Fals
     cohort, arms = material.cohort, select_arms(config)
     reused = next((side for side, rule in schemes.items() if rule == config.splits), "")
     extracted = extract(
-        material.dataset, records_to_extract(cohort, arms), arms, extractors(arms),
-        workers=workers, progress=progress,
+        material.dataset, records_to_extract(cohort, arms), arms,
+        extractors(arms, material.feature_tables),
+        workers=workers, progress=progress, made=material.feature_tables,
     )  # fmt: skip
     build = Builder(config.models, jobs)
     bench = Bench(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from benchmark.runtime.failures import one_line
 from benchmark.runtime.paths import RUNS
 
 if TYPE_CHECKING:
+    from benchmark.config import Config
     from benchmark.run.folder import RunFolder
     from benchmark.runtime.failures import Failure
 
@@ -26,6 +27,74 @@ jobs_option = click.option(
     default=available_cores,
     help="Worker processes; default: cores.",
 )
+
+
+Command = Callable[..., int]
+
+
+def dataset_options(command: Command) -> Command:
+    """Give a command the options that say which ROIs are divided, labelled and split, and how."""
+    options = (
+        click.option(
+            "--profile", metavar="NAME|FILE.toml", help="Default: the dataset's, or quick."
+        ),
+        click.option(
+            "--dataset", metavar="NAME|ROI_DIR|manifest.csv", help="Default: the profile's."
+        ),
+        click.option(
+            "--test-dataset", metavar="NAME|ROI_DIR|manifest.csv",
+            help="External validation: train on all of --dataset, test on all of this one.",
+        ),
+        click.option("--allow-outside", is_flag=True, help=OUTSIDE),
+        click.option(
+            "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a key."
+        ),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def configured(
+    profile: str | None,
+    dataset: str | None,
+    test_dataset: str | None,
+    allow_outside: bool,
+    settings: Sequence[str],
+) -> Config:
+    """The configuration that ``dataset_options`` say."""
+    from dataclasses import replace
+
+    from benchmark.config import load_config
+    from benchmark.plugins.contracts import DEFAULT_PROFILE
+    from benchmark.plugins.registry import find_dataset
+
+    plugin = find_dataset(dataset or "")
+    config = load_config(profile or (plugin.profile if plugin else DEFAULT_PROFILE), settings)
+    if dataset is not None:
+        config = replace(config, dataset=dataset)
+    if test_dataset is not None:
+        config = replace(config, test_dataset=test_dataset)
+    return replace(config, allow_outside=True) if allow_outside else config
+
+
+def named_files(option: str, given: Sequence[str]) -> dict[str, str]:
+    """Files by name, of options ``NAME=FILE``.
+
+    Raises
+    ------
+    ValueError
+        Where one is written otherwise, or a name stands twice.
+    """
+    found: dict[str, str] = {}
+    for each in given:
+        name, _, file = each.partition("=")
+        if not name or not file:
+            raise ValueError(f"{option} '{each}': write it as NAME=FILE.csv")
+        if name in found:
+            raise ValueError(f"{option}: two files are called '{name}'; each has its own name")
+        found[name] = file
+    return found
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -15,8 +15,10 @@ import click
 from benchmark.cli.audit import audit
 from benchmark.cli.data import build, fetch, list_plugins
 from benchmark.cli.drift import drift
+from benchmark.cli.new import new
 from benchmark.cli.report import report
 from benchmark.cli.run import run
+from benchmark.cli.splits import splits
 from benchmark.runtime.failures import one_line
 
 
@@ -51,5 +53,5 @@ def cli() -> None:
     """Compare CNNs with radiomics plus classical models on the same lung nodules."""
 
 
-for command in (list_plugins, fetch, build, run, report, drift, audit):
+for command in (list_plugins, fetch, build, splits, run, report, drift, audit, new):
     cli.add_command(command)

@@ -7,26 +7,29 @@ from pathlib import Path
 import click
 
 from benchmark.cli.arguments import (
-    OUTSIDE,
     PATH,
+    configured,
+    dataset_options,
     default_folder,
     jobs_option,
+    named_files,
     show_run,
     split_names,
 )
 
 
 @click.command()
-@click.option("--profile", metavar="NAME|FILE.toml", help="Default: the dataset's, or quick.")
-@click.option("--dataset", metavar="NAME|ROI_DIR|manifest.csv", help="Default: the profile's.")
-@click.option(
-    "--test-dataset", metavar="NAME|ROI_DIR|manifest.csv",
-    help="External validation: train on all of --dataset, test on all of this one.",
-)  # fmt: skip
+@dataset_options
 @click.option("--models", metavar="A,B", help="Only these models.")
 @click.option("--features", metavar="A,B", help="Only models fed by these feature sets.")
-@click.option("--allow-outside", is_flag=True, help=OUTSIDE)
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a key.")
+@click.option(
+    "--predictions", multiple=True, metavar="NAME=FILE.csv",
+    help="An arm that was trained elsewhere on the splits that 'splits' writes.",
+)  # fmt: skip
+@click.option(
+    "--feature-table", "feature_tables", multiple=True, metavar="NAME=FILE.csv",
+    help="A feature set that was made elsewhere, for arms as logistic:NAME.",
+)  # fmt: skip
 @click.option(
     "--multiverse", is_flag=True, help="Train and test under every label rule and split as well."
 )
@@ -44,10 +47,12 @@ def run(
     profile: str | None,
     dataset: str | None,
     test_dataset: str | None,
-    models: str | None,
-    features: str | None,
     allow_outside: bool,
     settings: tuple[str, ...],
+    models: str | None,
+    features: str | None,
+    predictions: tuple[str, ...],
+    feature_tables: tuple[str, ...],
     multiverse: bool,
     jobs: int,
     out: Path | None,
@@ -61,10 +66,8 @@ def run(
     from dataclasses import replace
 
     from benchmark.cli.terminal import progress
-    from benchmark.config import load_config, select_arms
+    from benchmark.config import select_arms
     from benchmark.pipeline import execute
-    from benchmark.plugins.contracts import DEFAULT_PROFILE
-    from benchmark.plugins.registry import find_dataset
     from benchmark.processes.stopping import on_stop
     from benchmark.run.folder import complete
     from benchmark.runtime.folders import reserved
@@ -77,14 +80,12 @@ def run(
 
     if track:
         mlflow_log.check(track)
-    plugin = find_dataset(dataset or "")
-    config = load_config(profile or (plugin.profile if plugin else DEFAULT_PROFILE), settings)
-    if dataset is not None:
-        config = replace(config, dataset=dataset)
-    if test_dataset is not None:
-        config = replace(config, test_dataset=test_dataset)
-    if allow_outside:
-        config = replace(config, allow_outside=True)
+    config = configured(profile, dataset, test_dataset, allow_outside, settings)
+    config = replace(
+        config,
+        predictions=config.predictions | named_files("--predictions", predictions),
+        feature_tables=config.feature_tables | named_files("--feature-table", feature_tables),
+    )
     arms = select_arms(config, split_names(models), split_names(features))
     folder = out or default_folder(config.profile, config.dataset)
     if resume and (folder / "predictions.parquet").is_file():

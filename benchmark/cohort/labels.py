@@ -2,11 +2,14 @@
 
 A label made here is what radiologists suspected, not pathology. How the ratings are
 aggregated, and what happens to the indeterminate ones, moves the AUC of every model:
-the rule belongs beside every result (``Cohort.protocol``).
+the rule belongs beside every result (``Cohort.protocol``). Labels that a dataset carries come
+from where it says (``RoiRecord.source``), which stands there as well.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Annotated, Literal
@@ -123,6 +126,8 @@ def assemble(dataset: RoiDataset, rule: LabelRule) -> Cohort:
         protocol = f"{rule.describe()}; {n_given} ROIs carry a label of their own, used as given"
     else:
         protocol = rule.describe()
+    if any(record.label is not None and record.source for record, _ in kept):
+        protocol += f"; {describe_sources(Counter(record.source for record, _ in kept))}"
 
     labels = np.array([label for _, label in kept], dtype=np.int64)
     if len(set(labels.tolist())) < 2:
@@ -140,6 +145,25 @@ def assemble(dataset: RoiDataset, rule: LabelRule) -> Cohort:
         protocol=protocol,
         left_out=tuple(left_out),
     )
+
+
+def describe_sources(counts: Mapping[str, int]) -> str:
+    """What labels rest on, in words; several sources with the ROIs of each.
+
+    Parameters
+    ----------
+    counts : mapping of str to int
+        ROIs by ``RoiRecord.source``.
+    """
+    if len(counts) == 1:
+        return f"label source: {source_name(next(iter(counts)))}"
+    listed = ", ".join(f"{source_name(source)} {n}" for source, n in sorted(counts.items()))
+    return f"label sources: {listed} ROIs"
+
+
+def source_name(source: str) -> str:
+    """Name of a label source in tables."""
+    return source or "not stated"
 
 
 def _label(ratings: tuple[int, ...], rule: LabelRule) -> tuple[int | None, str]:

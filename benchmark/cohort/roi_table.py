@@ -76,7 +76,7 @@ def table(cohort: Cohort, measured: Sequence[RoiExtent]) -> pd.DataFrame:
             record.roi_id, record.patient_id, label, voxels.equivalent_diameter_mm,
             _number(record.attributes.get("slice_thickness_mm", ""), voxels.slice_spacing_mm),
             *_malignancy(record), _number(record.attributes.get("texture", ""), math.nan),
-            voxels.margin_mm, voxels.obliquity_deg, voxels.doubt,
+            voxels.margin_mm, voxels.obliquity_deg, voxels.doubt, record.source,
         )
         for record, label, voxels in zip(
             cohort.records, cohort.labels.tolist(), measured, strict=True

@@ -223,6 +223,29 @@ def leaked(splits: Sequence[Split], patient_of: Mapping[str, str]) -> tuple[int,
     return tested, with_patient
 
 
+def split_table(splits: Sequence[Split], cohort: Cohort) -> list[dict[str, str | int]]:
+    """The splits as rows, one a (split, ROI), for whoever trains elsewhere.
+
+    Returns
+    -------
+    list of dict
+        ``roi_id``, ``patient_id``, ``repeat``, ``fold``, ``side`` (``train`` or ``test``) and
+        ``label`` (0 benign, 1 malignant).
+    """
+    about = {
+        record.roi_id: {"roi_id": record.roi_id, "patient_id": record.patient_id, "label": label}
+        for record, label in zip(cohort.records, cohort.labels.tolist(), strict=True)
+    }
+    columns = ("roi_id", "patient_id", "repeat", "fold", "side", "label")
+    rows = (
+        about[roi_id] | {"repeat": split.repeat, "fold": split.fold, "side": side}
+        for split in splits
+        for side, members in (("train", split.train), ("test", split.test))
+        for roi_id in members
+    )
+    return [{name: row[name] for name in columns} for row in rows]
+
+
 def write_splits(path: Path, splits: Sequence[Split]) -> None:
     """Write ``splits.json``: a list of {scheme, repeat, fold, train, test}."""
     path.write_text(json.dumps([asdict(split) for split in splits], indent=1) + "\n")

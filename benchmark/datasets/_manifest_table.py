@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING
 
 from benchmark.cohort import ids
 from benchmark.cohort.splits import GIVEN_SPLITS
-from benchmark.datasets._manifest_csv import prefixed, read_rows, shown
-from benchmark.formats.files import read
 from benchmark.lidc.annotations import CHARACTERISTICS, reader_ratings
-from benchmark.roi import INTENSITIES, RoiRecord
+from benchmark.roi import INTENSITIES, LABEL_SOURCES, RoiRecord
+from benchmark.user_tables.csv_rows import Columns, prefixed, read_table, shown, whole
 
 if TYPE_CHECKING:
     from upath import UPath
 
-_MOST_BYTES = 1 << 26
-_INTERPRETED = {"roi_id", "patient_id", "label", "malignancy_ratings", "intensities"}
-_WHOLE = re.compile(r"0*(\d+)(\.0*)?", re.ASCII)
+_COLUMNS = Columns(
+    required=("roi_id", "patient_id", "image", "mask"),
+    one_of=("label", "malignancy_ratings"),
+    others=frozenset({
+        *CHARACTERISTICS, "intensities", "label_source", "split", "slice_thickness_mm",
+        "pylidc_annotation_id", "reader_masks", "series_instance_uid",
+    }),
+)  # fmt: skip
+_INTERPRETED = {
+    "roi_id", "patient_id", "label", "malignancy_ratings", "intensities", "label_source",
+}  # fmt: skip
 _DECIMAL = re.compile(r"(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _FOREIGN = re.compile(r"\d[,'\u2019]\d|\d\s*%")
 """Numbers as other languages write them, and percentages."""
@@ -28,25 +35,19 @@ _FOREIGN = re.compile(r"\d[,'\u2019]\d|\d\s*%")
 def read_records(manifest: Path | UPath) -> tuple[RoiRecord, ...]:
     """Read the rows of a manifest.
 
-    The rules of its text are those of ``benchmark.datasets._manifest_csv``. Of its values,
-    ``1.0`` and ``01`` are read as the whole number 1, capitals do not count in ``intensities``,
-    nor in a ``split`` of ``train``, ``val`` or ``test``, and ratings may be separated by
-    semicolons. Ids are brought to Unicode's composed form.
+    The rules of its text are those of ``benchmark.user_tables.csv_rows``. Of its values,
+    ``1.0`` and ``01`` are read as the whole number 1, capitals do not count in ``intensities``
+    and ``label_source``, nor in a ``split`` of ``train``, ``val`` or ``test``, and ratings may be
+    separated by semicolons. Ids are brought to Unicode's composed form.
 
     Raises
     ------
     ValueError
         Naming file, row (as a spreadsheet counts, the header being row 1), value and rule.
     """
-    try:
-        content = read(manifest, lambda _: _MOST_BYTES)
-    except ValueError as error:
-        raise ValueError(f"{manifest}: {error}") from error
-    except OSError as error:
-        raise ValueError(f"{manifest}: cannot be read ({error.strerror or error})") from error
     records: list[RoiRecord] = []
     first_row: dict[str, int] = {}
-    for number, row in read_rows(content, str(manifest)):
+    for number, row in read_table(manifest, _COLUMNS):
         with prefixed(f"{manifest} row {number} (roi_id {shown(row['roi_id'])})"):
             record = _parse(row, number)
             first = first_row.setdefault(record.roi_id, number)
@@ -59,10 +60,10 @@ def read_records(manifest: Path | UPath) -> tuple[RoiRecord, ...]:
 
 
 def _parse(row: Mapping[str, str], number: int) -> RoiRecord:
-    label = _whole(row.get("label", ""))
+    label = whole(row.get("label", ""))
     if label not in ("", "0", "1"):
         raise ValueError(f"label is {shown(label)}; it must be 0 (benign) or 1 (malignant)")
-    ratings = [_whole(word) for word in row.get("malignancy_ratings", "").replace(";", " ").split()]
+    ratings = [whole(word) for word in row.get("malignancy_ratings", "").replace(";", " ").split()]
     for rating in ratings:
         if rating not in ("1", "2", "3", "4", "5"):
             raise ValueError(
@@ -75,6 +76,12 @@ def _parse(row: Mapping[str, str], number: int) -> RoiRecord:
             f"intensities is {shown(row['intensities'])}; it must be one of "
             f"{', '.join(INTENSITIES)}"
         )
+    source = row.get("label_source", "").lower()
+    if source and source not in LABEL_SOURCES:
+        raise ValueError(
+            f"label_source is {shown(row['label_source'])}; it must be one of "
+            f"{', '.join(LABEL_SOURCES)}, or empty"
+        )
     return RoiRecord(
         roi_id=ids.tidy("roi_id", row["roi_id"]),
         patient_id=ids.tidy("patient_id", row["patient_id"]),
@@ -82,6 +89,7 @@ def _parse(row: Mapping[str, str], number: int) -> RoiRecord:
         malignancy_ratings=tuple(map(int, ratings)),
         attributes={**_carried(row), "manifest_row": str(number)},
         intensities=intensities,
+        label_source=source,
     )
 
 
@@ -103,16 +111,10 @@ def _carried(row: Mapping[str, str]) -> dict[str, str]:
     if carried.get("split", "").lower() in GIVEN_SPLITS:
         carried["split"] = carried["split"].lower()
     if carried.get("pylidc_annotation_id"):
-        carried["pylidc_annotation_id"] = _whole(carried["pylidc_annotation_id"])
+        carried["pylidc_annotation_id"] = whole(carried["pylidc_annotation_id"])
         if CHARACTERISTICS[0] not in carried:
             carried |= _readers_ratings(carried["pylidc_annotation_id"])
     return carried
-
-
-def _whole(text: str) -> str:
-    """A whole number's usual form, as ``1`` for ``1.0``; anything else as it is."""
-    number = _WHOLE.fullmatch(text)
-    return number[1] if number else text
 
 
 def _readers_ratings(annotation_id: str) -> dict[str, str]:

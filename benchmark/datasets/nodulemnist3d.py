@@ -124,7 +124,9 @@ def open_file(path: Path) -> RoiDataset:
         for index, label in enumerate(labels[split].ravel().tolist()):
             roi_id = f"{name}-{split}-{index:04}"
             where = {"split": split, "index": str(index)}
-            records.append(RoiRecord(roi_id, roi_id, label=label, attributes=where))
+            records.append(
+                RoiRecord(roi_id, roi_id, label, attributes=where, label_source="reader")
+            )
     return RoiDataset(name, tuple(records), _Reader(images), NOTES, "LIDC-IDRI")
 
 

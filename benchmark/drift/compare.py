@@ -209,7 +209,7 @@ def _failed(run: RunFolder, arm: Arm) -> str:
 def _failure(run: RunFolder, arm: Arm, roi_id: str = "") -> str:
     """Reason that failures.json gives for an arm, or for a ROI of its features."""
     for failure in run.failures:
-        of_features = failure.features in (arm.features, *arm.feature_sets)
+        of_features = not arm.external and failure.features in (arm.features, *arm.feature_sets)
         of_arm = of_features and failure.model in ("", arm.model) and failure.arm in ("", arm.name)
         if of_arm and failure.roi_id in ("", roi_id):
             return f" ({failure.status} {failure.stage}: {failure.reason})"

@@ -11,6 +11,8 @@ if TYPE_CHECKING:  # at run time it would make commands without tables wait for 
 
 LABELS, RATINGS, LEFT_OUT_TOO = "labels", "ratings", "ratings+left_out"
 
+EXTERNAL = "external"
+"""Model and supervision of an arm that was made elsewhere and is known by its predictions alone."""
 
 SUPERVISIONS = (LABELS, RATINGS, LEFT_OUT_TOO)
 """Kinds of supervision: what a model may learn from.
@@ -33,12 +35,12 @@ class Arm:
     ----------
     model : str
     features : str
-        One feature set, or several joined by ``+``.
+        One feature set, or several joined by ``+``; empty where predictions alone are known.
     name : str
         Name of the arm; ``model:features`` unless it is given another.
     settings : mapping of str to object
         Settings of the model in this arm alone, beside those of the configuration.
-    supervision : {"labels", "ratings", "ratings+left_out"}
+    supervision : {"labels", "ratings", "ratings+left_out", "external"}
         The model's supervision, as its module declares it.
     """
 
@@ -58,11 +60,16 @@ class Arm:
     @property
     def feature_sets(self) -> tuple[str, ...]:
         """Names of the feature sets, in the order in which they were named."""
-        return tuple(self.features.split("+"))
+        return tuple(filter(None, self.features.split("+")))
 
     def settings_beside(self, of_models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         """All settings of the arm's model: those of every arm of this model, and the arm's own."""
         return {**of_models.get(self.model, {}), **self.settings}
+
+    @property
+    def external(self) -> bool:
+        """True if the arm was made elsewhere, and its predictions were read from a file."""
+        return self.supervision == EXTERNAL
 
     @property
     def named(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ from benchmark.plugins.arms import Arm
 from benchmark.plugins.contracts import Extract, FitTogether
 
 
-def extractors(arms: Sequence[Arm]) -> dict[str, Extract]:
-    """``extract`` of every feature set that the arms are fed."""
+def extractors(arms: Sequence[Arm], made: Container[str] = ()) -> dict[str, Extract]:
+    """``extract`` of every feature set that the arms are fed, those ``made`` elsewhere left out."""
     names = dict.fromkeys(name for arm in arms for name in arm.feature_sets)
-    return {name: registry.load_feature_set(name).extract for name in names}
+    return {name: registry.load_feature_set(name).extract for name in names if name not in made}
 
 
 def fits_together(arm: Arm) -> FitTogether | None:

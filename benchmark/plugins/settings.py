@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from benchmark.plugins import registry
+from benchmark.plugins.arms import EXTERNAL, Arm
 from benchmark.runtime.failures import describe_error
 
 _RULES = {
@@ -46,11 +47,80 @@ class NamedArm:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\w .,()=+@:-]{1,60}", self.name) or self.name != self.name.strip():
-            raise ValueError(
-                f"arms: name is {self.name!r}; use 1 to 60 letters, digits, spaces and any of "
-                "_ . , ( ) = + @ : -"
-            )
+        _check_arm_name("arms", self.name)
+
+
+def check_external_name(name: str) -> None:
+    """Refuse a name for predictions made elsewhere that no arm can have, or that a model has.
+
+    Raises
+    ------
+    ValueError
+    """
+    _check_arm_name("predictions", name)
+    if name in (EXTERNAL, *registry.names("models")):
+        raise ValueError(
+            f"predictions: name is '{name}', as a model of this suite is called; take another"
+        )
+
+
+def check_feature_table_name(name: str) -> None:
+    """Refuse a name that a feature set made elsewhere cannot have, or that another one has.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not re.fullmatch(r"[A-Za-z]\w{0,59}", name, re.ASCII):
+        raise ValueError(
+            f"feature_tables: name is {name!r}; use 1 to 60 letters, digits and _, a letter first"
+        )
+    if name.lower() in registry.names("features"):
+        raise ValueError(
+            f"feature_tables: name is '{name}', as a feature set of this suite is called; take "
+            "another"
+        )
+
+
+def _check_arm_name(key: str, name: str) -> None:
+    if not re.fullmatch(r"[\w .,()=+@:-]{1,60}", name) or name != name.strip():
+        raise ValueError(
+            f"{key}: name is {name!r}; use 1 to 60 letters, digits, spaces and any of "
+            "_ . , ( ) = + @ : -"
+        )
+
+
+def arm_of(entry: str | NamedArm, tables: Container[str] = ()) -> Arm:
+    """The arm that an entry of ``arms`` in a profile stands for.
+
+    Parameters
+    ----------
+    entry : str or NamedArm
+    tables : container of str
+        Names of the feature tables of the run.
+
+    Raises
+    ------
+    ValueError
+        For an unknown model, feature set or setting.
+    """
+    if isinstance(entry, str):
+        model, _, features = entry.partition(":")
+        name, settings = "", {}
+    else:
+        model, features, name = entry.model, entry.features, entry.name
+        settings = checked_settings(f"arms: '{name}', settings.", model, entry.settings)
+    plugin = registry.load_model(model)
+    arm = Arm(model, features or plugin.features, name, settings, plugin.supervision)
+    for each in arm.feature_sets:
+        check_feature_set(each, tables)
+    return arm
+
+
+def check_feature_set(name: str, tables: Container[str]) -> None:
+    """Refuse what is neither a feature set of the suite nor a feature table of the run."""
+    if name not in tables:
+        registry.load_feature_set(name)
 
 
 def checked_settings(prefix: str, model: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ What is copied is listed here, and nothing else is: tables of the run with their
 splits, and of the configuration and the environment what this program says itself. Free text goes
 through no filter that could be sure of it, so it is left out: the reasons of failures but for the
 kind of error, notes, paths, the command line, names of datasets that are not this program's. Arms
-with a name of their own are numbered. Names of plug-ins stay.
+with a name of their own are numbered. Names of plug-ins stay, and so do those of feature tables.
 
 Measurements are kept, as they are what is shared: whoever has the images can find a nodule again
 by its diameter or its scores.
@@ -251,6 +251,10 @@ def _config(run: RunFolder, key: Key) -> dict[str, Any]:
             config[name] = key.datasets.get(config[name], config[name])
     if config["profile"] not in registry.names("profiles"):
         config["profile"] = "a profile of the user's"
+    config["predictions"] = {
+        key.arms.get(name, _LEFT_OUT): _LEFT_OUT for name in config.get("predictions", {})
+    }
+    config["feature_tables"] = dict.fromkeys(config.get("feature_tables", {}), _LEFT_OUT)
     config["arms"] = [
         each if isinstance(each, str) else {**each, "name": key.arms.get(each["name"], _LEFT_OUT)}
         for each in config["arms"]

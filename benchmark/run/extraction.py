@@ -59,8 +59,11 @@ def extract(
     workers: Workers,
     progress: Progress,
     cache: FeatureCache | None = None,
+    made: Mapping[str, FeatureTable] | None = None,
 ) -> Extraction:
     """Extract the feature sets that the arms are fed, each once a ROI.
+
+    Those that the user ``made`` elsewhere are taken as they are, by name.
 
     Returns
     -------
@@ -69,6 +72,9 @@ def extract(
     """
     found = Extraction({}, [], [])
     for name in dict.fromkeys(name for arm in arms for name in arm.feature_sets):
+        if made and name in made:
+            found.tables[name] = made[name]
+            continue
         what, extracted = f"Extracting {name}", []
         for outcome in _extract_all(dataset, records, name, extractors[name], workers, cache):
             extracted.append(outcome)

@@ -5,7 +5,7 @@ config.toml            resolved configuration; ``--profile`` accepts it
 environment.json       dataset, protocol, package versions, hardware, command line
 splits.json            training and test ROI ids of each repeat and fold
 failures.json          what failed or was skipped, and why
-features/NAME.parquet  one row a ROI: what the models were fed; see :func:`feature_frame`
+features/NAME.parquet  one row a ROI: what the models were fed (``benchmark.run.results``)
 models/                fitted models of repeat 0 (``benchmark.run.stored_models``)
 gallery.md, .json      with ``report``: single nodules explained (``benchmark.report.gallery``)
 figures/               with ``report``: pictures, mean absolute SHAP, check of the heat maps
@@ -24,7 +24,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import pandas as pd
 import tomli_w
 
@@ -45,7 +44,7 @@ from benchmark.columns import (
 )
 from benchmark.config import Config, as_toml_tree, flat_settings
 from benchmark.plugins.arms import Arm, arms_in
-from benchmark.run.results import FeatureTable
+from benchmark.run.results import FeatureTable, feature_frame
 from benchmark.runtime.failures import Failure
 from benchmark.stored_files import (
     check_together,
@@ -55,6 +54,7 @@ from benchmark.stored_files import (
     read_splits,
 )
 from benchmark.stored_table import INTENSITIES, TEXT, StoredTable
+from benchmark.user_tables.csv_rows import digest
 
 T = TypeVar("T")
 
@@ -265,8 +265,9 @@ def complete(path: Path, config: Config, arms: Sequence[Arm], *, multiverse: boo
     Raises
     ------
     ValueError
-        Where it was made with another, naming the first key that differs, or lacks a model or
-        the multiverse. Feature sets are not compared: single slices have others.
+        Where it was made with another, naming the first key that differs, lacks a model or the
+        multiverse, or read other predictions or features than the files now hold. Feature sets
+        are not compared: single slices have others.
     """
     run = read_run(path)
     had = {_without_features(arm) for arm in run.config["arms"]}
@@ -281,6 +282,12 @@ def complete(path: Path, config: Config, arms: Sequence[Arm], *, multiverse: boo
             raise ValueError(
                 f"'{path}' is a complete run with {key} = {known.get(key)!r}, not "
                 f"{asked.get(key)!r}; name another folder"
+            )
+    for file in config.user_tables:
+        if digest(Path(file)) != run.environment.get("user_tables", {}).get(file):
+            raise ValueError(
+                f"'{path}' is a complete run, and '{file}' has another content than it read; name "
+                "another folder"
             )
     return run
 
@@ -318,27 +325,3 @@ def write_run(
 
 def _write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def feature_frame(table: FeatureTable) -> pd.DataFrame:
-    """One feature set as stored, float64, ``roi_id`` first.
-
-    Images are too large to store. Four numbers of each tell whether they are the same: mean,
-    standard deviation, and the mean of value times position along rows and columns (from -1 to
-    1), which a flip or an exchange of axes changes.
-    """
-    values, columns = np.asarray(table.values), list(table.columns)
-    if not columns:
-        images = values.astype(np.float64)
-        inner = tuple(range(1, images.ndim))
-        down, across = (np.linspace(-1, 1, side) for side in images.shape[1:3])
-        moments = [
-            images.mean(axis=inner),
-            images.std(axis=inner),
-            images.mean(axis=inner[1:]) @ down / len(down),
-            images.mean(axis=(1, *inner[2:])) @ across / len(across),
-        ]
-        values, columns = np.stack(moments, axis=1), ["mean", "sd", "mean_by_row", "mean_by_column"]
-    frame = pd.DataFrame(values, columns=columns)
-    frame.insert(0, "roi_id", list(table.rows))
-    return frame

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from benchmark.cohort import external, ids, near_duplicates, roi_table, slices
+from benchmark.cohort.contents import check_voxels
 from benchmark.cohort.labels import Cohort, assemble
 from benchmark.cohort.splits import Split, check_splits, make_splits
 from benchmark.config import Config
@@ -21,9 +21,32 @@ from benchmark.plugins import registry
 from benchmark.plugins.contracts import DatasetPlugin
 from benchmark.plugins.foreign import contained
 from benchmark.roi import Roi, RoiDataset, RoiRecord
+from benchmark.run.results import FeatureTable
 from benchmark.runtime.failures import describe_error
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import Workers
+from benchmark.user_tables.csv_rows import digest
+from benchmark.user_tables.features import read_features
+
+
+@dataclass(frozen=True, eq=False)
+class Division:
+    """A dataset labelled and split; its voxels are not looked at.
+
+    Attributes
+    ----------
+    dataset, cohort, splits
+    protocol : str
+        The split in words.
+    sides : tuple of (RoiDataset, Cohort)
+        In external validation the training and the test dataset, else the one dataset.
+    """
+
+    dataset: RoiDataset
+    cohort: Cohort
+    splits: list[Split]
+    protocol: str
+    sides: tuple[tuple[RoiDataset, Cohort], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +66,13 @@ class Material:
     protocol : str
         The split in words.
     environment : dict
-        Entries of ``environment.json``: ``dataset``, and in external validation also
-        ``training_dataset`` and ``test_dataset``.
+        Entries of ``environment.json``: ``dataset``; in external validation also
+        ``training_dataset`` and ``test_dataset``; with tables of the user's, ``user_tables``, the
+        SHA-256 of each file.
     contents : dict of str to str
         ROI id -> digest of voxels, masks and spacing.
+    feature_tables : dict of str to FeatureTable
+        Features that the user made elsewhere, by name.
     """
 
     dataset: RoiDataset
@@ -58,6 +84,7 @@ class Material:
     protocol: str
     environment: dict[str, dict[str, Any]]
     contents: dict[str, str]
+    feature_tables: dict[str, FeatureTable]
 
 
 def open_dataset(
@@ -128,13 +155,44 @@ class _Read:
 
 
 def refuse_remote(config: Config) -> None:
-    """Refuse datasets on other machines, which a stranger's configuration may name."""
-    for name in (config.dataset, config.test_dataset):
+    """Refuse datasets and tables on other machines, which a stranger's configuration may name."""
+    for name in (config.dataset, config.test_dataset, *config.user_tables):
         if "://" in name or name.startswith(("//", "\\\\")):
             raise ValueError(
-                f"config.toml names the dataset '{name}', which is not on this machine's disks; "
+                f"config.toml names '{name}', which is not on this machine's disks; "
                 "if you trust who made the run folder, --trust lets it be contacted"
             )
+
+
+def divide(config: Config, workers: Workers, progress: Progress) -> Division:
+    """Open, label and split what a configuration names.
+
+    Raises
+    ------
+    ValueError
+        For unusable input.
+    """
+    access = Access(config.limits.roi_voxels, config.allow_outside)
+
+    def side(name: str) -> tuple[RoiDataset, Cohort]:
+        dataset = open_dataset(name, workers.jobs, progress, access)
+        if config.slices:
+            dataset = slices.cut(dataset, config.slices, workers, progress)
+        return dataset, assemble(dataset, config.label)
+
+    dataset, cohort = training = side(config.dataset)
+    if config.test_dataset:
+        test = side(config.test_dataset)
+        joined = external.join(training, test)
+        check_splits([joined.split], joined.cohort, leaky=False)
+        protocol = external.describe(training[0], test[0])
+        return Division(joined.dataset, joined.cohort, [joined.split], protocol, (training, test))
+    splits = make_splits(cohort, config.splits, config.seed)
+    check_splits(splits, cohort, leaky=config.splits.leaky)
+    protocol = config.splits.describe(patients_known=not dataset.unnamed_patients_of)
+    if config.splits.scheme != "given" and all(r.given_split for r in cohort.records):
+        protocol += "; the dataset's own split goes unused (splits.scheme = given)"
+    return Division(dataset, cohort, splits, protocol, (training,))
 
 
 def prepare(config: Config, workers: Workers, progress: Progress) -> Material:
@@ -145,71 +203,66 @@ def prepare(config: Config, workers: Workers, progress: Progress) -> Material:
     ValueError
         For unusable input.
     """
+    return check(divide(config, workers, progress), config, workers, progress)
 
-    access = Access(config.limits.roi_voxels, config.allow_outside)
 
-    def opened(name: str) -> RoiDataset:
-        dataset = open_dataset(name, workers.jobs, progress, access)
-        return slices.cut(dataset, config.slices, workers, progress) if config.slices else dataset
+def check(division: Division, config: Config, workers: Workers, progress: Progress) -> Material:
+    """Read a division's feature tables and every one of its ROIs, which checks them.
 
-    dataset = opened(config.dataset)
-    cohort = assemble(dataset, config.label)
-    if config.test_dataset:
-        test = opened(config.test_dataset)
-        return _external((dataset, cohort), (test, assemble(test, config.label)), workers, progress)
-    splits = make_splits(cohort, config.splits, config.seed)
-    check_splits(splits, cohort, leaky=config.splits.leaky)
-    checked = check_voxels(dataset, cohort, workers, progress)
-    protocol = config.splits.describe(patients_known=not dataset.unnamed_patients_of)
-    if config.splits.scheme != "given" and all(r.given_split for r in cohort.records):
-        protocol += "; the dataset's own split goes unused (splits.scheme = given)"
-    environment = {"dataset": _describe(dataset, cohort, checked.fingerprint)}
-    rois = roi_table.table(cohort, checked.measured)
+    Raises
+    ------
+    ValueError
+        For unusable input.
+    """
+    dataset, cohort = division.dataset, division.cohort
+    tables = {
+        name: _feature_table(name, file, division) for name, file in config.feature_tables.items()
+    }
+    read = {file: digest(Path(file)) for file in config.user_tables}
+    checked = [check_voxels(*side, workers, progress) for side in division.sides]
+    digests = [digest for side in checked for digest in side.digests]
     return Material(
         dataset=dataset,
         cohort=cohort,
-        splits=splits,
-        rois=rois,
-        near_duplicates=_duplicates(cohort, checked.thumbnails),
-        single_slice=checked.single_slice,
-        protocol=protocol,
-        environment=environment,
-        contents=dict(zip(cohort.roi_ids.tolist(), checked.digests, strict=True)),
+        splits=division.splits,
+        rois=roi_table.table(cohort, [m for c in checked for m in c.measured]),
+        near_duplicates=_duplicates(cohort, [t for c in checked for t in c.thumbnails]),
+        single_slice=all(c.single_slice for c in checked),
+        protocol=division.protocol,
+        environment=_environment(division, [c.fingerprint for c in checked])
+        | ({"user_tables": read} if read else {}),
+        contents=dict(zip(cohort.roi_ids.tolist(), digests, strict=True)),
+        feature_tables=tables,
     )
 
 
-def _external(
-    training: tuple[RoiDataset, Cohort],
-    test: tuple[RoiDataset, Cohort],
-    workers: Workers,
-    progress: Progress,
-) -> Material:
-    joined = external.join(training, test)
-    check_splits([joined.split], joined.cohort, leaky=False)
-    checked = [check_voxels(*side, workers, progress) for side in (training, test)]
-    both = hashlib.sha256("".join(c.fingerprint for c in checked).encode()).hexdigest()
-    environment = {"dataset": _describe(joined.dataset, joined.cohort, both)}
-    environment["training_dataset"] = _describe(*training, checked[0].fingerprint)
-    environment["test_dataset"] = _describe(*test, checked[1].fingerprint)
-    environment["dataset"]["cohort"] = ". ".join(
+def _feature_table(name: str, file: str, division: Division) -> FeatureTable:
+    left_out = [record.roi_id for record in division.cohort.left_out]
+    known = {*(record.roi_id for record in division.dataset.records), *left_out}
+    found = read_features(name, Path(file), division.cohort.roi_ids.tolist(), known)
+    rows = {roi_id: row for row, roi_id in enumerate(found.index.tolist())}
+    return FeatureTable(rows, found.to_numpy(), tuple(found.columns))
+
+
+def _environment(division: Division, fingerprints: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The entries of ``environment.json`` on the dataset, or on both and the two as one."""
+    if len(division.sides) == 1:
+        return {"dataset": _describe(*division.sides[0], fingerprints[0])}
+    training, test = division.sides
+    both = hashlib.sha256("".join(fingerprints).encode()).hexdigest()
+    joined = _describe(division.dataset, division.cohort, both)
+    joined["cohort"] = ". ".join(
         [
             f"training on {training[0].name}, {training[1].describe()}",
             f"Testing on {external.test_name(training[0], test[0])}, {test[1].describe()}",
-            *joined.dataset.notes,
+            *division.dataset.notes,
         ]
     )
-    digests = [digest for side in checked for digest in side.digests]
-    return Material(
-        dataset=joined.dataset,
-        cohort=joined.cohort,
-        splits=[joined.split],
-        rois=roi_table.table(joined.cohort, [m for c in checked for m in c.measured]),
-        near_duplicates=_duplicates(joined.cohort, [t for c in checked for t in c.thumbnails]),
-        single_slice=all(c.single_slice for c in checked),
-        protocol=external.describe(training[0], test[0]),
-        environment=environment,
-        contents=dict(zip(joined.cohort.roi_ids.tolist(), digests, strict=True)),
-    )
+    return {
+        "dataset": joined,
+        "training_dataset": _describe(*training, fingerprints[0]),
+        "test_dataset": _describe(*test, fingerprints[1]),
+    }
 
 
 def _duplicates(cohort: Cohort, thumbnails: Sequence[near_duplicates.Descriptor]) -> pd.DataFrame:
@@ -230,97 +283,3 @@ def _describe(dataset: RoiDataset, cohort: Cohort, fingerprint: str) -> dict[str
         "n_malignant": int(cohort.labels.sum()),
         "excluded": cohort.excluded,
     }
-
-
-@dataclass(frozen=True, eq=False)
-class Checked:
-    """Findings from reading every ROI of a cohort.
-
-    Attributes
-    ----------
-    fingerprint : str
-        SHA-256 over ids, patients, labels and voxels.
-    single_slice : bool
-        Every ROI is one slice thick.
-    measured : tuple of RoiExtent
-        In the order of the cohort's records, as are
-    thumbnails : tuple of ndarray
-        By which near-duplicates are found, and
-    digests : tuple of str
-        Of each ROI's content.
-    """
-
-    fingerprint: str
-    single_slice: bool
-    measured: tuple[roi_table.RoiExtent, ...]
-    thumbnails: tuple[near_duplicates.Descriptor, ...]
-    digests: tuple[str, ...]
-
-
-def check_voxels(
-    dataset: RoiDataset, cohort: Cohort, workers: Workers, progress: Progress
-) -> Checked:
-    """Read every ROI of the cohort, which checks it, and hash what was read.
-
-    Raises
-    ------
-    ValueError
-        For the first ROI, in order of ``roi_id``, that breaks the contract; where no ROI has a
-        negative value.
-    """
-    digest = hashlib.sha256()
-    single_slice = True
-    measured, thumbnails, digests = [], [], []
-    contents = read_all(dataset, cohort.records, workers, progress)
-    rows = zip(cohort.records, cohort.labels.tolist(), contents, strict=True)
-    for record, label, content in rows:
-        identity = f"{record.roi_id}\t{record.patient_id}\t{label}\t{content.digest}\n"
-        digest.update(identity.encode())
-        single_slice &= content.n_slices == 1
-        measured.append(content.measured)
-        thumbnails.append(content.thumbnail)
-        digests.append(content.digest)
-    if not any(each.negative for each in measured):
-        raise ValueError(
-            f"dataset '{dataset.name}': no image has a negative value, though air and lung are "
-            "below -500 HU; these are stored values or grey values, and HU are needed"
-        )
-    return Checked(
-        digest.hexdigest(), single_slice, tuple(measured), tuple(thumbnails), tuple(digests)
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Content:
-    """Findings from reading one ROI."""
-
-    digest: str
-    n_slices: int
-    measured: roi_table.RoiExtent
-    thumbnail: near_duplicates.Descriptor
-
-
-def read_all(
-    dataset: RoiDataset, records: Sequence[RoiRecord], workers: Workers, progress: Progress
-) -> Iterator[Content]:
-    """Read ROIs in their order, which checks them.
-
-    Raises
-    ------
-    ValueError
-        For the first ROI that breaks the contract.
-    """
-    contents = workers.map(partial(_content, dataset.read), records, batch=16)
-    for number, content in enumerate(contents, start=1):
-        yield content
-        progress.update(f"Checking {dataset.name}", number, len(records))
-
-
-def _content(read: Callable[[RoiRecord], Roi], record: RoiRecord) -> Content:
-    roi = read(record)
-    return Content(
-        roi.content_hash(),
-        roi.image.shape[0],
-        roi_table.measure(roi),
-        near_duplicates.descriptor(roi),
-    )

@@ -51,6 +51,30 @@ def _digests(name: bytes, values: NDArray[Any]) -> list[bytes]:
     return [hashlib.sha256(about + row.tobytes()).digest() for row in rows]
 
 
+def feature_frame(table: FeatureTable) -> pd.DataFrame:
+    """One feature set as stored, float64, ``roi_id`` first.
+
+    Images are too large to store. Four numbers of each tell whether they are the same: mean,
+    standard deviation, and the mean of value times position along rows and columns (from -1 to
+    1), which a flip or an exchange of axes changes.
+    """
+    values, columns = np.asarray(table.values), list(table.columns)
+    if not columns:
+        images = values.astype(np.float64)
+        inner = tuple(range(1, images.ndim))
+        down, across = (np.linspace(-1, 1, side) for side in images.shape[1:3])
+        moments = [
+            images.mean(axis=inner),
+            images.std(axis=inner),
+            images.mean(axis=inner[1:]) @ down / len(down),
+            images.mean(axis=(1, *inner[2:])) @ across / len(across),
+        ]
+        values, columns = np.stack(moments, axis=1), ["mean", "sd", "mean_by_row", "mean_by_column"]
+    frame = pd.DataFrame(values, columns=columns)
+    frame.insert(0, "roi_id", list(table.rows))
+    return frame
+
+
 def joined(tables: Mapping[str, FeatureTable]) -> FeatureTable:
     """Several feature sets side by side, of the ROIs that all of them have."""
     ids = [i for i in next(iter(tables.values())).rows if all(i in t.rows for t in tables.values())]

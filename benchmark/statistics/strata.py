@@ -1,4 +1,4 @@
-"""The metrics within strata: by size, texture, the readers' disagreement, slice thickness.
+"""The metrics within strata: by size, texture, readers' disagreement, slices, label source.
 
 A model may owe its overall AUC to size: within a stratum of size, and on malignant and benign
 nodules matched by size, it has to get by with less of it. In a stratum, too, ROIs are compared
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark.cohort.labels import source_name
 from benchmark.columns import STRATA_TABLE, arm_of, by_arm
 from benchmark.config import Bootstrap
 from benchmark.runtime.workers import Workers, spread
@@ -80,6 +81,9 @@ Sizes are equivalent diameters, cut at 8 and 15 mm as Lung-RADS does for solid n
 4A and 4B), though by volume and not by calipers. Texture is the mean of the readers' ratings,
 1 non-solid to 5 solid.
 """
+
+SOURCE = "label source"
+"""Stratum of what labels rest on, where that differs between the ROIs of a run."""
 
 MATCHED = "size-matched"
 _MATCHED_LEVEL = f"pairs within {MATCHED_RATIO - 1:.0%} of diameter"
@@ -179,6 +183,11 @@ def members(
         for level, belongs in levels.items():
             within = rois["roi_id"][belongs(values)]
             yield stratum, level, predictions[predictions["roi_id"].isin(within)]
+    tested = rois["roi_id"].isin(predictions["roi_id"])
+    sources = sorted(set(rois["label_source"][tested]))
+    for source in sources if len(sources) > 1 else ():
+        within = rois["roi_id"][rois["label_source"] == source]
+        yield SOURCE, source_name(source), predictions[predictions["roi_id"].isin(within)]
     yield MATCHED, _MATCHED_LEVEL, _matched(predictions, rois)
 
 

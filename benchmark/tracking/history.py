@@ -137,7 +137,8 @@ def rows(run: RunFolder) -> pd.DataFrame:
         metrics = metrics_of[arm.name]
         timed = run.timings[(run.timings.arm == arm.name) & (run.timings.stage == "fit")]
         # What the cache spared was not timed here.
-        fit_s = float(timed["seconds"].sum()) if not timed["n_cached"].any() else math.nan
+        timed_here = len(timed) > 0 and not timed["n_cached"].any()
+        fit_s = float(timed["seconds"].sum()) if timed_here else math.nan
         row: dict[str, Any] = {
             **common, **arm.columns,
             "n_rois": int(metrics["n_rois"].iloc[0]),

@@ -126,6 +126,46 @@ def test_a_label_of_its_own_goes_before_ratings_and_is_told() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("sources", "told"),
+    [
+        (("", ""), ""),
+        (("pathology", "pathology"), "; label source: pathology"),
+        (("pathology", "follow-up"), "; label sources: follow-up 1, pathology 1 ROIs"),
+        (("pathology", ""), "; label sources: not stated 1, pathology 1 ROIs"),
+    ],
+)
+def test_the_protocol_says_what_labels_rest_on(sources: tuple[str, str], told: str) -> None:
+    records = tuple(
+        RoiRecord(f"r{label}", "p", label, label_source=source)
+        for label, source in enumerate(sources)
+    )
+    cohort = assemble(RoiDataset("test", records, unread), LabelRule())
+    assert cohort.protocol == f"label: as given by the dataset (the label rule is ignored){told}"
+
+
+def test_ratings_are_a_source_beside_labels_of_another() -> None:
+    records = (
+        RoiRecord("a", "p", malignancy_ratings=(4, 4, 4)),
+        RoiRecord("b", "q", 0, label_source="follow-up"),
+        RoiRecord("c", "q", malignancy_ratings=(3, 3, 3)),  # left out: it has no label
+    )
+    cohort = assemble(RoiDataset("test", records, unread), LabelRule())
+    assert cohort.protocol.endswith("; label sources: follow-up 1, reader 1 ROIs")
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"label": 1, "label_source": "biopsy"}, "label_source is 'biopsy'; it must be one of"),
+        ({"malignancy_ratings": (5,), "label_source": "pathology"}, "and there is no label"),
+    ],
+)
+def test_a_source_that_cannot_be_is_refused(record: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RoiRecord("r", "p", **record)
+
+
 @pytest.mark.parametrize("indeterminate", ["drop", "benign", "malignant"])
 def test_the_protocol_says_the_rule(indeterminate: str) -> None:
     fate = {

@@ -25,7 +25,8 @@ def voxels(record: RoiRecord) -> Roi:
 
 def test_every_column_of_every_roi() -> None:
     records = (
-        RoiRecord("x9", "p", label=1, attributes={"texture": "", "slice_thickness_mm": "thin"}),
+        RoiRecord("x9", "p", label=1, label_source="pathology",
+                  attributes={"texture": "", "slice_thickness_mm": "thin"}),
         RoiRecord("r7", "q", malignancy_ratings=(5, 4, 5), attributes={"texture": "5 4 4 5"}),
         RoiRecord("r3", "p", malignancy_ratings=(1, 2, 1, 2), attributes={"texture": "1"}),
         RoiRecord("r5", "s", label=0, malignancy_ratings=(2,),
@@ -48,8 +49,9 @@ def test_every_column_of_every_roi() -> None:
         ],
     )  # fmt: skip
     unusual = ["margin_mm", "obliquity_deg", "doubt"]
-    assert found.columns[-3:].tolist() == unusual
-    found = found.drop(columns=unusual)
+    assert found.columns[-4:].tolist() == [*unusual, "label_source"]
+    assert found["label_source"].tolist() == ["reader", "", "reader", "pathology"]
+    found = found.drop(columns=[*unusual, "label_source"])
     pd.testing.assert_frame_equal(found, expected, check_exact=False, rtol=1e-12)
 
 

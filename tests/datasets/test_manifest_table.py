@@ -36,6 +36,8 @@ def opened(folder: Path, *rows: dict[str, str]) -> tuple[RoiRecord, ...]:
         ("malignancy_ratings", "4; 5;3", "malignancy_ratings", (4, 5, 3)),
         ("intensities", "Synthetic ", "intensities", "synthetic"),
         ("intensities", " ", "intensities", "acquired"),
+        ("label_source", " Follow-Up", "label_source", "follow-up"),
+        ("label_source", "", "label_source", ""),
         ("split", " TEST", "given_split", "test"),
         ("split", "Fold 3", "given_split", "Fold 3"),
     ],

@@ -188,8 +188,8 @@ def test_other_files_are_refused(write: Write, change: dict, message: str) -> No
 
 def test_worker_processes_read_the_same(write: Write) -> None:
     """The reader holds all voxels and must reach workers whole."""
+    from benchmark.cohort.contents import check_voxels
     from benchmark.cohort.labels import LabelRule, assemble
-    from benchmark.run.inputs import check_voxels
     from benchmark.runtime.workers import LocalWorkers
 
     dataset = nodulemnist3d.open_file(write())

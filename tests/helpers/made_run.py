@@ -103,7 +103,7 @@ def make_run(
     rois = pd.DataFrame(
         zip(ids, patients, y_true, rng.uniform(4, 25, n), [1.25] * n, 1.5 + 3 * y_true,
             rng.integers(0, 3, n).astype(float), [4.5] * n, [5.0] * n, [0.0] * n, [""] * n,
-            strict=True),
+            ["reader"] * n, strict=True),
         columns=ROI_TABLE.columns,
     )  # fmt: skip
     environment = {

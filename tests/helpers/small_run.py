@@ -61,10 +61,13 @@ def run(
                 "margin_mm": 5.0,
                 "obliquity_deg": 0.0,
                 "doubt": "",
+                "y_true": [*y_true, 0],
+                "label_source": "",
             }
         ),
         near_duplicates=pairs,
         failures=(),
+        config={},
     )
 
 

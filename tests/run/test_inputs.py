@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from benchmark.cohort.contents import check_voxels
 from benchmark.cohort.labels import LabelRule, assemble
 from benchmark.cohort.splits import SplitRule
 from benchmark.config import Config
 from benchmark.plugins import registry
 from benchmark.roi import Roi, RoiDataset, RoiRecord
-from benchmark.run.inputs import Material, check_voxels, open_dataset, prepare
+from benchmark.run.inputs import Material, open_dataset, prepare
 from benchmark.runtime.workers import LocalWorkers
 from tests.helpers.volumes import WriteManifest, ball, write_volume
 

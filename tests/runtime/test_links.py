@@ -111,7 +111,7 @@ def test_no_address_of_a_stranger_is_contacted(
     monkeypatch.setattr("benchmark.run.inputs.open_dataset", open_dataset)
     assert invoke("report", run.path, "--format", "md") == 0
     said = capsys.readouterr().err
-    assert f"names the dataset '{address}', which is not on this machine's disks" in said
+    assert f"names '{address}', which is not on this machine's disks" in said
     assert invoke("audit", run.path, "--out", tmp_path / "audit") == 2
     assert "--trust" in capsys.readouterr().err
     assert opened == []

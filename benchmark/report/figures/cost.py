@@ -23,6 +23,8 @@ def cost_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | None:
     told = []
     for arm in arms:
         fit = seconds_per(run.timings, arm, "fit", each="call")
+        if math.isnan(fit):  # made elsewhere
+            continue
         predict = seconds_per(run.timings, arm, "predict", each="ROI")
         extract = seconds_per(run.timings, arm, "extract", each="ROI")
         _point(left, arm, fit, filled=True)
@@ -83,8 +85,9 @@ def _logarithmic(axis: Any) -> None:
 def _point(axis: Any, arm: PlottedArm, seconds: float, *, filled: bool) -> None:
     value, low, high = arm.metrics["auc"]
     known = not math.isnan(low)
+    reach = [[abs(value - low)], [abs(high - value)]]  # of an AUC of 1, an end may round past it
     axis.errorbar(
-        seconds, value, yerr=[[value - low], [high - value]] if known and filled else None,
+        seconds, value, yerr=reach if known and filled else None,
         color=arm.colour, marker=arm.marker, markersize=5, linestyle="none", elinewidth=0.7,
         markerfacecolor=arm.colour if filled else "white", label=arm.label,
     )  # fmt: skip

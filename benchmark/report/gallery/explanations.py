@@ -183,8 +183,8 @@ def explain(
         wanted = set(ids)
         records = [r for r in material.cohort.records if r.roi_id in wanted]
         extracted = extract(
-            material.dataset, records, chosen, extractors(chosen),
-            workers=LocalWorkers(jobs), progress=progress,
+            material.dataset, records, chosen, extractors(chosen, material.feature_tables),
+            workers=LocalWorkers(jobs), progress=progress, made=material.feature_tables,
         )  # fmt: skip
         found.notes += [f"{f.features} of '{f.roi_id}': {f.reason}" for f in extracted.failures]
         return extracted.tables

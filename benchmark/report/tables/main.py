@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.plugins.arms import Arm
+from benchmark.report.tables.labels import label_note
 from benchmark.report.tables.table import Table, duration, sentence, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.comparisons import PATIENT_BOOTSTRAP, SIZE_ONLY
@@ -16,15 +17,6 @@ from benchmark.statistics.scoring import WIDENED, WITHHELD
 
 HEADLINE = ("accuracy", "sensitivity", "specificity", "auc")
 """Metrics of the main table; the others are in ``metrics.csv``."""
-
-
-_SUSPICION = (
-    "Labels made from readers' ratings are radiologists' suspicion, not pathology, and the "
-    "readers who gave the ratings also drew the outlines."
-)
-
-
-_GIVEN = "Labels are the dataset's own; what they stand for is for its authors to say."
 
 
 def main_table(run: RunFolder) -> Table:
@@ -123,12 +115,6 @@ def arm_rows(metrics: pd.DataFrame, arm: Arm) -> dict[str, Any]:
     """An arm's rows of ``metrics.csv`` by the metric's name."""
     own = metrics[metrics.arm == arm.name]
     return {str(row.metric): row for row in own.itertuples()}
-
-
-def label_note(run: RunFolder) -> str:
-    """Note on what the labels stand for."""
-    given = "as given by the dataset" in run.environment["protocol"]["label"]
-    return _GIVEN if given else _SUSPICION
 
 
 @dataclass(frozen=True)

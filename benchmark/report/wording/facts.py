@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 
 from benchmark.cohort.splits import leaked
-from benchmark.plugins.arms import Arm
+from benchmark.plugins.arms import EXTERNAL, Arm
 from benchmark.plugins.registry import describe, knows
-from benchmark.report.tables.main import arm_rows, interval_methods, label_note, lift_over_size
+from benchmark.report.tables.labels import READER, label_note, label_sources
+from benchmark.report.tables.main import arm_rows, interval_methods, lift_over_size
 from benchmark.report.tables.table import duration, percent, sentence, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.comparisons import SIZE_ONLY
 from benchmark.statistics.metrics import METRICS
 
 _PACKAGES_OF_RADIOMICS = "pyradiomics"
+
+NOT_SEEN = "Made elsewhere; what it was trained on cannot be seen in its predictions."
 
 
 def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
@@ -28,6 +31,8 @@ def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
     dataset, packages = environment["dataset"], environment["packages"]
     arms = run.arms
     rated = run.rois.malignancy_mean.notna().any()
+    sources = set(label_sources(run))
+    by_readers = rated and sources == {READER}
     software = [f"Python {environment['python']}", *(f"{n} {v}" for n, v in packages.items())]
     return {
         "arms": ", ".join(map(str, arms)),
@@ -44,7 +49,7 @@ def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
         "metrics": ", ".join(METRICS).replace("_", " "),
         "intervals": interval_methods(run.metrics),
         "features": " ".join(
-            f"{name}: {described('features', name)}"
+            f"{name}: {described_features(run, name)}"
             for name in dict.fromkeys(name for arm in arms for name in arm.feature_sets)
         ),
         "models": " ".join(
@@ -59,11 +64,13 @@ def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
         "slice_thickness": _range(run.rois.slice_thickness_mm, "Slice thickness", "mm"),
         "characteristics": _characteristics(run),
         "readers": (
-            "The malignancy ratings of the dataset's readers, several a nodule." if rated else ""
+            "The malignancy ratings of the dataset's readers, several a nodule."
+            if by_readers
+            else ""
         ),
         "rater_spread": _rater_spread(run),
-        "reference_quality": label_note(run) if rated else "",
-        "label_interval": "None: the ratings were given on these images." if rated else "",
+        "reference_quality": label_note(run) if sources != {""} else "",
+        "label_interval": "None: the ratings were given on these images." if by_readers else "",
         "sensitivity": _sensitivity(run),
         "strata": _strata(run),
         "explanations": "",
@@ -84,9 +91,18 @@ def facts(run: RunFolder, warnings: Sequence[str]) -> dict[str, str]:
 
 def described(kind: str, name: str) -> str:
     """Line that ``list`` shows of a plug-in, or that this checkout lacks it."""
+    if kind == "models" and name == EXTERNAL:
+        return NOT_SEEN
     if not knows(kind, name):
         return "not in this version of the suite."
     return sentence(describe(kind, name))
+
+
+def described_features(run: RunFolder, name: str) -> str:
+    """Line on a feature set, which may be a feature table of the run."""
+    if name in run.config.get("feature_tables", {}):
+        return "made elsewhere, and read from a table."
+    return described("features", name)
 
 
 def _has(run: RunFolder, model: str) -> bool:
@@ -120,8 +136,14 @@ def _training(run: RunFolder) -> str:
     return (
         f"{len(run.splits)} splits, every model fitted anew in each. Hyper-parameters are tuned on "
         f"inner folds grouped by patient. {f'Settings: {changed}. ' if changed else ''}"
-        "Augmentation and class weights: see the models' descriptions."
-    )
+        f"Augmentation and class weights: see the models' descriptions. {_external_arms(run)}"
+    ).strip()
+
+
+def _external_arms(run: RunFolder) -> str:
+    """What holds of arms that were made elsewhere, whatever holds of the others; may be empty."""
+    named = ", ".join(arm.name for arm in run.arms if arm.external)
+    return f"Of external arms ({named}) their makers alone can say so." if named else ""
 
 
 def _training_size(run: RunFolder) -> str:
@@ -138,8 +160,8 @@ def _disjoint(run: RunFolder) -> str:
     if not with_patient:
         return (
             "Patient: no patient's ROIs stand on both sides of a split; whatever is fitted sees "
-            "training patients only."
-        )
+            f"training patients only. {_external_arms(run)}"
+        ).strip()
     share = percent(with_patient / tested)
     return f"ROI: {with_patient} of {tested} tested ROIs ({share}) have their patient in training."
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from benchmark.cohort.labels import source_name
 from benchmark.cohort.near_duplicates import across
 from benchmark.cohort.splits import leaked
 from benchmark.plugins.arms import Arm, arms_in
@@ -45,6 +46,8 @@ def cautions(run: RunFolder) -> list[str]:
     return [
         *_leaky(run),
         *_near_duplicates(run),
+        *_label_sources(run),
+        *_made_elsewhere(run),
         *image_warnings(run),
         *_threshold_on_test(run, rated),
         *_no_baseline(run),
@@ -83,6 +86,37 @@ def _near_duplicates(run: RunFolder) -> Iterator[str]:
         yield (
             f"Near-duplicates: of {tested} tested ROIs, another made of the same pixels was "
             f"trained on ({len(pairs)} pairs, first {first}); near_duplicates.csv names them"
+        )
+
+
+def _label_sources(run: RunFolder) -> Iterator[str]:
+    """Labels of several sources, with each one's share of malignant ROIs."""
+    tested = run.rois[run.rois["roi_id"].isin(run.predictions["roi_id"])]
+    told = [
+        f"{source_name(str(source))} {len(rows)} ROIs, {percent(float(rows.y_true.mean()))} "
+        "malignant"
+        for source, rows in tested.groupby("label_source")
+    ]
+    if len(told) > 1:
+        yield (
+            f"Labels of several sources ({'; '.join(told)}): a model that tells the sources apart "
+            "gains by it, and what counts as malignant differs. strata.csv has each by itself"
+        )
+
+
+def _made_elsewhere(run: RunFolder) -> Iterator[str]:
+    """Predictions and features whose making this run did not see."""
+    arms = arms_in(run.predictions)
+    fed = {name for arm in arms for name in arm.feature_sets}
+    parts = {
+        "predictions of": [arm.name for arm in arms if arm.external],
+        "features": [name for name in run.config.get("feature_tables", {}) if name in fed],
+    }
+    told = [f"{what} {', '.join(names)}" for what, names in parts.items() if names]
+    if told:
+        yield (
+            f"Made elsewhere: {'; '.join(told)}. That no tested patient was learnt from, in "
+            "training or in choosing a threshold, is their makers' word"
         )
 
 

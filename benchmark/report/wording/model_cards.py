@@ -9,7 +9,7 @@ import pandas as pd
 from benchmark.plugins.arms import Arm
 from benchmark.report.tables.main import arm_rows, lift_over_size
 from benchmark.report.tables.table import Table, decimal, sentence, with_interval
-from benchmark.report.wording.facts import described, fit_seconds
+from benchmark.report.wording.facts import described, described_features, fit_seconds
 from benchmark.report.wording.summary import NO_CLINICAL_USE
 from benchmark.run.folder import RunFolder
 
@@ -41,10 +41,11 @@ def _rows(
     settings = _settings(run, arm)
     auc = own["auc"]
     yield "Model", described("models", arm.model)
-    yield "Input", " ".join(f"{n}: {described('features', n)}" for n in arm.feature_sets)
-    yield "Learns from", arm.supervision
+    yield "Input", " ".join(f"{n}: {described_features(run, n)}" for n in arm.feature_sets)
+    yield "Learns from", "" if arm.external else arm.supervision
     yield "Settings", ", ".join(f"{key} = {value}" for key, value in settings.items())
-    yield "Trained on", f"{known['dataset']}: {known['cohort']}. {known['training_size']}"
+    trained = f"{known['dataset']}: {known['cohort']}. {known['training_size']}"
+    yield "Trained on", "" if arm.external else trained
     yield "Labels", f"{known['label_rule']} {known['label_meaning']}"
     yield "Splits", f"{known['split']} {known['disjoint']}"
     yield "Threshold", known["threshold"]

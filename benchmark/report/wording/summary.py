@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from benchmark.plugins.arms import Arm, arms_in
-from benchmark.report.tables.main import arm_rows, label_note, lift_over_size
+from benchmark.report.tables.labels import READER, label_note, label_sources
+from benchmark.report.tables.main import arm_rows, lift_over_size
 from benchmark.report.tables.pairwise import auc_pairs, verdict
 from benchmark.report.tables.table import SYNTHETIC, sentence, with_interval
 from benchmark.report.wording.method_warnings import rated_arms
@@ -87,11 +88,13 @@ def _among_models(run: RunFolder) -> Iterator[str]:
                 f"Between the models themselves, {which} difference in AUC is shown "
                 f"({corrected}); the order in which the table puts them is no ranking."
             )
+    made_labels = set(label_sources(run)) == {READER}
+    why = "the same readers made the labels" if made_labels else "it sees no image"
     for arm in arms:
         if arm.features == CEILING:
             yield (
                 f"{arm} (AUC {_auc(run, arm)}) is fed by the readers' other ratings and is "
-                "no competitor: the same readers made the labels."
+                f"no competitor: {why}."
             )
 
 

@@ -1,4 +1,4 @@
-"""Rows of a manifest's CSV, as spreadsheets and programs write it.
+"""Rows of a user's CSV, as spreadsheets and programs write it.
 
 What is certain is read, and the rest is refused:
 
@@ -9,7 +9,8 @@ What is certain is read, and the rest is refused:
 - Values with separators, quotation marks or line breaks stand in double quotes.
 - Blanks around names and values do not count, nor do capitals in the names that are read here. Two
   columns of one name are refused.
-- A column without a name is left out where it is empty in every row, and refused elsewhere.
+- A column without a name is left out where it is empty in every row, and refused elsewhere, row
+  names of R and pandas included.
 - Rows without any value are left out. A row may go on behind the header's last column where it has
   no value there; it may not be shorter.
 
@@ -20,23 +21,30 @@ without values.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from benchmark.formats.files import read
 from benchmark.formats.text import decode
-from benchmark.lidc.annotations import CHARACTERISTICS
+from benchmark.stored_table import no_formula
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 Row = tuple[int, dict[str, str]]
 """The row's number, and its values by column."""
 
-_REQUIRED = ("roi_id", "patient_id", "image", "mask")
-_ONE_OF = ("label", "malignancy_ratings")
-_READ = {
-    *_REQUIRED, *_ONE_OF, *CHARACTERISTICS, "intensities", "split", "slice_thickness_mm",
-    "pylidc_annotation_id", "reader_masks", "series_instance_uid",
-}  # fmt: skip
+_MOST_BYTES = 1 << 26
+_WHOLE = re.compile(r"0*(\d+)(\.0*)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_SHOWN = 5
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _DECLARED = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*(?:\r\n?|\n)', re.IGNORECASE)
 _SHOWN_NAMES = 20
@@ -44,14 +52,75 @@ _SHOWN_TEXT = 10_000
 _MOST_CELLS = 5_000_000  # 64 MiB of separators would take gigabytes as rows
 
 
-def read_rows(content: bytes, file: str) -> list[Row]:
-    """Read the rows of a manifest that have values.
+@dataclass(frozen=True)
+class Columns:
+    """Columns that are read of a kind of table.
+
+    Attributes
+    ----------
+    required : tuple of str
+    one_of : tuple of str
+        Of these, at least one is needed as well; empty where no such choice is left.
+    others : frozenset of str
+        Further columns whose names are read without regard to capitals.
+    """
+
+    required: tuple[str, ...]
+    one_of: tuple[str, ...] = ()
+    others: frozenset[str] = frozenset()
+
+    def named(self, cell: str) -> str:
+        """Name of the column whose header this is."""
+        known = {*self.required, *self.one_of, *self.others}
+        return cell.lower() if cell.lower() in known else cell
+
+    def lacking(self, header: Sequence[str]) -> str:
+        """The columns that a header lacks, in words; empty where it has all that are needed."""
+        names = set(map(self.named, header))
+        lacking = ", ".join(name for name in self.required if name not in names)
+        if lacking or not self.one_of or names & set(self.one_of):
+            return lacking
+        return f"{' or '.join(self.one_of)}, one is needed"
+
+    def found_in(self, header: Sequence[str]) -> int:
+        """Number of the columns that a header has."""
+        return len({*self.required, *self.one_of, *self.others} & set(map(self.named, header)))
+
+
+def read_table(path: Path | UPath, columns: Columns) -> list[Row]:
+    """Read the rows of a file that have values.
+
+    Raises
+    ------
+    ValueError
+        Where the file cannot be read, and as :func:`read_rows`.
+    """
+    return read_rows(_content(path), str(path), columns)
+
+
+def digest(path: Path | UPath) -> str:
+    """SHA-256 of a file that is read as a table; raises ValueError where it cannot be read."""
+    return hashlib.sha256(_content(path)).hexdigest()
+
+
+def _content(path: Path | UPath) -> bytes:
+    try:
+        return read(path, lambda _: _MOST_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def read_rows(content: bytes, file: str, columns: Columns) -> list[Row]:
+    """Read the rows of a table that have values.
 
     Parameters
     ----------
     content : bytes
     file : str
         Name of the file, with which messages begin.
+    columns : Columns
 
     Raises
     ------
@@ -66,12 +135,34 @@ def read_rows(content: bytes, file: str) -> list[Row]:
     if declared is not None:
         text = text[declared.end() :]
     with prefixed(file):
-        separator = _separator(text, declared[1] if declared else "")
+        separator = _separator(text, declared[1] if declared else "", columns)
         (_, header), *records = _records(text, separator)
-        columns = _columns(header)
+        names = _names(header, columns)
         if not records:
-            raise ValueError("no rows; every dataset needs at least one ROI")
-    return [(number, _values(columns, record, file, number)) for number, record in records]
+            raise ValueError("no rows; at least one ROI is needed")
+    return [(number, _values(names, record, file, number)) for number, record in records]
+
+
+def whole(text: str) -> str:
+    """A whole number's usual form, as ``1`` for ``1.0``; anything else as it is."""
+    found = _WHOLE.fullmatch(text)
+    return found[1] if found else text
+
+
+def number(text: str) -> float:
+    """A finite number, written with a decimal point; NaN for anything else."""
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def without_apostrophe(text: str) -> str:
+    """The text without what ``splits.csv`` puts before what a spreadsheet would compute."""
+    return text[1:] if no_formula(text[1:]) == text else text
+
+
+def few(named: Sequence[str]) -> str:
+    """The first of several, for a message."""
+    return ", ".join(named[:_SHOWN]) + (", ..." if len(named) > _SHOWN else "")
 
 
 def shown(text: str) -> str:
@@ -110,7 +201,7 @@ def _records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
         ) from error
 
 
-def _separator(text: str, declared: str) -> str:
+def _separator(text: str, declared: str, columns: Columns) -> str:
     """The separator under which the header has every column that is needed."""
     headers = {}
     for separator in declared or ",;\t":
@@ -118,35 +209,22 @@ def _separator(text: str, declared: str) -> str:
             headers[separator] = next(_records(text, separator), (1, []))
         except ValueError:  # its quotation marks go with another one
             headers[separator] = (1, [text[:_SHOWN_TEXT].splitlines()[0]])
-    fitting = [s for s, (_, header) in headers.items() if not _lacking(header)]
-    if len(fitting) == 1:
+    fitting = [s for s, (_, header) in headers.items() if not columns.lacking(header)]
+    if len({tuple(headers[separator][1]) for separator in fitting}) == 1:  # a lone column has none
         return fitting[0]
     if fitting:
         raise ValueError(f"{' and '.join(_SEPARATORS[s] for s in fitting)} separate its columns")
-    separator, (row, header) = max(
-        headers.items(), key=lambda each: len(_READ & set(map(_name, each[1][1])))
-    )
+    separator, (row, header) = max(headers.items(), key=lambda each: columns.found_in(each[1][1]))
     names = ", ".join(map(shown, header[:_SHOWN_NAMES])) or "nothing"
     more = f" and {len(header) - _SHOWN_NAMES} more" if len(header) > _SHOWN_NAMES else ""
     raise ValueError(
-        f"no column {_lacking(header)}; row {row} is the header, which was read, with "
+        f"no column {columns.lacking(header)}; row {row} is the header, which was read, with "
         f"{_SEPARATORS[separator]} between columns, as {names}{more}"
     )
 
 
-def _lacking(header: Sequence[str]) -> str:
-    """The columns that a header lacks, in words; empty where it has all that are needed."""
-    names = set(map(_name, header))
-    lacking = ", ".join(name for name in _REQUIRED if name not in names)
-    return lacking if lacking or names & {*_ONE_OF} else f"{' or '.join(_ONE_OF)}, one is needed"
-
-
-def _name(cell: str) -> str:
-    return cell.lower() if cell.lower() in _READ else cell
-
-
-def _columns(header: Sequence[str]) -> list[str]:
-    names = [_name(cell) for cell in header]
+def _names(header: Sequence[str], columns: Columns) -> list[str]:
+    names = [columns.named(cell) for cell in header]
     places: dict[str, int] = {}
     for index, name in enumerate(names):
         first = places.setdefault(name, index)
@@ -176,7 +254,7 @@ def _values(
             if value and not name:
                 raise ValueError(
                     f"column {index} has no name and holds {shown(value)}; name it in the header, "
-                    "or empty it"
+                    "or empty it (row names: row.names = FALSE in R, index=False in pandas)"
                 )
     row.pop("", None)
     return row
