@@ -75,6 +75,23 @@ def test_the_forest_has_the_intervals(reported: RunFolder, drawings: dict[str, D
         assert any(np.allclose(bar[:, 0], ends) for bar in bars)
 
 
+@pytest.mark.parametrize(("p_holm_size", "filled"), [(0.01, True), (0.2, False)])
+def test_the_forest_marks_what_is_shown(
+    reported: RunFolder, p_holm_size: float, filled: bool
+) -> None:
+    table = reported.comparisons.copy()
+    lift = (table.arm_a == "logistic:radiomics") & (table.model_b == "size_only")
+    table.loc[lift, ["difference", "ci_low", "ci_high"]] = (0.1, 0.05, 0.15)
+    table.loc[lift, "p_holm_size"] = p_holm_size
+    forest = draw(reported.replaced(comparisons=table))[0]
+    _, right = forest.figure.axes
+    faces = {line.get_markerfacecolor() for line in right.lines if 0.1 in line.get_xdata()}
+    assert ("white" not in faces) is filled
+    told = "shown to be better" if filled else "not shown to differ"
+    assert f"(+0.100 [+0.050, +0.150], {told})" in forest.alt
+    assert "logistic:ratings (ceiling)" in forest.svg.decode()
+
+
 def test_the_roc_panel_holds_curve_and_decisions(
     reported: RunFolder, drawings: dict[str, Drawing]
 ) -> None:

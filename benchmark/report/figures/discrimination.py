@@ -24,6 +24,8 @@ BAND = (
     "intervals written in the panels are those of the tables."
 )
 
+_TICKS = (0, 0.25, 0.5, 0.75, 1)
+
 
 def roc_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
     """Sensitivity against 1 - specificity; the cross is the run's own thresholds."""
@@ -83,7 +85,8 @@ def _draw(
         value, _, interval = arm.shown(metric).partition(" ")
         lines = f"{short} {value}\n{interval}\nn = {arm.cases.n_rois}"
         note(axis, lines, *at, ha="right" if at[0] > 0.5 else "left")
-        axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=_TICKS, yticks=_TICKS)
+        axis.set_aspect("equal")
 
 
 def _folds(arms: Sequence[PlottedArm], what: str, weight: str) -> str:

@@ -34,8 +34,8 @@ def calibration_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
             shares, edges = np.histogram(
                 arm.cases.y_prob[arm.cases.y_true == label], bins=np.linspace(0, 1, 26)
             )
-            height = 0.09 * shares / max(1, shares.max())
-            axis.bar(edges[:-1], sign * height, 0.04, -0.11, align="edge", color=colour, alpha=0.6)
+            tops = sign * 0.09 * shares / max(1, shares.max()) - 0.11
+            axis.stairs(tops, edges, baseline=-0.11, fill=True, color=colour, alpha=0.6)
         axis.errorbar(
             found.predicted, found.observed,
             yerr=np.abs(np.stack([found.observed - found.low, found.high - found.observed])),

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.plugins.arms import Arm
+from benchmark.report.tables.pairwise import verdict
 from benchmark.report.tables.table import Table, duration, sentence, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.comparisons import PATIENT_BOOTSTRAP, SIZE_ONLY
@@ -139,6 +140,11 @@ class Lift:
     low: float
     high: float
     p_holm_size: float
+
+    @property
+    def verdict(self) -> int:
+        """1 where the arm is shown to rank better than size alone, -1 worse, else 0."""
+        return verdict(self.difference, self.low, self.high, self.p_holm_size)
 
 
 def lift_over_size(comparisons: pd.DataFrame, arm: Arm) -> Lift | None:

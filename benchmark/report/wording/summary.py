@@ -55,8 +55,7 @@ def _against_size(run: RunFolder) -> Iterator[str]:
         lift = lift_over_size(run.comparisons, arm)
         if lift is not None:
             shown = with_interval(lift.difference, lift.low, lift.high, sign=True)
-            decided = verdict(lift.difference, lift.low, lift.high, lift.p_holm_size)
-            found[decided].append(f"{arm} {shown}")
+            found[lift.verdict].append(f"{arm} {shown}")
     n = int((auc_pairs(run).model_b == SIZE_ONLY).sum())
     corrected = f"corrected for {n} comparisons with size" if n > 1 else "a single comparison"
     for decided, how in ((1, "better"), (-1, "worse")):
