@@ -6,8 +6,7 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark.columns import by_arm
@@ -30,6 +29,11 @@ WIDTH_INCHES = 7.2
 """Two columns of a journal."""
 
 _COLUMNS = 4
+_METADATA: Mapping[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 _STYLE: Any = {
     "svg.hashsalt": "lung-nodule-benchmark",
     "text.parse_math": False,
@@ -96,28 +100,22 @@ class Drawing:
     caption: str
     alt: str
     figure: Any
+    _saved: dict[str, bytes] = field(default_factory=dict, init=False)
 
-    @cached_property
-    def svg(self) -> bytes:
-        """The same bytes for the same run: fixed ids, no date."""
-        drawn = self._save("svg", {"Date": None, "Creator": None})
-        return without_controls(drawn.decode("utf-8")).encode("utf-8")
+    def saved(self, kind: str) -> bytes:
+        """The figure as ``svg``, ``pdf`` or ``png``, which has 200 dots an inch.
 
-    @cached_property
-    def png(self) -> bytes:
-        """PNG at 200 dots an inch."""
-        return self._save("png", {"Software": None}, dpi=200)
-
-    @cached_property
-    def pdf(self) -> bytes:
-        """PDF without a date, its letters as text."""
-        return self._save("pdf", {"CreationDate": None, "Creator": None, "Producer": None})
-
-    def _save(self, kind: str, metadata: dict[str, None], **options: Any) -> bytes:
-        out = io.BytesIO()
-        with style():
-            self.figure.savefig(out, format=kind, metadata=metadata, **options)
-        return out.getvalue()
+        The same run gives the same bytes: ids are fixed, and no date is written.
+        """
+        if kind not in self._saved:
+            out = io.BytesIO()
+            with style():
+                self.figure.savefig(out, format=kind, metadata=_METADATA[kind], dpi=200)
+            drawn = out.getvalue()
+            if kind == "svg":
+                drawn = without_controls(drawn.decode("utf-8")).encode("utf-8")
+            self._saved[kind] = drawn
+        return self._saved[kind]
 
 
 def settle(drawing: Drawing) -> None:

@@ -71,6 +71,9 @@ def main_table(run: RunFolder) -> Table:
         rows=rows,
         notes=[sentence(note) for note in notes if note],
         n_names=3,
+        dispensable=(
+            "predict s", "fit s", "accuracy", "specificity", "sensitivity", "supervision",
+        ),
         synthetic=run.synthetic,
     )  # fmt: skip
 
