@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.report.figures.canvas import Drawing
 from benchmark.report.gallery.build import Gallery, write_gallery
+from benchmark.report.page.html import Section, render
 from benchmark.report.tables.classification import classification_tables, metrics_table, paper_table
 from benchmark.report.tables.latex import latex_document
 from benchmark.report.tables.main import main_table
@@ -87,7 +87,8 @@ def write_report(
     ----------
     run : RunFolder
     formats : sequence of str
-        Of ``FORMATS``: ``png``, ``svg`` and ``pdf`` are the figures, ``html`` has everything.
+        Of ``FORMATS``: ``png``, ``svg`` and ``pdf`` are the figures; ``html`` has everything, the
+        figures as PDF if ``pdf`` is asked for too.
     gallery : Gallery or None
         Written too, as files of its own and into the page.
 
@@ -114,23 +115,19 @@ def write_report(
                 written.append(folder / f"{drawing.name}.{kind}")
                 write_bytes(written[-1], drawing.saved(kind))
         if "html" in formats:
-            written.append(_write_page(run, documents, drawings, gallery))
+            page = render(run, _sections(documents), drawings, gallery, with_pdf="pdf" in formats)
+            written.append(run.path / PAGE)
+            write_text(written[-1], page)
     return written if gallery is None else written + write_gallery(gallery, run)
 
 
-def _write_page(
-    run: RunFolder, documents: Documents, drawings: Sequence[Drawing], gallery: Gallery | None
-) -> Path:
-    from benchmark.report.page.html import Section, render
-
-    sections = [
+def _sections(documents: Documents) -> list[Section]:
+    return [
         Section("Results", documents.report[:3]),
         Section("Further tables", documents.report[3:]),
         Section("Model cards", documents.model_cards, folded=True),
         Section("Checklists", documents.checklists, folded=True),
     ]
-    write_text(run.path / PAGE, render(run, sections, drawings, gallery))
-    return run.path / PAGE
 
 
 def check_formats(formats: Sequence[str]) -> None:

@@ -28,6 +28,9 @@ BENIGN, MALIGNANT = PALETTE[0], PALETTE[1]
 WIDTH_INCHES = 7.2
 """Two columns of a journal."""
 
+UNIT = {tick: f"{tick:g}" for tick in (0.0, 0.25, 0.5, 0.75, 1.0)}
+"""Ticks from 0 to 1."""
+
 _COLUMNS = 4
 _METADATA: Mapping[str, dict[str, None]] = {
     "png": {"Software": None},
@@ -179,13 +182,17 @@ def size_only_arm(arms: Sequence[PlottedArm]) -> PlottedArm | None:
 
 def new_figure(run: RunFolder, title: str, height: float, below: str = "") -> Any:
     """An empty figure under its title and the cohort's counts; synthetic intensities say so."""
+    return empty_figure(title, height, synthetic=run.synthetic, below=f"\n{counts(run)}{below}")
+
+
+def empty_figure(title: str, height: float, *, synthetic: bool, below: str = "") -> Any:
+    """An empty figure under a title, which says so where voxels are simulated."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
     FigureCanvasAgg(figure)
-    heading = marked(title, run.synthetic)
-    figure.suptitle(f"{heading}\n{counts(run)}{below}", fontsize=9)
+    figure.suptitle(f"{marked(title, synthetic)}{below}", fontsize=9)
     return figure
 
 
@@ -199,14 +206,20 @@ def counts(run: RunFolder) -> str:
 
 
 def arm_panels(
-    run: RunFolder, arms: Sequence[PlottedArm], title: str, x: str, y: str, *, height: float = 1.9
-) -> tuple[Any, list[Any]]:
-    """A figure with a panel for each arm, axes shared, the arm's name above its panel."""
+    run: RunFolder, arms: Sequence[PlottedArm], title: str, x: str, y: str, *,
+    x_ticks: Mapping[float, str], y_ticks: Mapping[float, str],
+) -> tuple[Any, list[Any]]:  # fmt: skip
+    """A figure with a panel for each arm, axes shared, the arm's name above its panel.
+
+    Ticks are given as labels by values: to look for them takes longer than all other drawing.
+    """
     rows = math.ceil(len(arms) / _COLUMNS)
     columns = math.ceil(len(arms) / rows)
-    figure = new_figure(run, title, rows * height + 0.9)
+    figure = new_figure(run, title, 1.9 * rows + 0.9)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     grid = grid.flatten().tolist()
+    grid[0].set_xticks(list(x_ticks), list(x_ticks.values()))
+    grid[0].set_yticks(list(y_ticks), list(y_ticks.values()))
     for axis, arm in zip(grid, arms, strict=False):
         axis.set_title(arm.label.replace(":", "\n", 1))
     for spare in grid[len(arms) :]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmark.report.figures.canvas import (
     GREY,
+    UNIT,
     Drawing,
     PlottedArm,
     arm_panels,
@@ -24,12 +25,12 @@ BAND = (
     "intervals written in the panels are those of the tables."
 )
 
-_TICKS = (0, 0.25, 0.5, 0.75, 1)
-
 
 def roc_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
     """Sensitivity against 1 - specificity; the cross is the run's own thresholds."""
-    figure, panels = arm_panels(run, arms, "ROC curves", "1 - specificity", "sensitivity")
+    figure, panels = arm_panels(
+        run, arms, "ROC curves", "1 - specificity", "sensitivity", x_ticks=UNIT, y_ticks=UNIT
+    )
     for axis in panels:
         axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle=":")
     _draw(arms, panels, roc, "auc", "AUC", at=(0.98, 0.04))
@@ -49,8 +50,9 @@ def roc_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
 def precision_recall_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
     """Precision against recall; the dotted line is the share of malignant ROIs."""
     figure, panels = arm_panels(
-        run, arms, "Precision-recall curves", "recall (sensitivity)", "precision"
-    )
+        run, arms, "Precision-recall curves", "recall (sensitivity)", "precision",
+        x_ticks=UNIT, y_ticks=UNIT,
+    )  # fmt: skip
     for axis, arm in zip(panels, arms, strict=True):
         axis.axhline(arm.cases.y_true.mean(), color=GREY, linewidth=0.7, linestyle=":")
     _draw(arms, panels, precision_recall, "average_precision", "AP", at=(0.06, 0.04))
@@ -85,8 +87,7 @@ def _draw(
         value, _, interval = arm.shown(metric).partition(" ")
         lines = f"{short} {value}\n{interval}\nn = {arm.cases.n_rois}"
         note(axis, lines, *at, ha="right" if at[0] > 0.5 else "left")
-        axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=_TICKS, yticks=_TICKS)
-        axis.set_aspect("equal")
+        axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
 
 
 def _folds(arms: Sequence[PlottedArm], what: str, weight: str) -> str:

@@ -43,6 +43,8 @@ def render(
     sections: Sequence[Section],
     drawings: Sequence[Drawing],
     gallery: Gallery | None = None,
+    *,
+    with_pdf: bool = False,
 ) -> str:
     """The page. Its policy lets it load nothing but the pictures that it carries.
 
@@ -55,6 +57,8 @@ def render(
         The first one stands at the top, under the run's conclusion.
     gallery : Gallery or None
         The section is absent where there are none.
+    with_pdf : bool
+        Let each figure be saved as PDF too; drawing them takes as long again as the page.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -76,6 +80,7 @@ def render(
         sections=sections,
         conclusion=conclusion(run),
         figures=drawings,
+        with_pdf=with_pdf,
         gallery=_gallery(gallery) if gallery else [],
         gallery_notes=[*gallery.notes, *CLAIMS, RULE] if gallery else [],
         gallery_figures=[

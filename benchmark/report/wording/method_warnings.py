@@ -214,8 +214,8 @@ def _gap(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
     if wide:
         yield (
             "Train-test gap: AUC on the ROIs fitted (mean over splits) and on those tested lie "
-            f"more than {WIDE_GAP} apart: {'; '.join(wide)}. A gap is no fault by itself; figures on "
-            "fitted ROIs say nothing"
+            f"more than {WIDE_GAP} apart: {'; '.join(wide)}. A gap is no fault by itself; figures "
+            "on fitted ROIs say nothing"
         )
 
 
