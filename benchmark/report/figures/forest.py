@@ -22,6 +22,7 @@ from benchmark.report.figures.canvas import (
 from benchmark.report.tables.main import Lift, arm_rows, lift_over_size
 from benchmark.report.tables.side_by_side import Runs, all_synthetic, arms_of, run_label
 from benchmark.report.tables.table import with_interval
+from benchmark.report.wording.method_warnings import rated_arms
 from benchmark.report.wording.summary import CEILING
 from benchmark.run.folder import RunFolder
 
@@ -31,6 +32,7 @@ _FILLED = (
     "Filled on the right: the interval leaves out zero, and so does the test corrected for all "
     "comparisons with size; hollow does not mean equal."
 )
+_CEILING = "Ceiling: fed by the readers' other ratings, and no competitor."
 _ALT = "AUC, and in parentheses the difference to size alone and whether it is shown"
 
 
@@ -73,8 +75,7 @@ def forest_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
         "forest", "AUC and lift over size",
         "Bars: 95 % intervals over resamples of patients, uncorrected. Dashed and shaded: "
         f"size_only. {_FILLED} Models are tested on the same ROIs, so the right side decides on "
-        "differences, not the overlap on the left. Ceiling: fed by the readers' other ratings, and "
-        "no competitor.",
+        f"differences, not the overlap on the left. {_CEILING}",
         f"Forest plot. {_ALT}: {'; '.join(line.told for line in lines)}.", figure,
     )  # fmt: skip
 
@@ -83,11 +84,13 @@ def side_by_side_figure(runs: Runs) -> Drawing:
     """The forests of several runs: a line for each run under the name of each arm."""
     lines: list[_Line | None] = []
     names: list[str] = []
+    rated = [rated_arms(run) for run in runs.values()]
     for arm in arms_of(runs):
-        found = [_of_run(runs, number, arm) for number, run in enumerate(runs.values())
-                 if arm in run.arms]  # fmt: skip
-        lines += [None, *found]
-        names += [arm.name, *(line.name for line in found)]
+        numbers = [number for number in range(len(runs)) if arm in rated[number]]
+        if numbers:
+            found = [_of_run(runs, number, arm) for number in numbers]
+            lines += [None, *found]
+            names += [_name(arm), *(line.name for line in found)]
     figure = empty_figure(_TITLE, 0.19 * len(lines) + 1.2, synthetic=all_synthetic(runs))
     left, _ = _draw(figure, lines)
     left.set_yticks(range(len(names)), names)
@@ -98,7 +101,8 @@ def side_by_side_figure(runs: Runs) -> Drawing:
     return Drawing(
         "side_by_side", "Runs side by side",
         f"Bars: 95 % intervals over resamples of patients, uncorrected. {_FILLED} Each line is of "
-        "its own run, whose nodules may be others: nothing is claimed of one run against another.",
+        "its own run, whose nodules may be others: nothing is claimed of one run against another. "
+        f"{_CEILING} Arms that predict one value for all ROIs of a split are not drawn.",
         f"Forest plot of {len(runs)} runs. {_ALT}. {' '.join(told)}", figure,
     )  # fmt: skip
 
@@ -155,8 +159,9 @@ def _names(arms: Sequence[PlottedArm]) -> list[str]:
     """Labels of the lines; counts only where an arm was tested on fewer ROIs than others."""
     most = max(arm.cases.n_rois for arm in arms)
     return [
-        arm.label
-        + " (ceiling)" * (arm.arm.features == CEILING)
-        + f" (n = {arm.cases.n_rois})" * (arm.cases.n_rois < most)
-        for arm in arms
+        _name(arm.arm) + f" (n = {arm.cases.n_rois})" * (arm.cases.n_rois < most) for arm in arms
     ]
+
+
+def _name(arm: Arm) -> str:
+    return f"{arm} (ceiling)" if arm.features == CEILING else arm.name
