@@ -70,7 +70,12 @@ def report(
         raise click.UsageError(
             "--out goes with --compare; a run's report is written into its folder"
         )
-    run_dir = run_dirs[0]
+    _report(run_dirs[0], chosen, anonymous=anonymous, gallery=gallery, trust=trust, jobs=jobs)
+
+
+def _report(
+    run_dir: Path, formats: Sequence[str], *, anonymous: bool, gallery: bool, trust: bool, jobs: int
+) -> None:
     from benchmark.cli.terminal import progress
     from benchmark.report.anonymise import anonymise
     from benchmark.report.document import check_formats, write_report
@@ -78,7 +83,7 @@ def report(
     from benchmark.run.folder import read_run
     from benchmark.runtime.folders import reserved
 
-    check_formats(chosen)
+    check_formats(formats)
     finished, shown = read_run(run_dir), None
     with reserved(run_dir, new=False):
         if gallery:
@@ -92,7 +97,7 @@ def report(
                     click.echo(one_line(note), err=True)
         if anonymous:
             finished, shown = anonymise(finished, shown)
-        for path in write_report(finished, chosen, shown):
+        for path in write_report(finished, formats, shown):
             click.echo(str(path))
 
 

@@ -192,6 +192,9 @@ def test_the_page_is_printed_light_and_without_controls(opened: Opened) -> None:
     opened.page.emulate_media(media="print")
     shown = "(it) => getComputedStyle(document.querySelector(it)).display"
     assert opened.page.evaluate(shown, ".tools") == "none"
+    opened.page.set_viewport_size({"width": 718, "height": 1000})  # A4 less a centimetre a side
+    whole = "document.querySelector('.figures').scrollWidth <= document.body.clientWidth"
+    assert opened.page.evaluate(whole)
     ground = "getComputedStyle(document.body).backgroundColor"
     assert opened.page.evaluate(ground) == "rgb(255, 255, 255)"
 
