@@ -111,12 +111,31 @@ def default_folder(profile: str, dataset: str) -> Path:
 
 
 def show_run(run: RunFolder) -> bool:
-    """Print a run's table and what failed or was skipped; return True where anything failed."""
-    from benchmark.cli.terminal import show_table
-    from benchmark.report.document import report_tables
+    """Print a run's table, what failed or was skipped, and what is shown of size.
 
-    show_table(report_tables(run)[0])
-    return show_failures(run.failures)
+    Returns True where anything failed.
+    """
+    from benchmark.cli.terminal import show_sentence, show_table
+    from benchmark.report.document import first_table
+    from benchmark.report.wording.summary import conclusion
+
+    show_table(first_table(run))
+    failed = show_failures(run.failures)
+    show_sentence(conclusion(run))
+    return failed
+
+
+def show_page(run: RunFolder) -> None:
+    """Print the path of a run's page, the last line; draw and write it where there is none."""
+    from benchmark.processes.stopping import on_stop
+    from benchmark.report.document import PAGE, write_report
+    from benchmark.runtime.folders import reserved
+
+    if not (run.path / PAGE).is_file():
+        on_stop(f"the run is complete; 'report {run.path}' writes its page")
+        with reserved(run.path, new=False):
+            write_report(run, ("svg", "html"))
+    click.echo(str(run.path / PAGE))
 
 
 def show_failures(failures: Sequence[Failure]) -> bool:

@@ -1,7 +1,8 @@
-"""The command that writes a run's report, or plots the history of runs."""
+"""The command that writes a run's report, puts runs side by side, or plots their history."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,9 +12,9 @@ from benchmark.runtime.failures import one_line
 
 
 @click.command()
-@click.argument("run_dir", type=PATH, required=False)
+@click.argument("run_dirs", type=PATH, nargs=-1, metavar="RUN_DIR ...")
 @click.option(
-    "--format", "formats", default="md,tex,csv,html,png,svg", show_default=True, metavar="A,B"
+    "--format", "formats", default="md,tex,csv,html,png,svg,pdf", show_default=True, metavar="A,B"
 )
 @click.option(
     "--anonymise", "anonymous", is_flag=True,
@@ -31,25 +32,50 @@ from benchmark.runtime.failures import one_line
 )  # fmt: skip
 @jobs_option
 @click.option(
+    "--compare", is_flag=True,
+    help="Put two or more runs side by side, in the new folder --out.",
+)  # fmt: skip
+@click.option("--out", type=PATH, help="With --compare: new folder.")
+@click.option(
     "--history", "history_path", type=PATH, is_flag=False,
     flag_value=Path(), metavar="[FILE]",
     help="Plot metrics over time; default: the history beside RUN_DIR, or of results/runs.",
 )  # fmt: skip
 def report(
-    run_dir: Path | None,
+    run_dirs: tuple[Path, ...],
     formats: str,
     anonymous: bool,
     gallery: bool,
     trust: bool,
     jobs: int,
+    compare: bool,
+    out: Path | None,
     history_path: Path | None,
 ) -> None:
-    """Write a run's tables, figures, page and gallery; or plot the history of runs."""
+    """Write a run's tables, figures, page and gallery; put runs side by side; or plot the history.
+
+    Side by side stand each run's results and what differs between the runs. Nothing is claimed of
+    one run against another.
+    """
+    chosen = split_names(formats) or []
     if history_path is not None:
-        _plot_history(run_dir, history_path)
+        _plot_history(run_dirs[0] if run_dirs else None, history_path)
         return
-    if run_dir is None:
-        raise click.UsageError("name a RUN_DIR, or --history")
+    if compare:
+        _compare(run_dirs, out, chosen)
+        return
+    if len(run_dirs) != 1:
+        raise click.UsageError("name one RUN_DIR; or several with --compare; or --history")
+    if out is not None:
+        raise click.UsageError(
+            "--out goes with --compare; a run's report is written into its folder"
+        )
+    _report(run_dirs[0], chosen, anonymous=anonymous, gallery=gallery, trust=trust, jobs=jobs)
+
+
+def _report(
+    run_dir: Path, formats: Sequence[str], *, anonymous: bool, gallery: bool, trust: bool, jobs: int
+) -> None:
     from benchmark.cli.terminal import progress
     from benchmark.report.anonymise import anonymise
     from benchmark.report.document import check_formats, write_report
@@ -57,8 +83,7 @@ def report(
     from benchmark.run.folder import read_run
     from benchmark.runtime.folders import reserved
 
-    chosen = split_names(formats) or []
-    check_formats(chosen)
+    check_formats(formats)
     finished, shown = read_run(run_dir), None
     with reserved(run_dir, new=False):
         if gallery:
@@ -72,8 +97,27 @@ def report(
                     click.echo(one_line(note), err=True)
         if anonymous:
             finished, shown = anonymise(finished, shown)
-        for path in write_report(finished, chosen, shown):
+        for path in write_report(finished, formats, shown):
             click.echo(str(path))
+
+
+def _compare(run_dirs: Sequence[Path], out: Path | None, formats: Sequence[str]) -> None:
+    from benchmark.cli.terminal import show_table
+    from benchmark.report.document import check_formats
+    from benchmark.report.side_by_side import read_runs, write_side_by_side
+    from benchmark.report.tables.side_by_side import side_by_side_tables
+    from benchmark.runtime.folders import new_folder, reserved
+
+    if len(run_dirs) < 2 or out is None:
+        raise click.UsageError("--compare needs two RUN_DIRs or more, and --out")
+    check_formats(formats)
+    with reserved(out):
+        runs = read_runs(run_dirs)
+        with new_folder(out) as draft:
+            names = write_side_by_side(runs, draft, formats)
+    show_table(side_by_side_tables(runs)[0])
+    for name in names:
+        click.echo(str(out / name))
 
 
 def _plot_history(run_dir: Path | None, path: Path) -> None:

@@ -13,6 +13,7 @@ from benchmark.cli.arguments import (
     default_folder,
     jobs_option,
     named_files,
+    show_page,
     show_run,
     split_names,
 )
@@ -62,7 +63,7 @@ def run(
     require_gpu: bool,
     track: str | None,
 ) -> int:
-    """Train and test every model on the same splits; print and store the table."""
+    """Train and test every model on the same splits; print the table, store all, draw the page."""
     from dataclasses import replace
 
     from benchmark.cli.terminal import progress
@@ -89,8 +90,10 @@ def run(
     arms = select_arms(config, split_names(models), split_names(features))
     folder = out or default_folder(config.profile, config.dataset)
     if resume and (folder / "predictions.parquet").is_file():
-        failed = show_run(complete(folder, config, arms, multiverse=multiverse))
+        finished = complete(folder, config, arms, multiverse=multiverse)
+        failed = show_run(finished)
         click.echo(f"\nRun folder, complete already: {folder}")
+        show_page(finished)
         return int(failed)
     again = f" with --out {folder} --resume" if no_cache else ""
     on_stop(f"what is done is kept, and the same command{again} goes on from there")
@@ -112,6 +115,7 @@ def run(
         history.append(history.beside(folder), finished)
         if track:
             click.echo(f"Logged to {track}: {mlflow_log.log_run(finished)}")
+        show_page(finished)
     except (ValueError, OSError) as error:
         click.echo(f"failed: {' '.join(str(error).split())}", err=True)
         failed = True

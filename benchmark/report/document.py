@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.report.gallery.build import Gallery, write_gallery
+from benchmark.report.page.html import Section, render
 from benchmark.report.tables.classification import classification_tables, metrics_table, paper_table
 from benchmark.report.tables.latex import latex_document
 from benchmark.report.tables.main import main_table
@@ -20,6 +21,9 @@ from benchmark.report.wording.method_warnings import cautions
 from benchmark.report.wording.model_cards import model_cards
 from benchmark.run.folder import RunFolder
 from benchmark.runtime.folders import folder_inside, write_bytes, write_text
+
+PAGE = "report.html"
+"""In the run folder: everything in one file."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,8 @@ def make_documents(run: RunFolder) -> Documents:
 
 def report_tables(run: RunFolder, warnings: list[str] | None = None) -> list[Table]:
     """The main table, under the method's warnings, and the tables that belong to it."""
-    found = cautions(run) if warnings is None else warnings
-    main = replace(main_table(run), warnings=found)
     tables = [
-        main,
+        first_table(run, warnings),
         pairwise_table(run),
         paper_table(run),
         *classification_tables(run),
@@ -56,6 +58,12 @@ def report_tables(run: RunFolder, warnings: list[str] | None = None) -> list[Tab
         *strata_tables(run),
     ]
     return _marked(run, tables)
+
+
+def first_table(run: RunFolder, warnings: list[str] | None = None) -> Table:
+    """The main table, under the method's warnings."""
+    found = cautions(run) if warnings is None else warnings
+    return replace(main_table(run), warnings=found)
 
 
 def write_tables(run: RunFolder, formats: Sequence[str]) -> list[Path]:
@@ -79,7 +87,8 @@ def write_report(
     ----------
     run : RunFolder
     formats : sequence of str
-        Of ``FORMATS``: ``png`` and ``svg`` are the figures, ``html`` has everything.
+        Of ``FORMATS``: ``png``, ``svg`` and ``pdf`` are the figures; ``html`` has everything, the
+        figures as PDF if ``pdf`` is asked for too.
     gallery : Gallery or None
         Written too, as files of its own and into the page.
 
@@ -100,24 +109,25 @@ def write_report(
         from benchmark.report.figures.draw import draw
 
         drawings = draw(run)
-        for kind in ("png", "svg"):
-            if kind in formats:
-                folder = folder_inside(run.path, "figures")
-                for drawing in drawings:
-                    written.append(folder / f"{drawing.name}.{kind}")
-                    write_bytes(written[-1], drawing.png if kind == "png" else drawing.svg)
+        for kind in [name for name in formats if name in FIGURE_FORMATS]:
+            folder = folder_inside(run.path, "figures")
+            for drawing in drawings:
+                written.append(folder / f"{drawing.name}.{kind}")
+                write_bytes(written[-1], drawing.saved(kind))
         if "html" in formats:
-            from benchmark.report.page.html import Section, render
-
-            sections = [
-                Section("Results", documents.report[:3]),
-                Section("Further tables", documents.report[3:]),
-                Section("Model cards", documents.model_cards, folded=True),
-                Section("Checklists", documents.checklists, folded=True),
-            ]
-            written.append(run.path / "report.html")
-            write_text(written[-1], render(run, sections, drawings, gallery))
+            page = render(run, _sections(documents), drawings, gallery, with_pdf="pdf" in formats)
+            written.append(run.path / PAGE)
+            write_text(written[-1], page)
     return written if gallery is None else written + write_gallery(gallery, run)
+
+
+def _sections(documents: Documents) -> list[Section]:
+    return [
+        Section("Results", documents.report[:3]),
+        Section("Further tables", documents.report[3:]),
+        Section("Model cards", documents.model_cards, folded=True),
+        Section("Checklists", documents.checklists, folded=True),
+    ]
 
 
 def check_formats(formats: Sequence[str]) -> None:
@@ -154,4 +164,5 @@ TABLE_FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
     "tex": latex_document,
     "csv": _csv,
 }
-FORMATS = (*TABLE_FORMATS, "html", "png", "svg")
+FIGURE_FORMATS = ("png", "svg", "pdf")
+FORMATS = (*TABLE_FORMATS, "html", *FIGURE_FORMATS)

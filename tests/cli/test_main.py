@@ -37,8 +37,13 @@ def test_a_run_from_a_manifest(
         "metrics.csv", "comparisons.csv", "ranks.csv", "strata.csv", "rois.csv", "timings.csv",
         "training.csv", "choices.csv", "near_duplicates.csv", "report.md", "report.tex",
         "checklists.md", "checklists.tex", "model_cards.md", "model_cards.tex", "models",
-        "features",
+        "features", "figures", "report.html",
     }  # fmt: skip
+    assert printed.splitlines()[-1] == str(out / "report.html")
+    assert {path.suffix for path in (out / "figures").iterdir()} == {".svg"}
+    page = (out / "report.html").read_text("utf-8")
+    assert 'id="figure-forest"' in page
+    assert 'id="gallery"' not in page
     run = folder.read_run(out)
     assert list(run.predictions.columns) == [*PREDICTION_TABLE.columns, "intensities"]
     assert list(run.timings.columns) == [*TIMING_TABLE.columns, "intensities"]

@@ -13,6 +13,7 @@ from benchmark.plugins.arms import Arm
 from benchmark.report.figures.canvas import Drawing, plotted_arms
 from benchmark.report.figures.cost import seconds_per
 from benchmark.report.figures.draw import draw
+from benchmark.report.figures.forest import forest_figure
 from benchmark.report.figures.multiverse import multiverse_figure
 from benchmark.report.tables.main import lift_over_size
 from benchmark.run.folder import RunFolder
@@ -45,7 +46,7 @@ def test_the_same_run_gives_the_same_bytes(
 ) -> None:
     for name in ("forest", "roc"):
         written = (reported.path / "figures" / f"{name}.svg").read_bytes()
-        assert drawings[name].svg == written
+        assert drawings[name].saved("svg") == written
 
 
 def test_constant_arms_are_named_and_not_drawn(drawings: dict[str, Drawing]) -> None:
@@ -73,6 +74,24 @@ def test_the_forest_has_the_intervals(reported: RunFolder, drawings: dict[str, D
     for axis, ends in ((left, (row.ci_low, row.ci_high)), (right, (lift.low, lift.high))):
         bars = [s for c in axis.collections if hasattr(c, "get_segments") for s in c.get_segments()]
         assert any(np.allclose(bar[:, 0], ends) for bar in bars)
+
+
+@pytest.mark.parametrize(("p_holm_size", "filled"), [(0.01, True), (0.2, False)])
+def test_the_forest_marks_what_is_shown(
+    reported: RunFolder, p_holm_size: float, filled: bool
+) -> None:
+    table = reported.comparisons.copy()
+    lift = (table.arm_a == "logistic:radiomics") & (table.model_b == "size_only")
+    table.loc[lift, ["difference", "ci_low", "ci_high"]] = (0.1, 0.05, 0.15)
+    table.loc[lift, "p_holm_size"] = p_holm_size
+    told = reported.replaced(comparisons=table)
+    forest = forest_figure(told, plotted_arms(told))
+    _, right = forest.figure.axes
+    faces = {line.get_markerfacecolor() for line in right.lines if 0.1 in line.get_xdata()}
+    assert ("white" not in faces) is filled
+    said = "shown to be better" if filled else "not shown to differ"
+    assert f"(+0.100 [+0.050, +0.150], {said})" in forest.alt
+    assert "logistic:ratings (ceiling)" in forest.saved("svg").decode()
 
 
 def test_the_roc_panel_holds_curve_and_decisions(

@@ -49,9 +49,9 @@ def test_threshold_chosen_on_the_tested_rois() -> None:
     youden = [((p >= t) & (y_true == 1)).sum() / y_true.sum()
               - ((p >= t) & (y_true == 0)).sum() / (1 - y_true).sum() for t in p]  # fmt: skip
     best = float(p[int(np.argmax(youden))])
-    (said,) = starting(run({"m": p}, y_true, threshold=best), "m:f: its threshold is the best")
+    (said,) = starting(run({"m": p}, y_true, threshold=best), "Threshold of m:f: it is the best")
     assert f"{max(youden):.3f}" in said
-    assert starting(run({"m": p}, y_true, threshold=best + 0.1), "m:f: its threshold") == []
+    assert starting(run({"m": p}, y_true, threshold=best + 0.1), "Threshold of m:f") == []
 
 
 def test_a_lift_without_an_interval() -> None:

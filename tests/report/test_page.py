@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import re
 import shutil
@@ -15,6 +16,7 @@ import pytest
 
 from benchmark.report.page.html import Section, render
 from benchmark.report.tables.main import main_table
+from benchmark.report.tables.table import Table
 from benchmark.run.folder import RunFolder
 from tests.helpers.made_run import gallery
 
@@ -72,8 +74,11 @@ def opened(browser: Any, reported: RunFolder, request: pytest.FixtureRequest) ->
 
 def test_it_carries_everything_and_allows_nothing_else(html: str) -> None:
     sources = re.findall(r'(?:src|href)="([^"]{1,30})', html)
-    assert all(source.startswith(("data:image/", "#")) for source in sources)
-    assert len([source for source in sources if source.startswith("data:")]) == 12
+    assert all(
+        source.startswith(("data:image/", "data:application/pdf;", "#")) for source in sources
+    )
+    assert len([source for source in sources if source.startswith("data:image/")]) == 12
+    assert len([source for source in sources if source.startswith("data:application/")]) == 9
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
     assert policy is not None
     assert "default-src 'none'" in policy[1].replace("&#39;", "'")
@@ -103,10 +108,15 @@ def test_text_is_escaped(html: str) -> None:
     assert "&amp;amp;" in html  # an ampersand in the data stays one
 
 
-def test_warnings_come_before_results(html: str) -> None:
-    places = [html.index(f'id="{i}"') for i in ("method-warnings", "in-plain-words", "figures")]
+def test_the_forest_comes_first_then_summary_warnings_and_tables(html: str) -> None:
+    order = ("figure-forest", "in-plain-words", "method-warnings", "results-section", "figure-roc")
+    places = [html.index(f'id="{i}"') for i in order]
     assert places == sorted(places)
-    assert html.index("SYNTHETIC INTENSITIES: ") < places[0]
+    assert html.index("SYNTHETIC INTENSITIES: ") < html.index('class="conclusion"') < places[0]
+    named = re.search(r'<a href="#method-warnings">Method warnings</a>: (.*)\.</p>', html)
+    assert named is not None
+    assert "Few cases; " in named[1]
+    assert "patients with malignant" not in named[1]
 
 
 def test_it_opens_quietly_and_loads_nothing(opened: Opened, reported: RunFolder) -> None:
@@ -128,6 +138,65 @@ def test_the_page_does_not_scroll_sideways(opened: Opened) -> None:
     assert opened.page.evaluate(
         "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     )
+
+
+def test_no_column_is_cut_on_a_desktop(browser: Any, reported: RunFolder) -> None:
+    page = Opened(browser, reported.path / "report.html", 1280, "light").page
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    wide = "[...document.querySelectorAll('.scroll')].filter((b) => b.scrollWidth > b.clientWidth)"
+    assert page.evaluate(f"{wide}.map((box) => box.getAttribute('aria-label'))") == []
+    page.context.close()
+
+
+def test_figures_are_saved_as_they_were_drawn(opened: Opened, reported: RunFolder) -> None:
+    figure = opened.page.locator("#figure-forest")
+    for control, kind in (("button", "svg"), ("link", "pdf")):
+        with opened.page.expect_download() as waited:
+            figure.get_by_role(control, name=re.compile("^Download")).click()
+        assert waited.value.suggested_filename == f"forest.{kind}"
+        drawn = (reported.path / "figures" / f"forest.{kind}").read_bytes()
+        assert waited.value.path().read_bytes() == drawn
+
+
+def test_tables_are_taken_as_they_are_shown(opened: Opened, reported: RunFolder) -> None:
+    tools = opened.page.locator(".tools:has(+ .scroll table)").first
+    tools.get_by_role("searchbox").fill("radiomics")
+    with opened.page.expect_download() as waited:
+        tools.get_by_role("button", name=re.compile("^Download CSV")).click()
+    header, row, *said = csv.reader(waited.value.path().read_text("utf-8").splitlines())
+    assert (header[:2], row[:2]) == (["model", "features"], ["logistic", "radiomics"])
+    auc = main_table(reported).rows[2][header.index("AUC")]
+    assert row[header.index("AUC")] == auc
+    assert all(line[0].startswith("# ") for line in said)
+    assert said[0][0].endswith("[SYNTHETIC INTENSITIES]")
+    opened.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tools.get_by_role("button", name=re.compile("^Copy as TSV")).click()
+    opened.page.get_by_text("copied", exact=True).wait_for()
+    copied = opened.page.evaluate("navigator.clipboard.readText()").splitlines()
+    assert copied[1].split("\t") == row
+
+
+def test_no_name_becomes_a_formula_when_it_is_taken(browser: Any, reported: RunFolder) -> None:
+    table = Table("t", ("name", "gain"), [("=1+1", "+0.1 [-0.1, +0.2]")], [], n_names=1)
+    path = reported.path / "formula.html"
+    path.write_text(render(reported, [Section("Results", [table])], []), "utf-8")
+    opened = Opened(browser, path, 1280, "light")
+    with opened.page.expect_download() as waited:
+        opened.page.get_by_role("button", name=re.compile("^Download CSV")).click()
+    taken = waited.value.path().read_text("utf-8")
+    assert taken.splitlines()[1] == '\'=1+1,"+0.1 [-0.1, +0.2]"'
+    opened.page.context.close()
+
+
+def test_the_page_is_printed_light_and_without_controls(opened: Opened) -> None:
+    opened.page.emulate_media(media="print")
+    shown = "(it) => getComputedStyle(document.querySelector(it)).display"
+    assert opened.page.evaluate(shown, ".tools") == "none"
+    opened.page.set_viewport_size({"width": 718, "height": 1000})  # A4 less a centimetre a side
+    whole = "document.querySelector('.figures').scrollWidth <= document.body.clientWidth"
+    assert opened.page.evaluate(whole)
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert opened.page.evaluate(ground) == "rgb(255, 255, 255)"
 
 
 def test_axe_finds_nothing_serious(opened: Opened) -> None:
@@ -160,9 +229,9 @@ def test_sorting_by_keyboard(opened: Opened, reported: RunFolder) -> None:
 
 
 def test_filtering(opened: Opened) -> None:
-    tools = opened.page.locator(".tools").first
+    tools = opened.page.locator(".tools:has(input)").first
     tools.get_by_role("searchbox").fill("logistic ratings")
-    assert tools.locator("output").inner_text() == "1 of 5 rows"
+    assert tools.locator("output").first.inner_text() == "1 of 5 rows"
     table = opened.page.locator("table.figures").first
     visible = table.locator("tbody tr:visible")
     assert visible.count() == 1

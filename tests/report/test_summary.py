@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.report.wording.summary import summary
+from benchmark.report.wording.summary import conclusion, summary
 from benchmark.run.folder import RunFolder
 from tests.helpers.small_run import N, calibrated, run
 
@@ -47,6 +47,23 @@ def test_models_among_themselves(p_holm: float, claimed: bool) -> None:
     assert ("a:f ranks better than b:f by +0.100" in text) is claimed
     assert ("no difference in AUC is shown" in text) is not claimed
     assert "corrected for all 3 pairs" in text
+
+
+@pytest.mark.parametrize(("p_holm", "better"), [(0.049, True), (0.051, False)])
+def test_the_conclusion_claims_what_is_shown(p_holm: float, better: bool) -> None:
+    _, made = told("p_holm_size", a_vs_size_only=p_holm)
+    end = " (AUC, corrected for 2 comparisons with size)."
+    said = "Shown to rank these nodules better than size alone: a:f; worse than size alone: b:f"
+    if not better:
+        said = "Shown to rank these nodules worse than size alone: b:f; not shown to differ: a:f"
+    assert conclusion(made) == said + end
+    synthetic = {**made.environment, "dataset": {"name": "made", "intensities": "synthetic"}}
+    marked = conclusion(made.replaced(environment=synthetic))
+    assert marked.startswith("On synthetic intensities, shown to rank")
+    alone = made.predictions[made.predictions.model == "a"]
+    assert "cannot be said" in conclusion(
+        made.replaced(predictions=alone, comparisons=made.comparisons[:0])
+    )
 
 
 def test_a_worse_model_is_called_worse() -> None:

@@ -6,8 +6,7 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark.columns import by_arm
@@ -29,9 +28,18 @@ BENIGN, MALIGNANT = PALETTE[0], PALETTE[1]
 WIDTH_INCHES = 7.2
 """Two columns of a journal."""
 
+UNIT = {tick: f"{tick:g}" for tick in (0.0, 0.25, 0.5, 0.75, 1.0)}
+"""Ticks from 0 to 1."""
+
 _COLUMNS = 4
+_METADATA: Mapping[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 _STYLE: Any = {
     "svg.hashsalt": "lung-nodule-benchmark",
+    "text.parse_math": False,
     "font.size": 8,
     "axes.titlesize": 7.5,
     "axes.labelsize": 8,
@@ -95,30 +103,28 @@ class Drawing:
     caption: str
     alt: str
     figure: Any
+    _saved: dict[str, bytes] = field(default_factory=dict, init=False)
 
-    @cached_property
-    def svg(self) -> bytes:
-        """The same bytes for the same run: fixed ids, no date."""
-        drawn = self._save("svg", {"Date": None, "Creator": None})
-        return without_controls(drawn.decode("utf-8")).encode("utf-8")
+    def saved(self, kind: str) -> bytes:
+        """The figure as ``svg``, ``pdf`` or ``png``, which has 200 dots an inch.
 
-    @cached_property
-    def png(self) -> bytes:
-        """PNG at 200 dots an inch."""
-        return self._save("png", {"Software": None}, dpi=200)
-
-    def _save(self, kind: str, metadata: dict[str, None], **options: Any) -> bytes:
-        out = io.BytesIO()
-        with style():
-            self.figure.savefig(out, format=kind, metadata=metadata, **options)
-        return out.getvalue()
+        The same run gives the same bytes: ids are fixed, and no date is written.
+        """
+        if kind not in self._saved:
+            out = io.BytesIO()
+            with style():
+                self.figure.savefig(out, format=kind, metadata=_METADATA[kind], dpi=200)
+            drawn = out.getvalue()
+            if kind == "svg":
+                drawn = without_controls(drawn.decode("utf-8")).encode("utf-8")
+            self._saved[kind] = drawn
+        return self._saved[kind]
 
 
 def settle(drawing: Drawing) -> None:
     """Lay the figure out once and for all, so that no format that is saved moves the next."""
-    as_written(drawing.figure)
-    drawing.figure.draw_without_rendering()
-    drawing.figure.set_layout_engine("none")
+    drawing.figure.get_layout_engine().execute(drawing.figure)
+    drawing.figure.set_layout_engine(None)
 
 
 def as_written(figure: Any) -> None:
@@ -176,13 +182,17 @@ def size_only_arm(arms: Sequence[PlottedArm]) -> PlottedArm | None:
 
 def new_figure(run: RunFolder, title: str, height: float, below: str = "") -> Any:
     """An empty figure under its title and the cohort's counts; synthetic intensities say so."""
+    return empty_figure(title, height, synthetic=run.synthetic, below=f"\n{counts(run)}{below}")
+
+
+def empty_figure(title: str, height: float, *, synthetic: bool, below: str = "") -> Any:
+    """An empty figure under a title, which says so where voxels are simulated."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
     FigureCanvasAgg(figure)
-    heading = marked(title, run.synthetic)
-    figure.suptitle(f"{heading}\n{counts(run)}{below}", fontsize=9)
+    figure.suptitle(f"{marked(title, synthetic)}{below}", fontsize=9)
     return figure
 
 
@@ -196,14 +206,20 @@ def counts(run: RunFolder) -> str:
 
 
 def arm_panels(
-    run: RunFolder, arms: Sequence[PlottedArm], title: str, x: str, y: str, *, height: float = 1.9
-) -> tuple[Any, list[Any]]:
-    """A figure with a panel for each arm, axes shared, the arm's name above its panel."""
+    run: RunFolder, arms: Sequence[PlottedArm], title: str, x: str, y: str, *,
+    x_ticks: Mapping[float, str], y_ticks: Mapping[float, str],
+) -> tuple[Any, list[Any]]:  # fmt: skip
+    """A figure with a panel for each arm, axes shared, the arm's name above its panel.
+
+    Ticks are given as labels by values: to look for them takes longer than all other drawing.
+    """
     rows = math.ceil(len(arms) / _COLUMNS)
     columns = math.ceil(len(arms) / rows)
-    figure = new_figure(run, title, rows * height + 0.9)
+    figure = new_figure(run, title, 1.9 * rows + 0.9)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     grid = grid.flatten().tolist()
+    grid[0].set_xticks(list(x_ticks), list(x_ticks.values()))
+    grid[0].set_yticks(list(y_ticks), list(y_ticks.values()))
     for axis, arm in zip(grid, arms, strict=False):
         axis.set_title(arm.label.replace(":", "\n", 1))
     for spare in grid[len(arms) :]:

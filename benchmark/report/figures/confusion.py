@@ -11,12 +11,14 @@ from benchmark.report.tables.classification import confusion_counts
 from benchmark.report.tables.table import percent
 from benchmark.run.folder import RunFolder
 
-_NAMES = ("benign", "malignant")
+_NAMES = {0.0: "benign", 1.0: "malignant"}
 
 
 def confusion_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
     """Counts and, of each true class, shares; darker is more of the class."""
-    figure, panels = arm_panels(run, arms, "Confusion matrices", "called", "label")
+    figure, panels = arm_panels(
+        run, arms, "Confusion matrices", "called", "label", x_ticks=_NAMES, y_ticks=_NAMES
+    )
     told = []
     for axis, arm in zip(panels, arms, strict=True):
         tn, fp, fn, tp = confusion_counts(arm.cases)
@@ -30,7 +32,6 @@ def confusion_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
                     ha="center", va="center", fontsize=8,
                     color="white" if shares[row, column] > 0.75 else "black",
                 )  # fmt: skip
-        axis.set(xticks=[0, 1], yticks=[0, 1], xticklabels=_NAMES, yticklabels=_NAMES)
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
         told.append(f"{arm.label} TN {tn}, FP {fp}, FN {fn}, TP {tp}")

@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmark.report.figures.canvas import (
     GREY,
+    UNIT,
     Drawing,
     PlottedArm,
     arm_panels,
@@ -27,7 +28,9 @@ BAND = (
 
 def roc_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
     """Sensitivity against 1 - specificity; the cross is the run's own thresholds."""
-    figure, panels = arm_panels(run, arms, "ROC curves", "1 - specificity", "sensitivity")
+    figure, panels = arm_panels(
+        run, arms, "ROC curves", "1 - specificity", "sensitivity", x_ticks=UNIT, y_ticks=UNIT
+    )
     for axis in panels:
         axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.7, linestyle=":")
     _draw(arms, panels, roc, "auc", "AUC", at=(0.98, 0.04))
@@ -47,8 +50,9 @@ def roc_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
 def precision_recall_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
     """Precision against recall; the dotted line is the share of malignant ROIs."""
     figure, panels = arm_panels(
-        run, arms, "Precision-recall curves", "recall (sensitivity)", "precision"
-    )
+        run, arms, "Precision-recall curves", "recall (sensitivity)", "precision",
+        x_ticks=UNIT, y_ticks=UNIT,
+    )  # fmt: skip
     for axis, arm in zip(panels, arms, strict=True):
         axis.axhline(arm.cases.y_true.mean(), color=GREY, linewidth=0.7, linestyle=":")
     _draw(arms, panels, precision_recall, "average_precision", "AP", at=(0.06, 0.04))

@@ -10,6 +10,7 @@ from benchmark.report.figures.canvas import (
     BENIGN,
     GREY,
     MALIGNANT,
+    UNIT,
     Drawing,
     PlottedArm,
     arm_panels,
@@ -25,7 +26,7 @@ def calibration_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
     """Observed against predicted malignancy in ten bins, and how many ROIs each bin has."""
     figure, panels = arm_panels(
         run, arms, "Calibration", "predicted P(malignant), mean of a bin",
-        "observed share of malignant ROIs",
+        "observed share of malignant ROIs", x_ticks=UNIT, y_ticks=UNIT,
     )  # fmt: skip
     for axis, arm in zip(panels, arms, strict=True):
         found = reliability(arm.cases, arm.draws)
@@ -34,8 +35,8 @@ def calibration_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
             shares, edges = np.histogram(
                 arm.cases.y_prob[arm.cases.y_true == label], bins=np.linspace(0, 1, 26)
             )
-            height = 0.09 * shares / max(1, shares.max())
-            axis.bar(edges[:-1], sign * height, 0.04, -0.11, align="edge", color=colour, alpha=0.6)
+            tops = sign * 0.09 * shares / max(1, shares.max()) - 0.11
+            axis.stairs(tops, edges, baseline=-0.11, fill=True, color=colour, alpha=0.6)
         axis.errorbar(
             found.predicted, found.observed,
             yerr=np.abs(np.stack([found.observed - found.low, found.high - found.observed])),
@@ -45,7 +46,7 @@ def calibration_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
             arm.shown(name) for name in ("calibration_slope", "calibration_intercept")
         )
         text = f"slope {slope}\nintercept {intercept}\nn = {arm.cases.n_rois}"
-        axis.set(xlim=(-0.02, 1.02), ylim=(-0.22, 1.25), yticks=np.linspace(0, 1, 6))
+        axis.set(xlim=(-0.02, 1.02), ylim=(-0.22, 1.25))
         note(axis, text, 0.02, 0.99, ha="left", va="top")
     slopes = "; ".join(f"{arm.label} {arm.shown('calibration_slope')}" for arm in arms)
     return Drawing(
@@ -63,8 +64,9 @@ def calibration_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
 def decision_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
     """Net benefit over thresholds, beside calling all ROIs or none malignant."""
     figure, panels = arm_panels(
-        run, arms, "Decision curves", "threshold on P(malignant)", "net benefit"
-    )
+        run, arms, "Decision curves", "threshold on P(malignant)", "net benefit",
+        x_ticks=UNIT, y_ticks=UNIT,
+    )  # fmt: skip
     curves = [decision(arm.cases, arm.draws) for arm in arms]
     size = size_only_arm(arms)
     for axis, arm, curve in zip(panels, arms, curves, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from benchmark.report.figures.canvas import (
     BENIGN,
     MALIGNANT,
+    UNIT,
     Drawing,
     PlottedArm,
     arm_panels,
@@ -16,6 +18,8 @@ from benchmark.report.figures.canvas import (
 )
 from benchmark.report.tables.table import decimal
 from benchmark.run.folder import RunFolder
+
+_DIAMETERS_MM = {math.log(mm): str(mm) for mm in (4, 8, 15, 30)}
 
 
 def size_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | None:
@@ -27,12 +31,13 @@ def size_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | None:
     if tested.empty:
         return None
     figure, panels = arm_panels(
-        run, arms, "Score by size", "equivalent diameter, mm", "P(malignant)"
-    )
+        run, arms, "Score by size", "equivalent diameter, mm (logarithmic)", "P(malignant)",
+        x_ticks=_DIAMETERS_MM, y_ticks=UNIT,
+    )  # fmt: skip
     told = []
     for axis, arm in zip(panels, arms, strict=True):
         own = tested[tested.arm == arm.label]
-        x, p = diameter.loc[own.roi_id].to_numpy(), own.y_prob.to_numpy()
+        x, p = np.log(diameter.loc[own.roi_id].to_numpy()), own.y_prob.to_numpy()
         for label, name, colour, marker in (
             (0, "benign", BENIGN, "o"), (1, "malignant", MALIGNANT, "^"),
         ):  # fmt: skip
@@ -41,9 +46,7 @@ def size_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing | None:
                 x[chosen], p[chosen], s=5, color=colour, marker=marker, alpha=0.45, linewidth=0,
                 label=name, rasterized=True,
             )  # fmt: skip
-        axis.set_xscale("log")
-        axis.set(xticks=[4, 8, 15, 30], xticklabels=["4", "8", "15", "30"], ylim=(-0.03, 1.22))
-        axis.minorticks_off()
+        axis.set_ylim(-0.03, 1.22)
         varies = len(own) > 1 and np.ptp(p) > 0 and np.ptp(x) > 0
         rho = float(np.corrcoef(rankdata(x), rankdata(p))[0, 1]) if varies else float("nan")
         note(axis, f"rank correlation {decimal(rho)}, n = {own.roi_id.nunique()}", 0.98, 0.97,

@@ -19,7 +19,7 @@ from benchmark.report.gallery.build import CLAIMS, Gallery, GalleryItem
 from benchmark.report.gallery.picks import KINDS, RULE
 from benchmark.report.tables.table import SYNTHETIC, Table, decimal, duration
 from benchmark.report.wording.facts import workers
-from benchmark.report.wording.summary import summary
+from benchmark.report.wording.summary import conclusion, summary
 from benchmark.run.folder import RunFolder
 from benchmark.runtime.failures import without_controls
 
@@ -43,6 +43,8 @@ def render(
     sections: Sequence[Section],
     drawings: Sequence[Drawing],
     gallery: Gallery | None = None,
+    *,
+    with_pdf: bool = False,
 ) -> str:
     """The page. Its policy lets it load nothing but the pictures that it carries.
 
@@ -52,8 +54,11 @@ def render(
     sections : sequence of Section
         The first one's first table is the main table, whose warnings stand at the top.
     drawings : sequence of Drawing
+        The first one stands at the top, under the run's conclusion.
     gallery : Gallery or None
         The section is absent where there are none.
+    with_pdf : bool
+        Let each figure be saved as PDF too; drawing them takes as long again as the page.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -63,17 +68,19 @@ def render(
     )  # fmt: skip
     templates.filters["slug"] = slug
     templates.filters["decimal"] = decimal
+    templates.filters["data_address"] = data_address
     style, script = ((_TEMPLATES / name).read_text("utf-8") for name in ("page.css", "page.js"))
     main = sections[0].tables[0]
     page: str = templates.get_template("page.html.j2").render(
         title=main.heading,
         synthetic=SYNTHETIC if run.synthetic else "",
         warnings=main.warnings,
+        short_warnings=main.short_warnings,
         summary=[sentence for sentence in summary(run) if sentence != SYNTHETIC],
         sections=sections,
-        figures=[
-            (drawing, "data:image/svg+xml;base64," + _base64(drawing.svg)) for drawing in drawings
-        ],
+        conclusion=conclusion(run),
+        figures=drawings,
+        with_pdf=with_pdf,
         gallery=_gallery(gallery) if gallery else [],
         gallery_notes=[*gallery.notes, *CLAIMS, RULE] if gallery else [],
         gallery_figures=[
@@ -109,7 +116,12 @@ def _pictures(pictures: Mapping[str, bytes]) -> list[tuple[str, str]]:
 
 
 def _png(picture: bytes) -> str:
-    return "data:image/png;base64," + _base64(picture)
+    return data_address(picture, "image/png")
+
+
+def data_address(content: bytes, kind: str) -> str:
+    """An address that holds the content itself, of a media type."""
+    return f"data:{kind};base64,{_base64(content)}"
 
 
 def _environment(run: RunFolder) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from benchmark.plugins.arms import Arm
 from benchmark.report.tables.labels import label_note
+from benchmark.report.tables.pairwise import verdict
 from benchmark.report.tables.table import Table, duration, sentence, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.comparisons import PATIENT_BOOTSTRAP, SIZE_ONLY
@@ -62,6 +63,9 @@ def main_table(run: RunFolder) -> Table:
         rows=rows,
         notes=[sentence(note) for note in notes if note],
         n_names=3,
+        dispensable=(
+            "predict s", "fit s", "accuracy", "specificity", "sensitivity", "supervision",
+        ),
         synthetic=run.synthetic,
     )  # fmt: skip
 
@@ -125,6 +129,11 @@ class Lift:
     low: float
     high: float
     p_holm_size: float
+
+    @property
+    def verdict(self) -> int:
+        """1 where the arm is shown to rank better than size alone, -1 worse, else 0."""
+        return verdict(self.difference, self.low, self.high, self.p_holm_size)
 
 
 def lift_over_size(comparisons: pd.DataFrame, arm: Arm) -> Lift | None:

@@ -41,6 +41,8 @@ class Table:
         Of a table of sentences, the columns' shares of the line; empty for figures.
     n_names : int
         Leading columns that are text; the others are figures, set flush right.
+    dispensable : tuple of str
+        Columns that a narrow terminal may leave out, in this order.
     synthetic : bool
         Whether the voxels it is about are simulated, which heading and remarks then say.
     """
@@ -52,6 +54,7 @@ class Table:
     warnings: list[str] = field(default_factory=list)
     widths: tuple[float, ...] = ()
     n_names: int = 2
+    dispensable: tuple[str, ...] = ()
     synthetic: bool = False
 
     @property
@@ -63,6 +66,11 @@ class Table:
     def remarks(self) -> list[str]:
         """The notes as they are shown: that intensities are synthetic comes first."""
         return [SYNTHETIC, *self.notes] if self.synthetic else self.notes
+
+    @property
+    def short_warnings(self) -> list[str]:
+        """What each warning is about: its words before the first colon that a blank follows."""
+        return [warning.partition(": ")[0] for warning in self.warnings]
 
 
 def marked(title: str, synthetic: bool) -> str:

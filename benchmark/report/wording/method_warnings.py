@@ -143,7 +143,7 @@ def _threshold_on_test(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
         sure = len(judged) > 1 or _is_a_tested_score(rows)
         if judged and sure and not fixed and all(own >= best - _EQUAL for own, best in judged):
             yield (
-                f"{arm}: its threshold is the best possible one on the tested ROIs in "
+                f"Threshold of {arm}: it is the best possible one on the tested ROIs in "
                 f"{len(judged)} of {len(splits)} splits (Youden's J {judged[0][0]:.3f}); if it was "
                 "chosen on them, accuracy, sensitivity and specificity are optimistic"
             )
@@ -247,9 +247,9 @@ def _gap(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
             wide.append(f"{arm} {trained:.3f} and {tested:.3f}")
     if wide:
         yield (
-            f"Train-test gap, AUC on the ROIs fitted (mean over splits) and on those tested, more "
-            f"than {WIDE_GAP} apart: {'; '.join(wide)}. A gap is no fault by itself; figures on "
-            "fitted ROIs say nothing"
+            "Train-test gap: AUC on the ROIs fitted (mean over splits) and on those tested lie "
+            f"more than {WIDE_GAP} apart: {'; '.join(wide)}. A gap is no fault by itself; figures "
+            "on fitted ROIs say nothing"
         )
 
 

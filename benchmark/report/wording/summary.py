@@ -16,13 +16,16 @@ from benchmark.statistics.comparisons import SIZE_ONLY
 CEILING = "ratings"
 """Feature set of the readers' own ratings: what is fed by it is no competitor."""
 
+_NOTHING = "No model finished; failures.json has the reasons."
+_NO_LIFT = "Nothing was compared with size alone, so what a model adds to size cannot be said."
+
 NO_CLINICAL_USE = "Nothing here is a medical device or evidence for clinical use."
 
 
 def summary(run: RunFolder) -> list[str]:
     """Sentences on a run, in the order in which they should be read."""
     if run.predictions.empty:
-        return ["No model finished; the failures are listed below."]
+        return [_NOTHING]
     return [
         *([SYNTHETIC] if run.synthetic else []),
         *_tested(run),
@@ -31,6 +34,43 @@ def summary(run: RunFolder) -> list[str]:
         label_note(run),
         NO_CLINICAL_USE,
     ]
+
+
+def conclusion(run: RunFolder) -> str:
+    """One sentence: which models are shown to rank these nodules better than size, or worse."""
+    if run.predictions.empty:
+        return _NOTHING
+    rated = [arm for arm in rated_arms(run) if arm.features != CEILING]
+    lifts = {arm: lift_over_size(run.comparisons, arm) for arm in rated}
+    by_verdict: dict[int, list[str]] = {1: [], -1: [], 0: []}
+    for arm, lift in lifts.items():
+        if lift is not None:
+            by_verdict[lift.verdict].append(arm.name)
+    better, worse, others = by_verdict.values()
+    if better or worse:
+        parts = [
+            *([f"better than size alone: {_listed(better)}"] if better else []),
+            *([f"worse than size alone: {_listed(worse)}"] if worse else []),
+        ]
+        said = f"shown to rank these nodules {'; '.join(parts)}"
+        said += f"; not shown to differ: {_listed(others)}" if others else ""
+    elif others:
+        said = "no model is shown to rank these nodules better or worse than size alone"
+    else:
+        return _NO_LIFT
+    where = "on synthetic intensities, " if run.synthetic else ""
+    return sentence(f"{where}{said} (AUC, {_size_comparisons(run)})")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """``a, b and c``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _size_comparisons(run: RunFolder) -> str:
+    n = int((auc_pairs(run).model_b == SIZE_ONLY).sum())
+    return f"corrected for {n} comparisons with size" if n > 1 else "a single comparison"
 
 
 def _tested(run: RunFolder) -> Iterator[str]:
@@ -48,7 +88,7 @@ def _against_size(run: RunFolder) -> Iterator[str]:
     arms = rated_arms(run)
     size = next((arm for arm in arms if arm.model == SIZE_ONLY), None)
     if size is None:
-        yield "Size alone was not tested, so what a model adds to size cannot be said."
+        yield _NO_LIFT
         return
     yield f"Size alone ({size}) reaches an AUC of {_auc(run, size)}."
     found: dict[int, list[str]] = {1: [], 0: [], -1: []}
@@ -56,10 +96,8 @@ def _against_size(run: RunFolder) -> Iterator[str]:
         lift = lift_over_size(run.comparisons, arm)
         if lift is not None:
             shown = with_interval(lift.difference, lift.low, lift.high, sign=True)
-            decided = verdict(lift.difference, lift.low, lift.high, lift.p_holm_size)
-            found[decided].append(f"{arm} {shown}")
-    n = int((auc_pairs(run).model_b == SIZE_ONLY).sum())
-    corrected = f"corrected for {n} comparisons with size" if n > 1 else "a single comparison"
+            found[lift.verdict].append(f"{arm} {shown}")
+    corrected = _size_comparisons(run)
     for decided, how in ((1, "better"), (-1, "worse")):
         if found[decided]:
             listed = "; ".join(found[decided])

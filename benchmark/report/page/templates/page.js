@@ -1,5 +1,6 @@
 "use strict";
-// Tables can be read without this script; it adds sorting and filtering to those with several rows.
+// Tables and figures can be read without this script; it lets them be saved, and sorts and filters
+// tables with several rows.
 (() => {
   const number = (text) => {
     const found = /^[<>]?\s*([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)/i.exec(text.trim());
@@ -39,13 +40,58 @@
     });
   };
 
-  const filterable = (table, box, name) => {
+  const save = (name, address) => {
+    const link = document.createElement("a");
+    link.download = name;
+    link.href = address;
+    link.click();
+  };
+
+  const button = (tools, text, of, act) => {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.textContent = text;
+    made.setAttribute("aria-label", `${text}: ${of}`);
+    made.addEventListener("click", act);
+    tools.append(made);
+  };
+
+  // The rows that are shown, in the order in which they stand, then heading and notes: a table of
+  // synthetic intensities says so wherever it is taken.
+  const lines = (box, separator, quoted) => {
+    const table = box.querySelector("table");
+    const cells = [...table.rows].filter((row) => !row.hidden).map((row) => [...row.cells].map((cell) => {
+      const text = cell.textContent.trim().replace(/\s+/g, " ");
+      // A spreadsheet would compute a name that begins like a formula.
+      return quoted(!cell.classList.contains("figure") && /^'*[=+@-]./.test(text) ? `'${text}` : text);
+    }).join(separator));
+    const notes = box.nextElementSibling?.matches(".notes") ? [...box.nextElementSibling.children] : [];
+    const said = [box.dataset.heading, ...notes.map((note) => note.textContent)];
+    return [...cells, ...said.map((text) => quoted(`# ${text.trim()}`)), ""].join("\n");
+  };
+
+  const takeable = (tools, box, name) => {
+    const said = document.createElement("output");
+    button(tools, "Copy as TSV", name, () => {
+      navigator.clipboard.writeText(lines(box, "\t", (text) => text)).then(
+        () => { said.textContent = "copied"; },
+        () => { said.textContent = "the browser refused; download the CSV instead"; },
+      );
+    });
+    button(tools, "Download CSV", name, () => {
+      const text = lines(box, ",", (cell) => (/[",]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell));
+      const address = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+      save(`${name.toLowerCase().replace(/[^a-z0-9]+/g, "-")}.csv`, address);
+      URL.revokeObjectURL(address);
+    });
+    tools.append(said);
+  };
+
+  const filterable = (tools, table, name) => {
     const rows = [...table.tBodies[0].rows];
-    const tools = document.createElement("div");
     const label = document.createElement("label");
     const input = document.createElement("input");
     const said = document.createElement("output");
-    tools.className = "tools";
     label.append("Filter rows ", input);
     input.type = "search";
     input.setAttribute("aria-label", `Filter rows of: ${name}`);
@@ -61,15 +107,28 @@
       said.textContent = `${shown} of ${rows.length} rows`;
     });
     tools.append(label, said);
-    box.before(tools);
   };
 
   for (const box of document.querySelectorAll(".scroll:has(table)")) {
     const table = box.querySelector("table");
-    if (table.tBodies[0].rows.length < 3) continue;
-    if (table.tHead.rows[0].cells.length < 3) continue; // a model card
-    sortable(table);
-    filterable(table, box, box.getAttribute("aria-label"));
+    const name = box.getAttribute("aria-label");
+    const tools = document.createElement("div");
+    tools.className = "tools";
+    box.before(tools);
+    // Neither a few rows nor a model card are sorted.
+    if (table.tBodies[0].rows.length >= 3 && table.tHead.rows[0].cells.length >= 3) {
+      sortable(table);
+      filterable(tools, table, name);
+    }
+    takeable(tools, box, name);
+  }
+
+  for (const figure of document.querySelectorAll("figure[data-name]")) {
+    const picture = figure.querySelector("img");
+    const title = figure.querySelector("strong").textContent;
+    button(figure.querySelector(".tools"), "Download SVG", title, () => {
+      save(`${figure.dataset.name}.svg`, picture.src);
+    });
   }
 
   // What is folded away is printed all the same.
