@@ -43,9 +43,27 @@ def sample(
     -------
     ndarray, shape (SIZE, SIZE, 1), float32, in [0, 1]
     """
+    low, high = LUNG_WINDOW_HU
+    values = rectangle(plane, top, left, height, width, SIZE, low)
+    return ((np.clip(values, low, high) - low) / (high - low)).astype(np.float32)[..., None]
+
+
+def rectangle(
+    plane: NDArray[np.float32],
+    top: float,
+    left: float,
+    height: float,
+    width: float,
+    size: int,
+    outside: float,
+) -> NDArray[np.float32]:
+    """Resample a rectangle of a slice, as ``sample`` does, to size x size values as they are.
+
+    Where it reaches beyond the slice the value is ``outside``.
+    """
     from scipy.ndimage import map_coordinates
 
-    steps = (np.arange(SIZE) + 0.5) / SIZE
+    steps = (np.arange(size) + 0.5) / size
     rows, columns = np.meshgrid(
         top + steps * height - 0.5, left + steps * width - 0.5, indexing="ij"
     )
@@ -57,9 +75,7 @@ def sample(
         & (columns <= plane.shape[1] - 0.5)
     )
     values = map_coordinates(plane, [rows, columns], order=1, mode="nearest")
-    low, high = LUNG_WINDOW_HU
-    scaled = (np.clip(np.where(inside, values, low), low, high) - low) / (high - low)
-    return scaled.astype(np.float32)[..., None]
+    return np.where(inside, values, np.float32(outside)).astype(np.float32)
 
 
 def with_mask_channel(

