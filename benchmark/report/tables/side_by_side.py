@@ -6,12 +6,8 @@ from collections.abc import Mapping
 
 from benchmark.config import flat_settings
 from benchmark.plugins.arms import Arm
-from benchmark.report.tables.main import (
-    arm_rows,
-    interval_methods,
-    label_note,
-    lift_over_size,
-)
+from benchmark.report.tables.labels import label_note
+from benchmark.report.tables.main import arm_rows, interval_methods, lift_over_size
 from benchmark.report.tables.table import SYNTHETIC, Table, marked, sentence, with_interval
 from benchmark.run.folder import RunFolder
 
