@@ -220,7 +220,7 @@ def check(division: Division, config: Config, workers: Workers, progress: Progre
     }
     read = {file: digest(Path(file)) for file in config.user_tables}
     checked = [check_voxels(*side, workers, progress) for side in division.sides]
-    digests = [digest for side in checked for digest in side.digests]
+    digests = [each for side in checked for each in side.digests]
     return Material(
         dataset=dataset,
         cohort=cohort,
