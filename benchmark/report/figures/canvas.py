@@ -123,8 +123,10 @@ class Drawing:
 
 def settle(drawing: Drawing) -> None:
     """Lay the figure out once and for all, so that no format that is saved moves the next."""
-    drawing.figure.get_layout_engine().execute(drawing.figure)
-    drawing.figure.set_layout_engine(None)
+    engine = drawing.figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(drawing.figure)
+        drawing.figure.set_layout_engine(None)
 
 
 def as_written(figure: Any) -> None:
@@ -211,11 +213,19 @@ def arm_panels(
 ) -> tuple[Any, list[Any]]:  # fmt: skip
     """A figure with a panel for each arm, axes shared, the arm's name above its panel.
 
-    Ticks are given as labels by values: to look for them takes longer than all other drawing.
+    Ticks are given, as labels by values, and margins in inches are fixed: to look for them takes
+    longer than all other drawing.
     """
     rows = math.ceil(len(arms) / _COLUMNS)
     columns = math.ceil(len(arms) / rows)
-    figure = new_figure(run, title, 1.9 * rows + 0.9)
+    height = 1.9 * rows + 0.9
+    figure = new_figure(run, title, height)
+    figure.set_layout_engine(None)
+    left = 0.4 + 0.05 * max(map(len, y_ticks.values()))
+    figure.subplots_adjust(
+        left=left / WIDTH_INCHES, right=1 - 0.1 / WIDTH_INCHES, bottom=0.5 / height,
+        top=1 - 0.85 / height, wspace=0.12, hspace=0.42,
+    )  # fmt: skip
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     grid = grid.flatten().tolist()
     grid[0].set_xticks(list(x_ticks), list(x_ticks.values()))
