@@ -43,6 +43,10 @@ from benchmark.cli.arguments import (
     help="Extract, fit and resample on a Dask cluster.",
 )  # fmt: skip
 @click.option("--require-gpu", is_flag=True, help="Fail where the CNN finds no GPU.")
+@click.option(
+    "--page/--no-page", "page", default=True, show_default=True,
+    help="Draw the figures and write report.html, without the gallery, when the run is complete.",
+)  # fmt: skip
 @click.option("--track", type=click.Choice(["mlflow"]), help="Also log the run there.")
 def run(
     profile: str | None,
@@ -61,6 +65,7 @@ def run(
     no_cache: bool,
     cluster: str,
     require_gpu: bool,
+    page: bool,
     track: str | None,
 ) -> int:
     """Train and test every model on the same splits; print the table, store all, draw the page."""
@@ -93,7 +98,8 @@ def run(
         finished = complete(folder, config, arms, multiverse=multiverse)
         failed = show_run(finished)
         click.echo(f"\nRun folder, complete already: {folder}")
-        show_page(finished)
+        if page:
+            show_page(finished)
         return int(failed)
     again = f" with --out {folder} --resume" if no_cache else ""
     on_stop(f"what is done is kept, and the same command{again} goes on from there")
@@ -115,7 +121,8 @@ def run(
         history.append(history.beside(folder), finished)
         if track:
             click.echo(f"Logged to {track}: {mlflow_log.log_run(finished)}")
-        show_page(finished)
+        if page:
+            show_page(finished)
     except (ValueError, OSError) as error:
         click.echo(f"failed: {' '.join(str(error).split())}", err=True)
         failed = True

@@ -24,7 +24,7 @@ def test_a_run_from_a_manifest(
     write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, out = write_manifest(40), tmp_path / "run"
-    assert invoke("run", "--dataset", root, "--out", out, *SMALL) == 0
+    assert invoke("run", "--dataset", root, "--out", out, *SMALL, page=True) == 0
     printed = capsys.readouterr().out
     for expected in ("prior", "size_only", "logistic", "AUC", "sensitivity", "fit s"):
         assert expected in printed

@@ -12,10 +12,14 @@ from benchmark.cli import main
 SMALL = ["--models", "prior,size_only,logistic", "--jobs", "1", "--set", "bootstrap.samples=200"]
 
 
-def invoke(*arguments: str | Path) -> int:
-    """Exit status of ``python -m benchmark ARGUMENTS``."""
+def invoke(*arguments: str | Path, page: bool = False) -> int:
+    """Exit status of ``python -m benchmark ARGUMENTS``; a run draws its page where asked alone."""
+    given = [
+        *map(str, arguments),
+        *(["--no-page"] if arguments[:1] == ("run",) and not page else []),
+    ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["benchmark", *map(str, arguments)])
+        patch.setattr(sys, "argv", ["benchmark", *given])
         with pytest.raises(SystemExit) as stopped:
             main.main()
     assert isinstance(stopped.value.code, int)

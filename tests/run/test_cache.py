@@ -303,9 +303,9 @@ def test_resume_of_a_complete_run(
     root, out = write_manifest(), tmp_path / "one"
     run(root, out)
     written = (out / "environment.json").read_text()
-    (out / "report.html").unlink()  # as if the run had been killed before its page
+    assert not (out / "report.html").exists()  # as if the run had been killed before its page
     capsys.readouterr()
-    assert invoke("run", "--dataset", root, "--out", out, *ARMS, "--resume") == 0
+    assert invoke("run", "--dataset", root, "--out", out, *ARMS, "--resume", page=True) == 0
     assert "complete already" in capsys.readouterr().out
     assert (out / "report.html").is_file()
     assert (out / "environment.json").read_text() == written
