@@ -6,6 +6,7 @@ import importlib
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,23 @@ def test_modules_are_short_and_tests_import_no_test_and_no_script() -> None:
         else:
             imported = re.findall(r"^\s*(?:from|import) ((?:scripts|tests)\S*)", text, re.MULTILINE)
             assert all(name.startswith("tests.helpers") for name in imported), (path, imported)
+
+
+def test_one_version_everywhere() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert newest
+    assert newest[1] == version
+
+
+def test_workflows_name_environments_and_pythons_that_there_are() -> None:
+    tox = (ROOT / "tox.ini").read_text(encoding="utf-8")
+    known = set(re.findall(r"^\[testenv:([\w-]+)\]", tox, re.MULTILINE))
+    texts = [path.read_text("utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")]
+    named = {name for text in texts for name in re.findall(r"tox -e ([\w,-]+)", text)}
+    assert {"tests", "docs", "drift"} <= named
+    assert {each for name in named for each in name.split(",")} <= known
+    (pythons,) = [found for text in texts for found in re.findall(r"python: \[(.+)\]", text)]
+    supported = {each["python_version"] for each in environments()}
+    assert set(re.findall(r"[\d.]+", pythons)) == supported

@@ -114,7 +114,10 @@ def _walk(
     command: click.Command, words: list[str], parent: click.Context | None
 ) -> Iterator[tuple[list[str], click.Command, click.Context]]:
     """A command and those below it, in the order in which they were added."""
-    context = click.Context(command, parent, info_name=words[-1] if parent else " ".join(words))
+    context = click.Context(
+        command, parent, info_name=words[-1] if parent else " ".join(words),
+        **{**command.context_settings, "terminal_width": 100},
+    )  # fmt: skip
     yield words, command, context
     if isinstance(command, click.Group):
         for name, below in command.commands.items():

@@ -32,6 +32,7 @@ RESULTS = "\n".join(
 ) + (ROOT / "results" / "baseline" / "metrics.csv").read_text(encoding="utf-8")
 
 
+@pytest.mark.timeout(1800)  # README and tutorial start ten processes, one after the other
 @pytest.mark.parametrize("page", EXECUTED, ids=lambda page: page.stem)
 def test_blocks_of_a_page_run_in_order(
     page: Path, write_manifest: WriteManifest, tmp_path: Path
