@@ -55,7 +55,7 @@ def auc_of(seed: int, *, permuted: bool) -> pd.DataFrame:
     dealt = rng.permutation(240)[patient] if permuted else patient
     rating = dict(zip(patient.tolist(), kind.tolist(), strict=True))
     records = tuple(
-        RoiRecord(f"r{i}", f"p{p}", None, (rating[d],) * 3)
+        RoiRecord(f"r{i}", f"p{p}", None, (rating[d],) * 3, attributes={})
         for i, (p, d) in enumerate(zip(patient.tolist(), dealt.tolist(), strict=True))
     )
     cohort = assemble(RoiDataset("permuted", records, read), LabelRule())
