@@ -81,8 +81,9 @@ def test_permuted_ratings_give_an_auc_of_a_half() -> None:
     # One interval in twenty misses: of 25, five or more do in one study of a hundred.
     outside = (found.ci_low > 0.5) | (found.ci_high < 0.5)
     assert outside.sum() < 5
-    # Over five seeds the mean errs by less: the standard error of one is about .04.
-    assert (found.groupby("arm").value.mean() - 0.5).abs().max() < 3 * 0.04 / len(SEEDS) ** 0.5
+    # Three standard errors of a mean over seeds, by the intervals' width (3.92 of them).
+    error = ((found.ci_high - found.ci_low) / 3.92).mean() / len(SEEDS) ** 0.5
+    assert (found.groupby("arm").value.mean() - 0.5).abs().max() < 3 * error
 
 
 @pytest.mark.simulation
