@@ -128,7 +128,9 @@ class SoftModel:
                 self._parts({name: tables[name] for name in names}, y, target, weight, folds)
                 for names in together
             ]
-        self._fitted = [(each[0].columns, [part.regression for part in each]) for each in grouped]
+        self._fitted = [
+            (each[0].columns, {part.name: part.regression for part in each}) for each in grouped
+        ]
         parts = [part for each in grouped for part in each]
         self.choices_ = [part.choice for part in parts if part.choice]
         labelled = np.flatnonzero(y != NO_LABEL)
@@ -138,17 +140,21 @@ class SoftModel:
 
     def predict_proba(self, X: Inputs) -> Floats:
         """Probabilities of benign and malignant, shape (n, 2), of rows as in ``fit``."""
+        scores = np.column_stack(list(self.part_scores(X).values()))
+        return two_columns(apply_platt(scores @ self._weights, self._sigmoid))
+
+    def part_scores(self, X: Inputs) -> dict[str, Floats]:
+        """Outputs of each regression, shape (n,), on the scale of ratings, by its name."""
         from threadpoolctl import threadpool_limits
 
         tables = as_tables(X)
         with threadpool_limits(1):
-            scores = [
-                regression.predict(given)
+            return {
+                name: regression.predict(given)
                 for columns, regressions in self._fitted
                 for given in [columns.transform(tables)]
-                for regression in regressions
-            ]
-        return two_columns(apply_platt(np.column_stack(scores) @ self._weights, self._sigmoid))
+                for name, regression in regressions.items()
+            }
 
     def _parts(
         self, tables: Tables, y: NDArray[Any], target: Floats, weight: Floats, folds: Folds

@@ -53,16 +53,13 @@ def main() -> None:
 def part_scores(run: RunFolder, name: str, rows: pd.DataFrame) -> pd.DataFrame:
     """Scores of each part, and their plain sum, one row a row of the blend's predictions."""
     (arm,) = (each for each in run.arms if each.name == name)
-    tables = {each: run.features[each].set_index("roi_id") for each in arm.feature_sets}
+    tables = {each: run.features[each] for each in arm.feature_sets}
     found = []
     for fold, tested in rows.groupby("fold"):
         model = stored_models.load(run.path, arm, int(str(fold)), trust=False)
         if model is None:
             raise SystemExit(f"{run.path}: fold {fold} has kept no model of '{name}'")
-        X = {
-            each: table.loc[tested["roi_id"]].select_dtypes("number").to_numpy()
-            for each, table in tables.items()
-        }
+        X = {each: table.loc[tested["roi_id"]].to_numpy() for each, table in tables.items()}
         scores = pd.DataFrame(model.part_scores(X), index=tested.index)  # type: ignore[attr-defined]
         scores["plain sum"] = (scores / scores.std()).sum(axis=1)
         found.append(scores)

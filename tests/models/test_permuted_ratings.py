@@ -55,7 +55,7 @@ def auc_of(seed: int, *, permuted: bool) -> pd.DataFrame:
     dealt = rng.permutation(240)[patient] if permuted else patient
     rating = dict(zip(patient.tolist(), kind.tolist(), strict=True))
     records = tuple(
-        RoiRecord(f"r{i}", f"p{p}", None, (rating[d],) * 3)
+        RoiRecord(f"r{i}", f"p{p}", None, (rating[d],) * 3, attributes={})
         for i, (p, d) in enumerate(zip(patient.tolist(), dealt.tolist(), strict=True))
     )
     cohort = assemble(RoiDataset("permuted", records, read), LabelRule())
@@ -78,11 +78,12 @@ def auc_of(seed: int, *, permuted: bool) -> pd.DataFrame:
 def test_permuted_ratings_give_an_auc_of_a_half() -> None:
     found = pd.concat([auc_of(seed, permuted=True) for seed in SEEDS])
     print(found[["seed", "arm", "value", "ci_low", "ci_high"]].to_string(index=False))
-    # One interval in twenty misses: of 25, five or more do in one study of a hundred.
+    # One interval in twenty misses, or a few more: of 25, five or more hardly ever do.
     outside = (found.ci_low > 0.5) | (found.ci_high < 0.5)
     assert outside.sum() < 5
-    # Over five seeds the mean errs by less: the standard error of one is about .04.
-    assert (found.groupby("arm").value.mean() - 0.5).abs().max() < 3 * 0.04 / len(SEEDS) ** 0.5
+    # Three standard errors of a mean over seeds. One AUC spreads by .06, measured over 60 other
+    # seeds of soft_ridge (mean .502): by more than its interval says, which takes fits as given.
+    assert (found.groupby("arm").value.mean() - 0.5).abs().max() < 3 * 0.06 / len(SEEDS) ** 0.5
 
 
 @pytest.mark.simulation
