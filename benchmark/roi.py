@@ -11,7 +11,6 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -68,7 +67,7 @@ class RoiRecord:
     patient_id: str
     label: int | None = None
     malignancy_ratings: tuple[int, ...] = ()
-    attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    attributes: Mapping[str, str] = field(default_factory=dict)  # picklable: it goes to workers
     intensities: Intensities = "acquired"
     label_source: str = ""
 

@@ -54,7 +54,9 @@ def test_an_arm_and_features_of_others_stand_in_every_table(
     ]  # fmt: skip
     assert invoke(*command) == 0
     printed = capsys.readouterr().out
-    assert "Made elsewhere: predictions of deep net; features embedded. That no" in printed
+    assert "- Made elsewhere" in printed
+    written = (out / "report.md").read_text()
+    assert "Made elsewhere: predictions of deep net; features embedded. That no" in written
     assert "of external arms as their files state, else 0.5" in printed
 
     run = read_run(out)
