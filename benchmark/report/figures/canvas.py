@@ -32,7 +32,7 @@ UNIT = {tick: f"{tick:g}" for tick in (0.0, 0.25, 0.5, 0.75, 1.0)}
 """Ticks from 0 to 1."""
 
 _COLUMNS = 4
-_METADATA: Mapping[str, dict[str, None]] = {
+_METADATA: Mapping[str, Mapping[str, str | None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -108,12 +108,14 @@ class Drawing:
     def saved(self, kind: str) -> bytes:
         """The figure as ``svg``, ``pdf`` or ``png``, which has 200 dots an inch.
 
-        The same run gives the same bytes: ids are fixed, and no date is written.
+        The same run gives the same bytes: ids are fixed, and no date is written. SVG has ``alt``
+        as its description.
         """
         if kind not in self._saved:
             out = io.BytesIO()
+            metadata = dict(_METADATA[kind]) | ({"Description": self.alt} if kind == "svg" else {})
             with style():
-                self.figure.savefig(out, format=kind, metadata=_METADATA[kind], dpi=200)
+                self.figure.savefig(out, format=kind, metadata=metadata, dpi=200)
             drawn = out.getvalue()
             if kind == "svg":
                 drawn = without_controls(drawn.decode("utf-8")).encode("utf-8")

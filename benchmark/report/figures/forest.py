@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,6 @@ from benchmark.report.figures.canvas import (
     PlottedArm,
     empty_figure,
     new_figure,
-    size_only_arm,
 )
 from benchmark.report.tables.main import Lift, arm_rows, lift_over_size
 from benchmark.report.tables.side_by_side import Runs, all_synthetic, arms_of, run_label
@@ -25,6 +25,7 @@ from benchmark.report.tables.table import with_interval
 from benchmark.report.wording.method_warnings import rated_arms
 from benchmark.report.wording.summary import CEILING
 from benchmark.run.folder import RunFolder
+from benchmark.statistics.comparisons import SIZE_ONLY
 
 _TITLE = "AUC, and AUC less that of size alone"
 _VERDICTS = {1: "shown to be better", 0: "not shown to differ", -1: "shown to be worse"}
@@ -57,20 +58,37 @@ class _Line:
 
 def forest_figure(run: RunFolder, arms: Sequence[PlottedArm]) -> Drawing:
     """Two forests: what each arm reaches, and what it has over ``size_only``."""
-    figure = new_figure(run, _TITLE, 0.28 * len(arms) + 1.5)
-    lines = [
-        _Line(arm.label, arm.metrics["auc"], lift_over_size(run.comparisons, arm.arm),
-              arm.colour, arm.marker)
-        for arm in arms
-    ]  # fmt: skip
+    figure = new_figure(run, _TITLE, _height(arms))
+    return _forest(figure, run, [arm.arm for arm in arms], _names(arms))
+
+
+def forest_of_tables(run: RunFolder) -> Drawing:
+    """The same of a folder without predictions, as results are committed."""
+    known = [arm for arm in run.arms if not math.isnan(arm_rows(run.metrics, arm)["auc"].ci_low)]
+    cohort = run.environment["dataset"]["cohort"].partition(";")[0]
+    below = f"\n{run.name}: {cohort}"
+    figure = empty_figure(_TITLE, _height(known), synthetic=run.synthetic, below=below)
+    return _forest(figure, run, known, [_name(arm) for arm in known])
+
+
+def _height(arms: Sequence[object]) -> float:
+    return 0.28 * len(arms) + 1.5
+
+
+def _forest(figure: Any, run: RunFolder, arms: Sequence[Arm], names: Sequence[str]) -> Drawing:
+    lines = []
+    for number, arm in enumerate(arms):
+        auc = arm_rows(run.metrics, arm)["auc"]
+        colour, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+        ends = auc.value, auc.ci_low, auc.ci_high
+        lines.append(_Line(arm.name, ends, lift_over_size(run.comparisons, arm), colour, marker))
     left, right = _draw(figure, lines)
-    left.set_yticks(range(len(arms)), _names(arms))
-    size = size_only_arm(arms)
-    if size is not None:
-        place = arms.index(size)
-        left.axvline(size.metrics["auc"][0], color=GREY, linestyle="--", linewidth=0.8)
-        for axis in (left, right):
-            axis.axhspan(place - 0.5, place + 0.5, color="0.93", zorder=0)
+    left.set_yticks(range(len(arms)), names)
+    for place, (arm, line) in enumerate(zip(arms, lines, strict=True)):
+        if arm.model == SIZE_ONLY:
+            left.axvline(line.auc[0], color=GREY, linestyle="--", linewidth=0.8)
+            for axis in (left, right):
+                axis.axhspan(place - 0.5, place + 0.5, color="0.93", zorder=0)
     return Drawing(
         "forest", "AUC and lift over size",
         "Bars: 95 % intervals over resamples of patients, uncorrected. Dashed and shaded: "
