@@ -33,7 +33,13 @@ RESULTS = "\n".join(
 
 
 @pytest.mark.timeout(1800)  # README and tutorial start ten processes, one after the other
-@pytest.mark.parametrize("page", EXECUTED, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=() if page.stem == "README" else pytest.mark.pages)
+        for page in EXECUTED
+    ],
+)
 def test_blocks_of_a_page_run_in_order(
     page: Path, write_manifest: WriteManifest, tmp_path: Path
 ) -> None:
