@@ -66,9 +66,10 @@ def drift(
     if refresh and not canary:
         click.echo(refresh_baseline(run_dir, against, reason))
         return 0
+    before = read_baseline(against)
     gate = partial(
         compare,
-        read_baseline(against),
+        before,
         margins=margins.read_margins(margins_path or margins.PATH),
         max_slowdown=max_slowdown,
         strict=strict,
@@ -76,7 +77,7 @@ def drift(
     )
     judged = read_baseline(run_dir)
     if canary:
-        well, told = check_gate(judged, gate)
+        well, told = check_gate(judged, before, gate)
         click.echo(f"canary: {told}")
         return int(not well)
     with reserved(out or run_dir, new=False):

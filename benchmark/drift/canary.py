@@ -11,39 +11,47 @@ from benchmark.plugins.arms import Arm
 from benchmark.run.folder import RunFolder
 
 
-def plant(run: RunFolder) -> tuple[Arm, RunFolder]:
-    """The arm of the highest AUC, and the run with its probabilities reversed.
+def plant(run: RunFolder, baseline: RunFolder) -> tuple[Arm, RunFolder]:
+    """Of the arms that both have, the one of the highest AUC, and the run with it reversed.
 
     Raises
     ------
     ValueError
-        Where no arm ranks better than chance, so that none can be made worse.
+        Where no such arm ranks better than chance, so that none can be made worse.
     """
     auc = run.metrics[run.metrics["metric"] == "auc"].set_index("arm")["value"]
-    arm = max(run.arms, key=lambda arm: float(auc[arm.name]))
-    if not auc[arm.name] > 0.5:
+    known = {arm.name for arm in baseline.arms}
+    shared = [arm for arm in run.arms if arm.name in known and auc[arm.name] > 0.5]
+    if not shared:
         raise ValueError(
-            f"'{run.path}': no arm's AUC is above 0.5, so no regression can be planted"
+            f"'{run.path}': no arm of the baseline's has an AUC above 0.5 in it, so none can be "
+            "made worse"
         )
+    arm = max(shared, key=lambda arm: float(auc[arm.name]))
     rows = run.predictions
     of_arm = rows.index.isin(by_arm(rows)[arm.name].index)
     reversed_ = rows.assign(y_prob=rows["y_prob"].mask(of_arm, 1 - rows["y_prob"]))
     return arm, run.replaced(predictions=reversed_)
 
 
-def check_gate(run: RunFolder, compare: Callable[[RunFolder], Drift]) -> tuple[bool, str]:
+def check_gate(
+    run: RunFolder, baseline: RunFolder, compare: Callable[[RunFolder], Drift]
+) -> tuple[bool, str]:
     """Whether the gate finds what is planted, and the result in a line.
 
     Parameters
     ----------
-    run : RunFolder
+    run, baseline : RunFolder
     compare : callable
         The gate: the comparison of a run with the baseline.
     """
-    arm, worse = plant(run)
+    arm, worse = plant(run, baseline)
     found = compare(worse)
     if found.of_itself:
-        return False, "the baseline is the run itself, so this gate finds nothing that runs share"
+        return (
+            False,
+            "the baseline is the run itself; a gate compares a new run with an older one",
+        )
     if not found.comparable:
         return False, "the run and the baseline are not comparable, so this gate judges no model"
     for verdict in found.verdicts:

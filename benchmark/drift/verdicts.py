@@ -230,7 +230,8 @@ def _judged(
 def _bounds(gains: Floats, gain: float, error: float) -> tuple[float, float]:
     """One-sided bounds of a gain from its resamples; NaN where too many are undefined."""
     ends = interval(gains, gain, None, "percentile", 1 - 2 * error)
-    reach = float(norm.isf(error) * np.nanstd(gains))
+    spread = np.nanstd(gains) if np.isfinite(gains).any() else np.nan
+    reach = float(norm.isf(error) * spread)
     return min(ends.low, gain - reach), max(ends.high, gain + reach)
 
 

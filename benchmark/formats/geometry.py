@@ -193,7 +193,8 @@ class Volume:
         if not (whole and apart_mm <= TOLERANCE_MM):
             raise ValueError(
                 "they must lie on one grid in the patient, whatever the order of their voxels, to "
-                f"{TOLERANCE_MM} mm; resample the mask to the image"
+                f"{TOLERANCE_MM} mm; resample the mask to the image or, where its header alone is "
+                "wrong, give it the image's"
             )
         inside = [
             (max(0, low), min(n, high + 1))

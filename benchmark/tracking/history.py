@@ -96,11 +96,13 @@ def read(path: Path) -> pd.DataFrame:
         raise ValueError(f"history '{path}': no such file; every run appends to the one beside it")
     what = f"history '{path}'"
     table = read_parquet(path, what)
-    if missing := set(_TABLE.columns) - {"arm"} - set(table.columns):
+    if missing := {*_TABLE.columns, "intensities"} - {"arm"} - set(table.columns):
         raise ValueError(f"{what}: no column {', '.join(sorted(missing))}")
     if "arm" in table:  # a history begun before arms had names has none in its first rows
         table["arm"] = table["arm"].fillna(table["model"] + ":" + table["features"])
-    table = _TABLE.checked(table, what)
+    # Runs of simulated and of acquired intensities share the file.
+    parts = [part.reset_index(drop=True) for _, part in table.groupby("intensities", sort=False)]
+    table = pd.concat([_TABLE.checked(part, what) for part in parts])
     for packages in table["packages"].unique():
         _check_packages(packages, what)
     return table.sort_values("started", kind="stable", ignore_index=True)

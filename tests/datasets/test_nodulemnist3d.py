@@ -128,8 +128,8 @@ def test_a_run_takes_the_official_split_and_says_what_is_lacking(
     assert sorted(run.predictions.roi_id) == [f"nodulemnist3d-test-{i:04}" for i in range(12)]
     (split,) = json.loads((out / "splits.json").read_text())
     assert len(split["train"]) == SIZES["train"] + SIZES["val"]
-    assert "Patient ids are not published" in captured.out
     said = " ".join(captured.out.split())
+    assert "Patient ids are not published" in said
     assert "the dataset's own, train and val against test, patients unknown, perhaps on b" in said
     assert "grouped by patient, 1 repeat" not in said
     assert "Diameter skipped: the dataset has no masks" in (out / "report.md").read_text()

@@ -89,13 +89,12 @@ def test_an_undefined_metric_of_a_stratum_fails_nothing() -> None:
 def test_strata_of_a_run(later: Path) -> None:
     """Of the committed baseline's, one level has enough patients of either kind."""
     run, before = read_baseline(later), read_baseline(BASELINE)
-    _, worse = plant(run)
+    arm, worse = plant(run, before)
     found = compare(before, worse, margins.read_margins(), by_stratum=True)
     within = {v.stratum for v in found.verdicts if v.stratum}
     assert within == {"texture solid (4 to 5)"}
     assert "size < 8 mm" in found.untested
     texture = run.rois.set_index("roi_id")["texture"]
-    arm, _ = plant(run)
     rows = run.predictions[run.predictions["arm"] == arm.name]
     solid = rows[texture[rows["roi_id"]].to_numpy() >= 4]
     (verdict,) = [v for v in found.verdicts if v.stratum and (v.arm, v.metric) == (arm, "auc")]
@@ -115,7 +114,7 @@ def test_strata_of_a_run(later: Path) -> None:
 def test_the_command_gates_strata(later: Path, tmp_path: Path) -> None:
     assert invoke("drift", later, "--strata", "--out", tmp_path / "out") == 0
     assert "strata that are not judged" in (tmp_path / "out" / "drift.md").read_text()
-    _, worse = plant(read_baseline(later))
+    _, worse = plant(read_baseline(later), read_baseline(BASELINE))
     worse.predictions.to_parquet(later / "predictions.parquet")
     assert invoke("drift", later, "--strata", "--out", tmp_path / "out") == 1
 
@@ -162,5 +161,15 @@ def test_another_task_is_noticed(later: Path, capsys: pytest.CaptureFixture[str]
 
 def test_only_what_is_above_chance_can_be_made_worse(later: Path) -> None:
     run = read_baseline(later)
-    with pytest.raises(ValueError, match=r"no arm's AUC is above 0\.5"):
-        plant(run.replaced(metrics=run.metrics[run.metrics["model"] == "prior"]))
+    prior = run.replaced(metrics=run.metrics[run.metrics["model"] == "prior"])
+    for sides in ((prior, run), (run, prior)):
+        with pytest.raises(ValueError, match=r"has an AUC above 0\.5"):
+            plant(*sides)
+
+
+def test_a_new_and_better_arm_is_no_canary(later: Path) -> None:
+    """The baseline knows nothing of it, so no loss of it can be found."""
+    run = read_baseline(later)
+    without = run.replaced(metrics=run.metrics[run.metrics["features"] != "ratings"])
+    arm, _ = plant(run, without)
+    assert arm.name == "random_forest:radiomics"

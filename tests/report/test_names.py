@@ -37,7 +37,7 @@ def test_a_stored_table_has_no_formulas_and_is_read_as_it_was(tmp_path: Path) ->
     names = [*FORMULAS[:4], *FORMULAS[5:], *ORDINARY]
     ids = [name or "id" for name in names]
     rows = [
-        (i, i, 1, 3.0, 1.0, -3.5, 0.0, 1.0, 5.0, 0.0, name)
+        (i, i, 1, 3.0, 1.0, -3.5, 0.0, 1.0, 5.0, 0.0, name, "reader")
         for i, name in zip(ids, names, strict=True)
     ]
     ROI_TABLE.write(ROI_TABLE.frame(rows), tmp_path, "acquired")

@@ -120,7 +120,7 @@ def test_the_command(run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "no such file" in refused(capsys, "report", "--history", tmp_path / "none.parquet")
     (tmp_path / "text.parquet").write_text("text")
     assert "not a Parquet file" in refused(capsys, "report", "--history", tmp_path / "text.parquet")
-    assert "name a RUN_DIR, or --history" in refused(capsys, "report")
+    assert "name one RUN_DIR; or several with --compare; or --history" in refused(capsys, "report")
 
 
 def test_a_history_that_cannot_be_read_does_not_cost_the_run(
@@ -167,3 +167,18 @@ def test_a_history_of_before_arms_had_names_is_read(run: RunFolder, tmp_path: Pa
         older.to_parquet(tmp_path / "older.parquet")
         read = history.read(tmp_path / "older.parquet")
         assert read["arm"].tolist() == ["prior:diameter", "size_only:diameter"]
+
+
+def test_runs_of_simulated_and_acquired_intensities_share_a_history(
+    run: RunFolder, write_manifest: WriteManifest
+) -> None:
+    """Which the next run adds to, whatever its own are."""
+    path = history.beside(run.path)
+    acquired = history.read(path)
+    simulated = acquired.assign(run="phantom", dataset="phantom", intensities="synthetic")
+    pd.concat([acquired, simulated]).to_parquet(path)
+    out = run.path.with_name("three")
+    root = write_manifest(40, folder="others")
+    assert invoke("run", "--dataset", root, "--out", out, *SMALL) == 0
+    assert history.read(path)["intensities"].tolist().count("synthetic") == 2
+    assert len(history.read(path)) == 6

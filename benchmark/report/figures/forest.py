@@ -71,6 +71,10 @@ def forest_of_tables(run: RunFolder) -> Drawing:
     return _forest(figure, run, known, [_name(arm) for arm in known])
 
 
+def _of_ceiling(arms: Sequence[Arm]) -> str:
+    return f" {_CEILING}" if any(arm.features == CEILING for arm in arms) else ""
+
+
 def _height(arms: Sequence[object]) -> float:
     return 0.28 * len(arms) + 1.5
 
@@ -93,7 +97,7 @@ def _forest(figure: Any, run: RunFolder, arms: Sequence[Arm], names: Sequence[st
         "forest", "AUC and lift over size",
         "Bars: 95 % intervals over resamples of patients, uncorrected. Dashed and shaded: "
         f"size_only. {_FILLED} Models are tested on the same ROIs, so the right side decides on "
-        f"differences, not the overlap on the left. {_CEILING}",
+        f"differences, not the overlap on the left.{_of_ceiling(arms)}",
         f"Forest plot. {_ALT}: {'; '.join(line.told for line in lines)}.", figure,
     )  # fmt: skip
 
@@ -119,8 +123,9 @@ def side_by_side_figure(runs: Runs) -> Drawing:
     return Drawing(
         "side_by_side", "Runs side by side",
         f"Bars: 95 % intervals over resamples of patients, uncorrected. {_FILLED} Each line is of "
-        "its own run, whose nodules may be others: nothing is claimed of one run against another. "
-        f"{_CEILING} Arms that predict one value for all ROIs of a split are not drawn.",
+        "its own run, whose nodules may be others: nothing is claimed of one run against another."
+        f"{_of_ceiling(arms_of(runs))} "
+        "Arms that predict one value for all ROIs of a split are not drawn.",
         f"Forest plot of {len(runs)} runs. {_ALT}. {' '.join(told)}", figure,
     )  # fmt: skip
 

@@ -69,8 +69,14 @@ class Table:
 
     @property
     def short_warnings(self) -> list[str]:
-        """What each warning is about: its words before the first colon that a blank follows."""
-        return [warning.partition(": ")[0] for warning in self.warnings]
+        """Beginnings of the warnings: what each is about, and its first figure."""
+        return [_beginning(warning) for warning in self.warnings]
+
+
+def _beginning(warning: str) -> str:
+    topic, colon, figures = warning.partition(": ")
+    first = re.split(r"; | \(", figures, maxsplit=1)[0]
+    return topic + colon + first + (" ..." if first != figures else "")
 
 
 def marked(title: str, synthetic: bool) -> str:
