@@ -67,7 +67,8 @@ def test_warnings_are_short_and_the_conclusion_comes_last(
     assert lines[-1] == conclusion(made)
     start = lines.index("Method warnings (the page and report.md have them in full):")
     warnings = lines[start + 1 : -1]
-    assert any(re.fullmatch(r"- Few cases: \d+ patients .* are tested \\.\\.\\.", x) for x in warnings)
+    (few,) = [line for line in warnings if line.startswith("- Few cases: ")]
+    assert few.endswith("benign ROIs are tested ...")
     assert all(len(line) < 160 for line in warnings)
     assert any(line.startswith("SYNTHETIC INTENSITIES: ") for line in lines[:start])
 
