@@ -83,7 +83,8 @@ def drift(
     with reserved(out or run_dir, new=False):
         found = gate(judged)
         for table in drift_tables(found):
-            show_table(table)
+            if table.rows:
+                show_table(table)
         for path in write_drift(found, out or run_dir):
             click.echo(path)
     return found.status

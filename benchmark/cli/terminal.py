@@ -6,6 +6,7 @@ Nothing outside this folder prints.
 from __future__ import annotations
 
 import os
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -95,18 +96,17 @@ class _Column:
 
     @property
     def heading(self) -> str:
-        """The name, a word a line where it would widen the column."""
-        return self.name.replace(" ", "\n") if self.figures and self._too_wide else self.name
+        """The name, on several lines where it would widen the column."""
+        if not self.figures:
+            return self.name
+        widest = max(map(_width, (*self.cells, *self.name.split())), default=1)
+        return textwrap.fill(self.name, widest, break_long_words=False, break_on_hyphens=False)
 
     @property
     def least(self) -> int:
         """Cells of a line that it needs."""
         widest = max(map(_width, (self.heading, *self.cells)))
         return widest if self.figures else min(widest, _LONGEST_WORD)
-
-    @property
-    def _too_wide(self) -> bool:
-        return cell_len(self.name) > max(map(_width, self.cells), default=0)
 
     def with_intervals_below(self) -> _Column:
         """The same, an interval in a line of its own."""

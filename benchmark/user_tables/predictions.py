@@ -115,7 +115,8 @@ def _check_rows(rows: Sequence[_Row], splits: Sequence[Split]) -> None:
     known = set().union(*trained.values(), *tested.values())
     _refuse(
         [row for row in rows if row.place not in split_of],
-        f"of splits that the run lacks (it has {len(splits)}, as 'splits' writes them)",
+        f"of splits that the run lacks (it has {len(splits)}); give it the options that "
+        "'splits' was given",
     )
     _refuse(
         [row for row in rows if row.roi_id not in known],

@@ -123,7 +123,7 @@ def trained_on(table: pd.DataFrame) -> pd.DataFrame:
          r"160 rows of ROIs that the run trains on in that split \(leave in those of the side "
          r"'test' alone\): row 2 \(roi_id 'r\d\d', repeat 0 fold 0\), .*\.\.\.$"),
         (row("roi_id", "x"), r"1 row of ROIs that the run lacks .*: row 3 \(roi_id 'x', rep"),
-        (row("fold", 3), r"1 row of splits that the run lacks \(it has 6, .* repeat 0 fold 3\)$"),
+        (row("fold", 3), r"1 row of splits that the run lacks \(it has 6\); .* repeat 0 fold 3\)$"),
         (row("repeat", -1), r"1 row of splits that the run lacks .* repeat -1 fold 0\)$"),
         (row("y_prob", 1.01), r"1 row without a y_prob from 0 to 1.*fold 0\) '1.01'$"),
         (row("y_prob", "", 0, 5), r"2 rows without a y_prob from 0 .*: row 2 .*'', row 7 .*''$"),

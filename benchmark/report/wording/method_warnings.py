@@ -84,8 +84,9 @@ def _near_duplicates(run: RunFolder) -> Iterator[str]:
     if tested:
         first = f"{pairs[0].roi_a} and {pairs[0].roi_b}, similarity {decimal(pairs[0].similarity)}"
         yield (
-            f"Near-duplicates: of {tested} tested ROIs, another made of the same pixels was "
-            f"trained on ({len(pairs)} pairs, first {first}); near_duplicates.csv names them"
+            f"Near-duplicates: of {tested} tested ROIs, another that seems made of the same pixels "
+            f"was trained on ({len(pairs)} pairs, first {first}); near_duplicates.csv names them, "
+            "to be looked at"
         )
 
 
