@@ -33,7 +33,7 @@ _BOUNDS = {
 
 
 def commands() -> str:
-    """The help of every command, as ``--help`` prints it."""
+    """The help of every command, as ``--help`` prints it, as wide as the site's column."""
     return "\n".join(
         f"## `{' '.join(words)}`\n\n```text\n{command.get_help(context)}\n```\n"
         for words, command, context in _walk(cli, ["python", "-m", "benchmark"], None)
@@ -116,7 +116,7 @@ def _walk(
     """A command and those below it, in the order in which they were added."""
     context = click.Context(
         command, parent, info_name=words[-1] if parent else " ".join(words),
-        **{**command.context_settings, "terminal_width": 100},
+        **{**command.context_settings, "terminal_width": 68},
     )  # fmt: skip
     yield words, command, context
     if isinstance(command, click.Group):
