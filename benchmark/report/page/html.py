@@ -75,7 +75,7 @@ def render(
         title=main.heading,
         synthetic=SYNTHETIC if run.synthetic else "",
         warnings=main.warnings,
-        short_warnings=main.short_warnings,
+        warned_of=main.warned_of,
         summary=[sentence for sentence in summary(run) if sentence != SYNTHETIC],
         sections=sections,
         conclusion=conclusion(run),

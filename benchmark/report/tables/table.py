@@ -68,6 +68,11 @@ class Table:
         return [SYNTHETIC, *self.notes] if self.synthetic else self.notes
 
     @property
+    def warned_of(self) -> list[str]:
+        """What each warning is about: its words before the first colon that a blank follows."""
+        return [warning.partition(": ")[0] for warning in self.warnings]
+
+    @property
     def short_warnings(self) -> list[str]:
         """Beginnings of the warnings: what each is about, and its first figure."""
         return [_beginning(warning) for warning in self.warnings]
