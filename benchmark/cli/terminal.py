@@ -99,7 +99,7 @@ class _Column:
         """The name, on several lines where it would widen the column."""
         if not self.figures:
             return self.name
-        widest = max(map(_width, (*self.cells, *self.name.split())), default=1)
+        widest = max(map(_width, ("-", *self.cells, *self.name.split())))
         return textwrap.fill(self.name, widest, break_long_words=False, break_on_hyphens=False)
 
     @property

@@ -98,3 +98,8 @@ def test_progress_is_in_whole_numbers_with_the_time_left(
     assert not Console(stderr=True).is_terminal
     said = capsys.readouterr().err.splitlines()
     assert said == ["Training: 6 of 8, about 20 s left", "Training: 8 of 8"]
+
+
+def test_a_column_without_a_name_or_cells_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.show_table(Table("t", ("model", "features", "n", ""), [("a", "b", "3", "")], []))
+    assert "a      b" in capsys.readouterr().out
