@@ -72,6 +72,8 @@ class StoredTable:
         True for Parquet, False for CSV.
     key : tuple of str
         Columns that name a row; no two rows have the same values there. Empty: any rows.
+    mixed : bool
+        True where rows may be of several runs, on simulated and on acquired voxels.
     """
 
     name: str
@@ -79,6 +81,7 @@ class StoredTable:
     open: bool = False
     parquet: bool = False
     key: tuple[str, ...] = ()
+    mixed: bool = False
 
     def __hash__(self) -> int:
         return hash(self.file)
@@ -165,7 +168,7 @@ class StoredTable:
             table[name] = _typed(table[name], REAL, what)
         for name in self.types:
             _check_bounds(table[name], what)
-        _check_intensities(table[INTENSITIES], what)
+        _check_intensities(table[INTENSITIES], what, mixed=self.mixed)
         if self.key and (doubled := table.duplicated(list(self.key))).any():
             row = int(doubled.to_numpy().argmax())
             shown = ", ".join(f"{name} {_shown(table[name].iloc[row])}" for name in self.key)
@@ -292,10 +295,10 @@ def _check_bounds(values: pd.Series[Any], what: str) -> None:
         _refuse(values, outside, f"lies outside {low} to {high}", what)
 
 
-def _check_intensities(values: pd.Series[Any], what: str) -> None:
+def _check_intensities(values: pd.Series[Any], what: str, *, mixed: bool) -> None:
     known = values.isin(["acquired", "synthetic"]).to_numpy(bool)
     _refuse(values, ~known, "is neither 'acquired' nor 'synthetic'", what)
-    if len(values):
+    if len(values) and not mixed:
         _refuse(values, (values != values.iloc[0]).to_numpy(bool), "differs from row 1", what)
 
 

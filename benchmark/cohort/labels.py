@@ -23,6 +23,9 @@ from benchmark.roi import RoiDataset, RoiRecord
 INDETERMINATE = 3
 """Midpoint of the 1-5 suspicion scale."""
 
+AS_GIVEN = "as given by the dataset"
+"""Words in ``Cohort.protocol`` where every label is the dataset's own."""
+
 
 @dataclass(frozen=True)
 class LabelRule:
@@ -121,7 +124,7 @@ def assemble(dataset: RoiDataset, rule: LabelRule) -> Cohort:
             kept.append((record, label))
 
     if n_given == len(dataset.records):
-        protocol = "label: as given by the dataset (the label rule is ignored)"
+        protocol = f"label: {AS_GIVEN} (the label rule is ignored)"
     elif n_given:
         protocol = f"{rule.describe()}; {n_given} ROIs carry a label of their own, used as given"
     else:

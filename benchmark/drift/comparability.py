@@ -21,12 +21,12 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.cohort.labels import AS_GIVEN
 from benchmark.cohort.splits import Split
 from benchmark.drift import shift
 from benchmark.run.folder import RunFolder
 
 SAME, DRIFT, NOT_COMPARABLE, UNKNOWN = "same", "drift", "not comparable", "unknown"
-_GIVEN = "as given by the dataset"
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _of_shared(baseline: RunFolder, run: RunFolder) -> Iterator[Finding]:
 
 def _label_rule(baseline: RunFolder, run: RunFolder) -> Finding:
     protocols = [side.environment["protocol"]["label"] for side in (baseline, run)]
-    given = [_GIVEN in protocol for protocol in protocols]
+    given = [AS_GIVEN in protocol for protocol in protocols]
     rules = [side.config["label"] for side in (baseline, run)]
     if all(given) or (given[0] == given[1] and rules[0] == rules[1]):
         return Finding("label rule", SAME, protocols[1])

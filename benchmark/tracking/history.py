@@ -49,6 +49,7 @@ _TABLE = StoredTable(
     },
     parquet=True,
     key=("run", "started", "arm"),
+    mixed=True,
 )
 """What a history is read for; it holds more, and older ones lack some of that."""
 
@@ -100,9 +101,7 @@ def read(path: Path) -> pd.DataFrame:
         raise ValueError(f"{what}: no column {', '.join(sorted(missing))}")
     if "arm" in table:  # a history begun before arms had names has none in its first rows
         table["arm"] = table["arm"].fillna(table["model"] + ":" + table["features"])
-    # Runs of simulated and of acquired intensities share the file.
-    parts = [part.reset_index(drop=True) for _, part in table.groupby("intensities", sort=False)]
-    table = pd.concat([_TABLE.checked(part, what) for part in parts])
+    table = _TABLE.checked(table, what)
     for packages in table["packages"].unique():
         _check_packages(packages, what)
     return table.sort_values("started", kind="stable", ignore_index=True)

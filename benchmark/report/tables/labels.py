@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from benchmark.cohort.labels import source_name
+from benchmark.cohort.labels import AS_GIVEN, source_name
 from benchmark.run.folder import RunFolder
 
 READER = "reader"
-_GIVEN = "as given by the dataset"
 
 _MEANING = {
     "": "Labels are the dataset's own; what they stand for is for its authors to say.",
@@ -71,4 +70,4 @@ def _sources(run: RunFolder, rois: pd.DataFrame) -> Mapping[str, int]:
 
 
 def _all_given(run: RunFolder) -> bool:
-    return _GIVEN in run.environment["protocol"]["label"]
+    return AS_GIVEN in run.environment["protocol"]["label"]
