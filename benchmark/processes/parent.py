@@ -40,16 +40,36 @@ def make_workers_follow() -> None:
         return
 
     def configure(self: Any, *args: Any, **settings: Any) -> Any:
-        _start_tracker()
+        start_trackers()
         started = {"initializer": follow, "initargs": (os.getpid(),)}
         return loky.configure(self, *args, **started | settings)
 
     register_parallel_backend("loky", type(_NAME, (loky,), {"configure": configure}))
 
 
+def start_trackers() -> None:
+    """Start the trackers of workers' semaphores before the first worker.
+
+    They clean up after a stopped run, in silence. Whoever starts one has Ctrl-C unblocked by it,
+    and so have the workers that it starts thereafter: what this thread blocks is put back.
+    """
+    from multiprocessing import resource_tracker as of_multiprocessing
+
+    from joblib.externals.loky.backend import resource_tracker as of_loky
+
+    given = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    with _signals_as_they_are():
+        of_multiprocessing.ensure_running()
+        of_loky.ensure_running()
+    if given is None:
+        del os.environ["PYTHONWARNINGS"]
+    else:
+        os.environ["PYTHONWARNINGS"] = given
+
+
 @contextmanager
-def signals_as_they_are() -> Iterator[None]:
-    """Put back what this thread blocks: the tracker unblocks Ctrl-C, for workers as well."""
+def _signals_as_they_are() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -58,20 +78,6 @@ def signals_as_they_are() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
-def _start_tracker() -> None:
-    """Start loky's tracker of semaphores so that it cleans up after a stopped run in silence."""
-    from joblib.externals.loky.backend import resource_tracker
-
-    given = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = "ignore"
-    with signals_as_they_are():
-        resource_tracker.ensure_running()
-    if given is None:
-        del os.environ["PYTHONWARNINGS"]
-    else:
-        os.environ["PYTHONWARNINGS"] = given
 
 
 _NAME = "FollowingLokyBackend"

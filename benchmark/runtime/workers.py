@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-from benchmark.processes.parent import make_workers_follow
+from benchmark.processes.parent import make_workers_follow, start_trackers
 from benchmark.runtime.provenance import identity, machine
 
 Item = TypeVar("Item")
@@ -236,6 +236,7 @@ def open_workers(jobs: int, cluster: str = "") -> Iterator[Workers]:
     if kind == "local" and rest.isdecimal() and int(rest) > 0:
         from distributed import Client, LocalCluster
 
+        start_trackers()
         with (
             LocalCluster(
                 n_workers=int(rest),

@@ -74,6 +74,38 @@ def ends(number: int, command: list[str], line: str) -> None:
     assert not left
 
 
+SIGINT_BLOCKED = """
+import os, sys
+sys.path.insert(0, {root!r})
+from benchmark.processes import stopping
+if __name__ == "__main__":
+    stopping.handle()
+    import psutil
+    from benchmark.runtime.workers import open_workers
+    with open_workers({jobs}, {cluster!r}) as workers:
+        list(workers.map(abs, [0] * 4))
+        for child in psutil.Process().children(recursive=True):
+            if not any("resource_tracker" in part for part in child.cmdline()):
+                status = open(f"/proc/{{child.pid}}/status").read()
+                print(int(status.partition("SigBlk:")[2].split()[0], 16) >> 1 & 1, flush=True)
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux' /proc")
+@pytest.mark.parametrize(("jobs", "cluster"), [(2, ""), (1, "local:2")], ids=["joblib", "Dask"])
+def test_workers_are_not_told_of_a_terminals_signal(
+    jobs: int, cluster: str, tmp_path: Path
+) -> None:
+    """Else a worker that hears Ctrl-C before it is killed writes of it to the terminal."""
+    script = tmp_path / "program.py"
+    script.write_text(SIGINT_BLOCKED.format(root=str(ROOT), jobs=jobs, cluster=cluster))
+    told = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert told.stdout.split() == ["1", "1"]
+
+
 def test_a_run_says_how_it_goes_on(tmp_path: Path) -> None:
     """While a cluster of its own starts and extracts; workers must say nothing either."""
     out = tmp_path / "run"
