@@ -25,7 +25,7 @@ import hashlib
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,7 @@ _DECLARED = re.compile(r'"?sep=([,;\t|])"?[,;\t|]*(?:\r\n?|\n)', re.IGNORECASE)
 _SHOWN_NAMES = 20
 _SHOWN_TEXT = 10_000
 _MOST_CELLS = 5_000_000  # 64 MiB of separators would take gigabytes as rows
+_MOST_STREAMED = 40_000_000  # as numbers, more than fit into as many bytes
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,11 @@ def read_table(path: Path | UPath, columns: Columns) -> list[Row]:
     return read_rows(_content(path), str(path), columns)
 
 
+def stream_table(path: Path | UPath, columns: Columns) -> Iterator[Row]:
+    """Read a wide file row by row, as :func:`read_table`; what a row held is not kept."""
+    return _rows(_content(path), str(path), columns, most_cells=_MOST_STREAMED)
+
+
 def digest(path: Path | UPath) -> str:
     """SHA-256 of a file that is read as a table; raises ValueError where it cannot be read."""
     return hashlib.sha256(_content(path)).hexdigest()
@@ -126,6 +132,10 @@ def read_rows(content: bytes, file: str, columns: Columns) -> list[Row]:
     ValueError
         Naming file, row, value and rule.
     """
+    return list(_rows(content, file, columns, _MOST_CELLS))
+
+
+def _rows(content: bytes, file: str, columns: Columns, most_cells: int) -> Iterator[Row]:
     try:
         text = decode(content, utf_16=True)
     except ValueError as error:
@@ -135,11 +145,16 @@ def read_rows(content: bytes, file: str, columns: Columns) -> list[Row]:
         text = text[declared.end() :]
     with prefixed(file):
         separator = _separator(text, declared[1] if declared else "", columns)
-        (_, header), *records = _records(text, separator)
-        names = _names(header, columns)
-        if not records:
+        records = _records(text, separator, most_cells)
+        names = _names(next(records)[1], columns)
+        found = next(records, None)
+        if found is None:
             raise ValueError("no rows; at least one ROI is needed")
-    return [(number, _values(names, record, file, number)) for number, record in records]
+    while found is not None:
+        number, record = found
+        yield number, _values(names, record, file, number)
+        with prefixed(file):
+            found = next(records, None)
 
 
 def whole(text: str) -> str:
@@ -180,18 +195,19 @@ def prefixed(where: str) -> Iterator[None]:
         raise ValueError(f"{where}: {error}") from error
 
 
-def _records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _records(
+    text: str, separator: str, most_cells: int = _MOST_CELLS
+) -> Iterator[tuple[int, list[str]]]:
     """Rows that have values, without blanks around them, and their numbers."""
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True
-    )
+    lines = _bounded(io.StringIO(text, newline=""), separator)
+    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     number = n_cells = 0
     try:
         for record in reader:
             number += 1
             n_cells += max(4, len(record))  # so much takes a row without any
-            if n_cells > _MOST_CELLS:
-                raise ValueError(f"more than {_MOST_CELLS} cells, with row {number}; divide it")
+            if n_cells > most_cells:
+                raise ValueError(f"more than {most_cells} cells, with row {number}; divide it")
             values = [value.strip() for value in record]
             if any(values):
                 yield number, values
@@ -200,6 +216,14 @@ def _records(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
             f"row {number + 1} cannot be read, with {_SEPARATORS[separator]} between columns "
             f"({error})"
         ) from error
+
+
+def _bounded(lines: Iterable[str], separator: str) -> Iterator[str]:
+    """Lines that are no more cells than a table may have."""
+    for number, line in enumerate(lines, 1):
+        if line.count(separator) >= _MOST_CELLS:
+            raise ValueError(f"more than {_MOST_CELLS} cells in line {number}; divide it")
+        yield line
 
 
 def _separator(text: str, declared: str, columns: Columns) -> str:

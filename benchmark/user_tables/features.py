@@ -8,10 +8,13 @@ the label or the split are refused by their names, as a model would learn from t
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmark.cohort import ids
 from benchmark.user_tables.csv_rows import (
@@ -19,8 +22,8 @@ from benchmark.user_tables.csv_rows import (
     few,
     number,
     prefixed,
-    read_table,
     shown,
+    stream_table,
     without_apostrophe,
 )
 
@@ -59,30 +62,39 @@ def read_features(
         Where a row is missing or stands twice, and where a cell is no finite number.
     """
     with prefixed(f"feature table '{name}'"):
-        rows = read_table(path, _COLUMNS)
+        rows = stream_table(path, _COLUMNS)
+        first = next(rows)
         with prefixed(str(path)):
-            columns = [column for column in rows[0][1] if column != "roi_id"]
-            if not columns:
-                raise ValueError("no column beside roi_id; at least one feature is needed")
-            if telling := [column for column in columns if column.lower() in NO_FEATURES]:
-                raise ValueError(
-                    f"column {shown(telling[0])} is no feature: it tells the label or the split; "
-                    "take it out"
-                )
-            found: dict[str, list[float]] = {}
-            for line, cells in rows:
+            columns = _features(first[1])
+        found: dict[str, NDArray[np.float64]] = {}
+        for line, cells in chain([first], rows):
+            with prefixed(str(path)):
                 roi_id = ids.tidy("roi_id", without_apostrophe(cells["roi_id"]))
                 if roi_id in found:
                     raise ValueError(f"row {line}: a second row of roi_id {shown(roi_id)}")
                 if roi_id in known:
                     texts = [cells[column] for column in columns]
-                    found[roi_id] = _numbers(line, roi_id, texts, columns)
+                    found[roi_id] = np.array(_numbers(line, roi_id, texts, columns))
+        with prefixed(str(path)):
             if missing := [roi_id for roi_id in roi_ids if roi_id not in found]:
                 raise ValueError(
                     f"{len(missing)} of the run's {len(roi_ids)} ROIs have no row: {few(missing)}; "
                     "every one needs its features"
                 )
     return pd.DataFrame.from_dict(found, orient="index", columns=columns, dtype=float).sort_index()
+
+
+def _features(row: Mapping[str, str]) -> list[str]:
+    """Names of a table's features, from a row of it."""
+    columns = [column for column in row if column != "roi_id"]
+    if not columns:
+        raise ValueError("no column beside roi_id; at least one feature is needed")
+    if telling := [column for column in columns if column.lower() in NO_FEATURES]:
+        raise ValueError(
+            f"column {shown(telling[0])} is no feature: it tells the label or the split; take it "
+            "out"
+        )
+    return columns
 
 
 def _numbers(line: int, roi_id: str, texts: Sequence[str], columns: Sequence[str]) -> list[float]:

@@ -31,6 +31,15 @@ def test_worse_than_size() -> None:
     assert "m:f -0." in said
 
 
+def test_a_size_that_ranks_by_chance_is_a_low_bar() -> None:
+    p, y_true = calibrated(N, 0)
+    noise = np.random.default_rng(1).uniform(size=N)
+    for size in (noise, 1 - p):
+        (said,) = starting(run({"size_only": size, "m": p}, y_true), "Size is a low bar")
+        assert "better than chance, AUC 0." in said
+    assert starting(run({"size_only": p, "m": noise}, y_true), "Size is a low bar") == []
+
+
 def test_no_lift() -> None:
     p, y_true = calibrated(N, 0)
     jitter = np.clip(p + np.random.default_rng(1).normal(0, 0.01, N), 0, 1)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.user_tables import csv_rows
 from benchmark.user_tables.features import NO_FEATURES, read_features
 
 IDS = ["b", "a", "07"]
@@ -51,6 +52,22 @@ def test_what_cannot_be_features_is_refused(tmp_path: Path, text: str, message: 
     with pytest.raises(ValueError, match=message) as refused:
         read(tmp_path, text)
     assert str(refused.value).startswith(f"feature table 'deep': {tmp_path / 'made.csv'}: ")
+
+
+def test_a_table_may_be_wider_than_what_is_read_as_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Embeddings of thousands of columns; a single row is bounded, and the whole as well."""
+    monkeypatch.setattr(csv_rows, "_MOST_CELLS", 10)
+    text = "roi_id,f,g,h\na,1,2,3\nb,4,5,6\n07,7,8,9\n"
+    assert read(tmp_path, text).to_numpy().sum() == 45
+    with pytest.raises(ValueError, match="more than 10 cells, with row 3; divide it"):
+        csv_rows.read_table(tmp_path / "made.csv", csv_rows.Columns(("roi_id",)))
+    with pytest.raises(ValueError, match="more than 10 cells in line 2; divide it"):
+        read(tmp_path, text.replace("1,2,3", ",".join("1" * 11)))
+    monkeypatch.setattr(csv_rows, "_MOST_STREAMED", 15)
+    with pytest.raises(ValueError, match="more than 15 cells, with row 4; divide it"):
+        read(tmp_path, text)
 
 
 @pytest.mark.parametrize("column", [*sorted(NO_FEATURES), "Label", "Y_TRUE"])

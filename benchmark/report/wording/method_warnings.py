@@ -11,6 +11,7 @@ from benchmark.cohort.labels import source_name
 from benchmark.cohort.near_duplicates import across
 from benchmark.cohort.splits import leaked
 from benchmark.plugins.arms import Arm, arms_in
+from benchmark.report.tables.main import arm_rows
 from benchmark.report.tables.table import decimal, percent, with_interval
 from benchmark.report.wording.image_warnings import image_warnings
 from benchmark.run.folder import RunFolder
@@ -30,6 +31,9 @@ WIDE_GAP = 0.05
 OFTEN_AT_EDGE = 0.2
 """Share of an arm's fits whose chosen setting ends its grid, above which it is named: each of five
 values that are equally good is chosen that often."""
+
+CHANCE = 0.5
+"""AUC of a constant."""
 
 _EQUAL = 1e-12
 """Two values of Youden's J up to this apart are one: they are sums of the same fractions."""
@@ -51,6 +55,7 @@ def cautions(run: RunFolder) -> list[str]:
         *image_warnings(run),
         *_threshold_on_test(run, rated),
         *_no_baseline(run),
+        *_low_baseline(run, rated),
         *_few_cases(run),
         *_long_patient(run),
         *_lift(run, rated),
@@ -127,6 +132,19 @@ def _no_baseline(run: RunFolder) -> Iterator[str]:
             "No size-only row: nodule volume alone reaches a high AUC on this task, and without "
             "that row a model's own contribution cannot be read off"
         )
+
+
+def _low_baseline(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
+    """Being better than a size that ranks by chance is no feat."""
+    for arm, rows in _frames(run.metrics, [arm for arm in rated if arm.model == SIZE_ONLY]):
+        auc = arm_rows(rows, arm)["auc"]
+        if auc.value <= CHANCE or auc.ci_low <= CHANCE:
+            shown = with_interval(auc.value, auc.ci_low, auc.ci_high)
+            yield (
+                "Size is a low bar: it is not shown to rank these nodules better than chance, AUC "
+                f"{shown}; on LIDC-IDRI's it reaches .89 to .93, and what is better than size "
+                "here may rank by chance itself"
+            )
 
 
 def _threshold_on_test(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
