@@ -35,9 +35,12 @@ def side_by_side_tables(runs: Runs) -> list[Table]:
     ]
     header = ("arm", "run", "n", "malignant", "AUC", "AUC - size")
     return [
-        Table("Runs side by side", header, rows, notes, synthetic=all_synthetic(runs)),
+        Table(
+            "Runs side by side", header, rows, notes,
+            dispensable=("malignant", "n"), synthetic=all_synthetic(runs),
+        ),
         _differences(runs),
-    ]
+    ]  # fmt: skip
 
 
 def run_label(name: str, run: RunFolder) -> str:
