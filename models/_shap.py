@@ -9,6 +9,8 @@ rows, whatever the other columns are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,16 +114,14 @@ _Parts = tuple[float, Floats, Floats]
 
 
 def _linear(model: Any, rows: Floats, background: Floats) -> _Parts:
-    import shap
-
+    shap = _load_shap()
     masker = shap.maskers.Independent(background, max_samples=len(background))
     found = shap.LinearExplainer(model, masker)(rows)
     return _base(found.base_values), found.values, model.decision_function(rows)
 
 
 def _boosted(model: Any, rows: Floats, background: Floats) -> _Parts:
-    import shap
-
+    shap = _load_shap()
     explainer = shap.TreeExplainer(model, evenly_spaced(background, TREE_BACKGROUND))
     found = explainer(rows, check_additivity=False)  # done above, for every kind of model
     margin = model.predict(rows, output_margin=True).astype(np.float64)
@@ -129,8 +129,7 @@ def _boosted(model: Any, rows: Floats, background: Floats) -> _Parts:
 
 
 def _forest(model: Any, rows: Floats, background: Floats) -> _Parts:
-    import shap
-
+    shap = _load_shap()
     explainer = shap.TreeExplainer(model, evenly_spaced(background, TREE_BACKGROUND))
     found = explainer(rows, check_additivity=False)
     malignant = model.predict_proba(rows)[:, 1]
@@ -138,13 +137,28 @@ def _forest(model: Any, rows: Floats, background: Floats) -> _Parts:
 
 
 def _sampled(model: Any, rows: Floats, background: Floats) -> _Parts:
-    import shap
-
+    shap = _load_shap()
     few = evenly_spaced(background, SAMPLED_BACKGROUND)
     masker = shap.maskers.Independent(few, max_samples=len(few))
     explainer = shap.PermutationExplainer(model.decision_function, masker, seed=0)
     found = explainer(rows, max_evals=2 * rows.shape[1] + 1, silent=True)
     return _base(found.base_values), found.values, model.decision_function(rows)
+
+
+@cache
+def _load_shap() -> Any:
+    """Import shap, and leave its loops to Python.
+
+    Numba takes twenty times as long to compile the few that are used as Python does to run them.
+    """
+    config: Any = import_module("numba.core.config")
+    compiled = config.DISABLE_JIT
+    config.DISABLE_JIT = 1  # read where a function is declared, as shap is imported
+    try:
+        import shap
+    finally:
+        config.DISABLE_JIT = compiled
+    return shap
 
 
 def evenly_spaced(rows: Floats, most: int) -> Floats:
