@@ -33,6 +33,7 @@ import pandas as pd
 import psutil
 
 from benchmark.cli.main import main as command_line
+from benchmark.processes.parent import follow
 from scripts.fuzzing import images, reading
 from scripts.fuzzing.planted import FAULTS
 
@@ -86,6 +87,7 @@ def _become(arguments: list[str], folder: Path) -> None:
     """Be the command, in a forked process; never returns."""
     status = 70
     try:
+        follow(os.getppid())  # a command that hangs ends with whoever started the fuzzing
         os.setsid()
         for number, name in ((1, "stdout"), (2, "stderr")):
             os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
