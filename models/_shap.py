@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -149,8 +150,13 @@ def _sampled(model: Any, rows: Floats, background: Floats) -> _Parts:
 def _load_shap() -> Any:
     """Import shap, and leave its loops to Python.
 
-    Numba takes twenty times as long to compile the few that are used as Python does to run them.
+    Numba, which its releases for Python 3.11 use, takes twenty times as long to compile the few
+    that are needed as Python does to run them.
     """
+    if find_spec("numba") is None:
+        import shap
+
+        return shap
     config: Any = import_module("numba.core.config")
     compiled = config.DISABLE_JIT
     config.DISABLE_JIT = 1  # read where a function is declared, as shap is imported
