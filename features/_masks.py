@@ -1,6 +1,7 @@
-"""Mask modifiers: one reader's mask in place of a ROI's own, or its own changed by 1 mm.
+"""Mask modifiers: one reader's mask in place of a ROI's own, one found without, or its own changed.
 
 ``MODIFIERS`` has them by name: ``radiomics@eroded`` is ``radiomics`` of ``eroded(roi)``.
+``_auto_outline.py`` says how an outline is found. The others change the mask by 1 mm.
 
 1 mm is one or two pixels of a chest CT, one voxel of the grid that the radiomics are computed on,
 and a little more than LIDC-IDRI's readers differ: their edges lie a median of 0.27 mm from the
@@ -24,6 +25,7 @@ from types import MappingProxyType
 import numpy as np
 
 from benchmark.roi import Roi
+from features import _auto_outline
 from features._plane import largest_slice
 
 CHANGE_MM = 1.0
@@ -52,6 +54,17 @@ def one_reader(roi: Roi) -> Roi:
     """
     masks = roi.reader_masks
     return replace(roi, outline=masks[int(_uniform(roi, "reader") * len(masks))])
+
+
+def auto(roi: Roi) -> Roi:
+    """The ROI with an outline found around the middle of its mask's box, without a reader.
+
+    Raises
+    ------
+    UnavailableError
+        Where the dataset has no masks.
+    """
+    return replace(roi, outline=_auto_outline.find(roi)[0])
 
 
 def dilated(roi: Roi) -> Roi:
@@ -125,7 +138,13 @@ def shifted(roi: Roi) -> Roi:
 
 
 MODIFIERS: Mapping[str, Callable[[Roi], Roi]] = MappingProxyType(
-    {"reader": one_reader, "dilated": dilated, "eroded": eroded, "shifted": shifted}
+    {
+        "reader": one_reader,
+        "dilated": dilated,
+        "eroded": eroded,
+        "shifted": shifted,
+        "auto": auto,
+    }
 )
 """Mask modifiers by name: what may follow ``@`` in a feature set's name."""
 

@@ -293,7 +293,7 @@ def test_planar_sets_are_those_of_size_and_radiomics() -> None:
     assert {name: each for name, each in planar.items() if each} == {
         name + suffix: f"{name}2d{suffix}"
         for name in ("diameter", "radiomics")
-        for suffix in ("", "@reader", "@dilated", "@eroded", "@shifted")
+        for suffix in ("", "@reader", "@auto", "@dilated", "@eroded", "@shifted")
     }
 
 

@@ -28,6 +28,8 @@ LEARNERS = [name for name in NAMES if name != "prior"]
 SHORT: dict[str, dict[str, Any]] = {
     "paper_cnn": {"epochs": 12, "batch_size": 8, "learning_rate": 0.0003},
     "blend": {"trees": 30},
+    "fusion_rgd": {"epochs": 12, "batch_size": 8, "learning_rate": 0.003},
+    "population_graph": {"epochs": 60, "inner_folds": 2},
     "random_forest": {"trees": 100, "min_samples_leaf": (3,)},
     "soft_trees": {"trees": 30},
     "svm": {"C": (1.0, 10.0), "gamma": (0.003, 0.01)},
