@@ -20,10 +20,10 @@ features of that one; a nodule that is tested goes through each of these pairs, 
 probabilities are averaged. Channels of two networks have nothing to do with each other, so neither
 are features of several networks mixed in one table, nor is a booster given those of a network
 refitted on all patients: between fit and test there is no shift but that of other patients. The
-price is that each network learns from two thirds of the training patients, and each booster from
-one third.
+price is that each network learns from one half of the training patients, and its booster from the
+other: two inner folds, as three would take twice as long.
 
-A booster's threshold is chosen on inner folds of its own third; the model's is their mean. There
+A booster's threshold is chosen on inner folds of its own half; the model's is their mean. There
 are no heat maps: Grad-CAM needs a gradient, and trees have none.
 """
 
@@ -153,7 +153,7 @@ def build(
     trees: Counts = (15, 30, 60, 100, 150, 200, 300, 400),
     max_depth: Depths = (1, 2),
     min_child_weight: AtLeastZero = 1.0,
-    inner_folds: Folds = 3,
+    inner_folds: Folds = 2,
 ) -> Boosted:
     """The networks, their training, and their boosters.
 
@@ -169,7 +169,7 @@ def build(
         As for ``dense3d.build``.
     trees, max_depth : tuple of int
     min_child_weight : float
-        As for ``xgb.build``; branches may be lighter, as each booster sees a third of the nodules.
+        As for ``xgb.build``; branches may be lighter, as each booster sees half of the nodules.
     inner_folds : int
         Pairs of network and booster.
     """

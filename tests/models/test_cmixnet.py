@@ -65,7 +65,7 @@ def test_boosters_never_see_what_their_network_was_fitted_on(
 
 def test_it_is_stored_and_tells_epochs_and_choices() -> None:
     X, y, groups = noisy_cubes()
-    model = cmixnet.build(0, blocks=(1,), epochs=2, inner_folds=2, trees=(15, 30))
+    model = cmixnet.build(0, blocks=(1,), epochs=2, trees=(15, 30))
     calls: list[tuple[int, int]] = []
     model.on_epoch = lambda done, total: calls.append((done, total))
     model.fit(X, y, groups)
@@ -85,7 +85,7 @@ import json
 from models import cmixnet
 from tests.helpers.volumes import lit_cubes
 X_new, y_new, _ = lit_cubes(24, 1)
-model = cmixnet.build(3, blocks=(1,), epochs=6, batch_size=8, inner_folds=2)
+model = cmixnet.build(3, blocks=(1,), epochs=6, batch_size=8)
 model.fit(*lit_cubes(48, 0))
 print(json.dumps(float(((model.predict_proba(X_new)[:, 1] >= 0.5) == y_new).mean())))
 """

@@ -29,7 +29,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "paper_cnn": {"epochs": 12, "batch_size": 8, "learning_rate": 0.0003},
     "blend": {"trees": 30},
     "checkpoint_ensemble": {"blocks": (1,), "epochs": 12, "batch_size": 8},
-    "cmixnet": {"blocks": (1,), "epochs": 12, "batch_size": 8, "inner_folds": 2},
+    "cmixnet": {"blocks": (1,), "epochs": 12, "batch_size": 8},
     "dense3d": {"blocks": (1,), "epochs": 12, "batch_size": 8},
     "shortcut3d": {"blocks": (1,), "epochs": 12, "batch_size": 8},
     "random_forest": {"trees": 100, "min_samples_leaf": (3,)},
