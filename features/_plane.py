@@ -81,7 +81,7 @@ def rectangle(
 def with_mask_channel(
     extract: Callable[[Roi], NDArray[np.float32]], roi: Roi
 ) -> NDArray[np.float32]:
-    """An input with the mask of the same pixels beside it.
+    """An input, of a plane or of a volume, with the mask of the same pixels beside it.
 
     The mask is painted as the two ends of the window and goes through ``extract`` itself, so
     that both channels have one geometry; between pixels it takes values between 0 and 1.
@@ -89,12 +89,12 @@ def with_mask_channel(
     Parameters
     ----------
     extract : callable
-        Gives one channel, made by ``sample`` of the image.
+        Gives one channel, shape (..., 1), by interpolating the image linearly.
     roi : Roi
 
     Returns
     -------
-    ndarray, shape (SIZE, SIZE, 2), float32, in [0, 1]
+    ndarray, shape (..., 2), float32, in [0, 1]
 
     Raises
     ------

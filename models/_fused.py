@@ -48,18 +48,20 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
             mask = keras.ops.broadcast_to(keras.ops.reshape(real, shape), inputs.shape[:-1])
         if not (training and self.trainable and mask is None and self._quicker(inputs)):
             return super().call(inputs, training=training, mask=mask)
-        output, mean, variance = _normalise(inputs, self.gamma.value, self.beta.value, self.epsilon)
+        # Of a volume, each slice as an image of its own: statistics do not ask where a voxel lies.
+        images = keras.ops.reshape(inputs, (-1, *inputs.shape[-3:]))
+        output, mean, variance = _normalise(images, self.gamma.value, self.beta.value, self.epsilon)
         for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + current * (1 - self.momentum))
-        return output
+        return keras.ops.reshape(output, keras.ops.shape(inputs))
 
     def _quicker(self, inputs: Any) -> bool:
         return (
             keras.backend.backend() == "tensorflow"
             and _without_gpu()
             and keras.backend.standardize_dtype(inputs.dtype) == self.compute_dtype == "float32"
-            and len(inputs.shape) == 4
-            and self.axis in (-1, 3)
+            and len(inputs.shape) in (4, 5)
+            and self.axis in (-1, len(inputs.shape) - 1)
             and self.scale
             and self.center
             and not (self.renorm or self.synchronized)

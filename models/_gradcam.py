@@ -16,12 +16,16 @@ from numpy.typing import NDArray
 
 from models._training import Floats
 
+MAPS = "maps"
+"""Name of the layer whose output a network pools, where it is more than the last convolution's:
+that of a dense network is a few of many channels."""
+
 
 def heat_maps(keras: Any, network: Any, images: NDArray[np.float32], batch_size: int) -> Floats:
-    """Maps of where the last convolution speaks for malignancy.
+    """Maps of where the last convolution, or what is made of it, speaks for malignancy.
 
-    The maps of the last convolution are weighted by the mean gradient of the log-odds of
-    malignancy (malignant less benign logit) and summed; what is negative is set to 0.
+    The maps of the layer that ``last_maps`` finds are weighted by the mean gradient of the
+    log-odds of malignancy (malignant less benign logit) and summed; what is negative is set to 0.
 
     Parameters
     ----------
@@ -34,7 +38,7 @@ def heat_maps(keras: Any, network: Any, images: NDArray[np.float32], batch_size:
 
     Returns
     -------
-    ndarray, shape (n, [depth,] rows, columns) of the convolution's output
+    ndarray, shape (n, [depth,] rows, columns) of that layer's output
         At least 0, in units of the log-odds' gradient: compare within a map, not between maps.
 
     Raises
@@ -42,7 +46,7 @@ def heat_maps(keras: Any, network: Any, images: NDArray[np.float32], batch_size:
     ValueError
         Where the network has no convolution.
     """
-    layer = last_convolution(keras, network)
+    layer = last_maps(keras, network)
     differentiate = _BACKENDS[keras.backend.backend()]
     maps = []
     with _logits(keras, network):
@@ -109,15 +113,18 @@ def rank_correlation(maps: Floats, others: Floats) -> Floats:
     return np.where(np.ptp(first, axis=1) > 0, correlation, np.nan)
 
 
-def last_convolution(keras: Any, network: Any) -> Any:
-    """The convolution nearest to the network's end.
+def last_maps(keras: Any, network: Any) -> Any:
+    """The layer named ``MAPS``; where there is none, the convolution nearest to the network's end.
 
     Raises
     ------
     ValueError
-        Where there is none.
+        Where there is neither.
     """
     layers = keras.layers
+    for layer in network.layers:
+        if layer.name == MAPS:
+            return layer
     kinds = (
         layers.Conv2D, layers.Conv3D, layers.DepthwiseConv2D, layers.SeparableConv2D,
     )  # fmt: skip

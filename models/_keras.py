@@ -25,6 +25,9 @@ from models._training import (
     two_columns,
 )
 
+IMAGES, VOLUMES = 4, 5
+"""Axes of what a network is fed, ROIs first and channels last."""
+
 
 class KerasClassifier:
     """A two-class network trained for a fixed number of epochs.
@@ -91,7 +94,7 @@ class KerasClassifier:
 
         Parameters
         ----------
-        X : ndarray, shape (n, rows, columns, channels)
+        X : ndarray, shape (n, [depth,] rows, columns, channels)
             In [0, 1].
         y : ndarray, shape (n,)
             0 benign, 1 malignant.
@@ -116,7 +119,7 @@ class KerasClassifier:
     ) -> tuple[Indices, Indices]:
         """Rows to fit and rows held out; raises what ``fit`` does for its arguments."""
         self._check_settings()
-        check_training(X, y, groups, ndim=4)
+        check_training(X, y, groups, ndim=VOLUMES if X.ndim == VOLUMES else IMAGES)
         return split_patients(y, groups, self.validation_fraction, self.seed)
 
     def untrained(self, keras: Any, shape: tuple[int, ...]) -> Any:
@@ -142,11 +145,15 @@ class KerasClassifier:
     ) -> None:
         """Take a trained network over: softmax, statistics to predict with, threshold."""
         network.layers[-1].activation = keras.activations.softmax
-        if self.batch_statistics == "population":
-            use_population_statistics(keras, network, X[fitted], self.batch_size)
+        self.settle(keras, network, X[fitted])
         self._network, self._shape, self.device_ = network, X.shape[1:], device()
         judged = held_out if held_out.size else fitted
         self.threshold_ = youden_threshold(y[judged], self.predict_proba(X[judged])[:, 1])
+
+    def settle(self, keras: Any, network: Any, images: NDArray[Any]) -> None:
+        """Give a trained network the statistics to predict with, of the images fitted."""
+        if self.batch_statistics == "population":
+            use_population_statistics(keras, network, images, self.batch_size)
 
     def _train(
         self, keras: Any, X: NDArray[Any], y: NDArray[Any], fitted: Indices, held_out: Indices
@@ -217,16 +224,23 @@ class KerasClassifier:
             )
         return two_columns(output[:, 1] / output.sum(axis=1))
 
+    def deep_features(self, X: NDArray[Any]) -> Floats:
+        """What the network's last layer is given, shape (n, units); X as for ``predict_proba``."""
+        keras, network = load_keras(), self._network
+        below = keras.Model(network.inputs, network.layers[-1].input)
+        found = below.predict(self._images(X), batch_size=self.batch_size, verbose=0)
+        return np.asarray(found, np.float64)
+
     def heat_maps(self, X: NDArray[Any]) -> Floats:
         """Grad-CAM: where in each image the network finds malignancy, by its last convolution.
 
         Parameters
         ----------
-        X : ndarray, shape (n, rows, columns, channels)
+        X : ndarray, shape (n, [depth,] rows, columns, channels)
 
         Returns
         -------
-        ndarray, shape (n, rows, columns)
+        ndarray, shape (n, [depth,] rows, columns)
             At least 0; all 0 where nothing speaks for malignancy. See ``_gradcam.heat_maps``.
 
         Raises
@@ -245,7 +259,7 @@ class KerasClassifier:
 
         Parameters
         ----------
-        X : ndarray, shape (n, rows, columns, channels)
+        X : ndarray, shape (n, [depth,] rows, columns, channels)
         draws : int
             Shuffled networks to compare with.
         seed : int
@@ -268,7 +282,7 @@ class KerasClassifier:
         return total / draws
 
     def _images(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        check_inputs(X, ndim=4)
+        check_inputs(X, ndim=len(self._shape) + 1)
         if X.shape[1:] != self._shape:
             raise ValueError(f"X has images of shape {X.shape[1:]}; fitted were {self._shape}")
         return X.astype(np.float32, copy=False)
@@ -291,7 +305,8 @@ class KerasClassifier:
         self.__dict__.update(state)
         if stored is not None:
             keras = load_keras()
-            from models import _fused  # noqa: F401  Keras finds its layers by their registration
+            # Keras finds layers by their registration.
+            from models import _fused, _layers3d  # noqa: F401
 
             layers, weights = stored
             self._network = keras.saving.deserialize_keras_object(layers)

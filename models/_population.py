@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,19 +23,34 @@ def use_population_statistics(
     Parameters
     ----------
     keras : module
-    network : keras.Sequential
-    images : ndarray, shape (n, rows, columns, channels)
+    network : keras.Model
+    images : ndarray, shape (n, [depth,] rows, columns, channels)
     batch_size : int
     """
     kinds = keras.layers.BatchNormalization
-    last = max((i for i, la in enumerate(network.layers) if isinstance(la, kinds)), default=-1)
-    layers = network.layers[: last + 1]
-    momenta = {layer: layer.momentum for layer in layers if isinstance(layer, kinds)}
-    for done, batch in enumerate(np.array_split(images, -(-len(images) // batch_size))):
-        x = batch.astype(np.float32, copy=False)
-        for layer in layers:
-            if layer in momenta:
+    momenta = {la: la.momentum for la in network.layers if isinstance(la, kinds)}
+    if not momenta:
+        return
+    with _by_batch(momenta):
+        for done, batch in enumerate(np.array_split(images, -(-len(images) // batch_size))):
+            for layer in momenta:
                 layer.momentum = done / (done + 1)  # makes the running mean a plain mean
-            x = layer(x, training=layer in momenta)
+            network(batch.astype(np.float32, copy=False), training=False)
     for layer, momentum in momenta.items():
         layer.momentum = momentum
+
+
+@contextmanager
+def _by_batch(layers: Iterable[Any]) -> Iterator[None]:
+    """Let these layers work as in training while the network around them predicts."""
+
+    def in_training(call: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **kwargs: call(*args, **(kwargs | {"training": True}))
+
+    for layer in layers:
+        layer.call = in_training(layer.call)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.call  # the class's own comes back

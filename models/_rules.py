@@ -15,6 +15,7 @@ AtLeastZero = Annotated[float, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 Share = Annotated[float, Gt(0), Le(1)]
 ShareBelowOne = Annotated[float, Ge(0), Lt(1)]
+ProperShare = Annotated[float, Gt(0), Lt(1)]
 
 Positives = Annotated[tuple[Positive, ...], MinLen(1)]
 Counts = Annotated[tuple[Count, ...], MinLen(1)]

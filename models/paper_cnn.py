@@ -93,10 +93,13 @@ def network(
     Raises
     ------
     ValueError
-        For images too small for the three poolings.
+        For images too small for the three poolings, and for volumes.
     """
-    if min(shape[:2]) < MIN_SIDE:
-        raise ValueError(f"images have shape {shape}; sides must be at least {MIN_SIDE} pixels")
+    if len(shape) != 3 or min(shape[:2]) < MIN_SIDE:
+        raise ValueError(
+            f"images have shape {shape}; (rows, columns, channels) with sides of at least "
+            f"{MIN_SIDE} pixels are needed"
+        )
     from models._fused import BatchNormalization
 
     layers, dtype = keras.layers, "mixed_bfloat16" if mixed_precision else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models._rules import Counts, Depths, Folds, Share
+from models._rules import AtLeastZero, Counts, Depths, Folds, Share
 from models._tabular import Options, TunedClassifier
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def build(
     learning_rate: Share = 0.06,
     subsample: Share = 0.7,
     colsample: Share = 0.3,
+    min_child_weight: AtLeastZero = 3.0,
     max_correlation: Share = 0.95,
     inner_folds: Folds = 5,
 ) -> TunedClassifier:
@@ -40,11 +41,18 @@ def build(
     learning_rate : float
     subsample, colsample : float
         Shares of rows and of columns that each tree draws.
+    min_child_weight : float
+        Least sum of p (1 - p) of the rows in a branch: 3 are 12 rows that nothing is known of.
     max_correlation : float
         Columns that correlate more (Spearman, absolute) with an earlier one are dropped.
     inner_folds : int
     """
-    fixed = {"learning_rate": learning_rate, "subsample": subsample, "colsample_bytree": colsample}
+    fixed = {
+        "learning_rate": learning_rate,
+        "subsample": subsample,
+        "colsample_bytree": colsample,
+        "min_child_weight": min_child_weight,
+    }
     return TunedClassifier(
         _pipeline(seed, fixed, max_correlation),
         {
@@ -65,7 +73,6 @@ def _pipeline(seed: int, fixed: dict[str, float], max_correlation: float) -> Pip
 
     boosted = XGBClassifier(
         reg_lambda=5.0,
-        min_child_weight=3.0,
         tree_method="hist",
         n_jobs=1,  # histograms summed by several threads may differ in the last bits
         random_state=seed,

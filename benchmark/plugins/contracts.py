@@ -23,7 +23,7 @@ Extract = Callable[["Roi"], Value]
 """Computes the features of one ROI; picklable."""
 
 Inputs = NDArray[Any] | Mapping[str, NDArray[Any]]
-"""Input of a model, shape (n, p) or (n, rows, columns, channels); several feature sets give a
+"""Input of a model, (n, p) or (n, [depth,] rows, columns, channels); several feature sets give a
 mapping of their names to such arrays."""
 
 

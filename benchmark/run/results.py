@@ -26,7 +26,7 @@ class FeatureTable:
     ----------
     rows : dict of str to int
         ROI id -> row of ``values``; ROIs that failed are absent.
-    values : ndarray, shape (n, p) float64 or (n, rows, columns, channels) float32
+    values : ndarray, shape (n, p) float64 or (n, [depth,] rows, columns, channels) float32
         Of several feature sets, a mapping of their names to such arrays.
     columns : tuple of str
         Names of the columns; empty for images and for several feature sets.
@@ -56,20 +56,20 @@ def feature_frame(table: FeatureTable) -> pd.DataFrame:
 
     Images are too large to store. Four numbers of each tell whether they are the same: mean,
     standard deviation, and the mean of value times position along rows and columns (from -1 to
-    1), which a flip or an exchange of axes changes.
+    1), which a flip or an exchange of axes changes. Of a volume, a fifth is that along slices.
     """
     values, columns = np.asarray(table.values), list(table.columns)
     if not columns:
         images = values.astype(np.float64)
         inner = tuple(range(1, images.ndim))
-        down, across = (np.linspace(-1, 1, side) for side in images.shape[1:3])
-        moments = [
-            images.mean(axis=inner),
-            images.std(axis=inner),
-            images.mean(axis=inner[1:]) @ down / len(down),
-            images.mean(axis=(1, *inner[2:])) @ across / len(across),
-        ]
-        values, columns = np.stack(moments, axis=1), ["mean", "sd", "mean_by_row", "mean_by_column"]
+        moments = {"mean": images.mean(axis=inner), "sd": images.std(axis=inner)}
+        volume = images.ndim == 5
+        axes = {"row": 2, "column": 3, "slice": 1} if volume else {"row": 1, "column": 2}
+        for name, axis in axes.items():
+            place = np.linspace(-1, 1, images.shape[axis])
+            others = tuple(each for each in inner if each != axis)
+            moments[f"mean_by_{name}"] = images.mean(axis=others) @ place / len(place)
+        values, columns = np.stack(list(moments.values()), axis=1), list(moments)
     frame = pd.DataFrame(values, columns=columns)
     frame.insert(0, "roi_id", list(table.rows))
     return frame

@@ -26,3 +26,21 @@ def write_volume(
 
 
 WriteManifest = Callable[..., Path]
+
+
+def lit_cubes(n: int, seed: int, light: float = 0.3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cubes of noise, one corner of the malignant ones lit; labels; a patient each."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 2
+    X = rng.normal(0.4, 0.1, (n, 16, 16, 16, 1)).astype(np.float32)
+    X[y == 1, 1:7, 1:7, 1:7] += light
+    return np.clip(X, 0, 1), y, np.array([f"p{i}" for i in range(n)])
+
+
+def noisy_cubes() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two nodules a patient, a weak signal: what is fitted goes on, what is held out does not."""
+    X, y, _ = lit_cubes(48, 3, light=0.05)
+    y = np.roll(y, 1)
+    X = np.roll(X, 1, axis=0)
+    flipped = np.random.default_rng(0).random(48) < 0.25
+    return X, np.where(flipped, 1 - y, y), np.array([f"p{i // 2}" for i in range(48)])

@@ -30,6 +30,10 @@ SHORT: dict[str, dict[str, Any]] = {
     "blend": {"trees": 30},
     "fusion_rgd": {"epochs": 12, "batch_size": 8, "learning_rate": 0.003},
     "population_graph": {"epochs": 60, "inner_folds": 2},
+    "checkpoint_ensemble": {"blocks": (1,), "epochs": 12, "batch_size": 8},
+    "cmixnet": {"blocks": (1,), "epochs": 12, "batch_size": 8},
+    "dense3d": {"blocks": (1,), "epochs": 12, "batch_size": 8},
+    "shortcut3d": {"blocks": (1,), "epochs": 12, "batch_size": 8},
     "random_forest": {"trees": 100, "min_samples_leaf": (3,)},
     "soft_trees": {"trees": 30},
     "svm": {"C": (1.0, 10.0), "gamma": (0.003, 0.01)},
@@ -41,8 +45,12 @@ def module(name: str) -> Any:
 
 
 def is_image(name: str) -> bool:
+    return fed(name).startswith("voxels")
+
+
+def fed(name: str) -> str:
     features = module(name).FEATURES
-    return (features if isinstance(features, str) else features[0]).startswith("voxels")
+    return features if isinstance(features, str) else str(features[0])
 
 
 def build(name: str, seed: int = 3, **settings: Any) -> Any:
@@ -56,8 +64,10 @@ def data(name: str, n: int, seed: int, signal: float) -> tuple[Any, Any, Any]:
     rng.shuffle(y)
     groups = np.array([f"patient {i // 2}" for i in range(n)])
     if is_image(name):
-        X = rng.normal(0.4, 0.1, (n, 32, 32, 1)).astype(np.float32)
-        X[:, 8:24, 8:24] += (0.1 * signal * y)[:, None, None, None].astype(np.float32)
+        sides = (16, 16, 16) if fed(name).startswith("voxels3d") else (32, 32)
+        X = rng.normal(0.4, 0.1, (n, *sides, 1)).astype(np.float32)
+        middle = (slice(None), *(slice(side // 4, -side // 4) for side in sides))
+        X[middle] += (0.1 * signal * y).reshape(n, *(1 for _ in X.shape[1:])).astype(np.float32)
         return np.clip(X, 0, 1), y, groups
     X = rng.normal(size=(n, 6))
     X[:, :2] += signal * y[:, None]

@@ -38,7 +38,7 @@ def normalisations(shape: tuple[int, ...]) -> dict[str, Any]:
     return layers
 
 
-@pytest.mark.parametrize("shape", [(4, 2, 2, 3), (20, 30, 30, 8)])
+@pytest.mark.parametrize("shape", [(4, 2, 2, 3), (20, 30, 30, 8), (6, 5, 4, 3, 7)])
 def test_batch_normalisation_is_keras_own(tf: Any, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     x = tf.constant(rng.normal(3, 2, shape).astype(np.float32))
