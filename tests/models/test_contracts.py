@@ -29,6 +29,8 @@ SHORT: dict[str, dict[str, Any]] = {
     "paper_cnn": {"epochs": 12, "batch_size": 8, "learning_rate": 0.0003},
     "cct": {"epochs": 20, "batch_size": 8},
     "conv_attention": {"epochs": 12, "batch_size": 8, "learning_rate": 0.0003},
+    "multitask": {"epochs": 12, "batch_size": 8, "learning_rate": 0.0003},
+    "transfer": {"epochs": 12, "batch_size": 8, "learning_rate": 0.0003},
     "vit": {"epochs": 12, "batch_size": 8, "blocks": 2},
     "blend": {"trees": 30},
     "random_forest": {"trees": 100, "min_samples_leaf": (3,)},
