@@ -49,6 +49,12 @@ class KerasClassifier:
         augmentation: it is optimistic, and as good as the network has overfitted little.
     batch_statistics : {"population", "running"}
         What batch normalisation predicts with, see ``paper_cnn.build``.
+    weight_decay : float
+        Share of each weight, times the learning rate, taken off in a step (AdamW: Loshchilov &
+        Hutter 2019); 0 for plain Adam.
+    label_smoothing : float
+        Share of a label, in [0, 1), that is spread over both classes in the loss of training and
+        validation (Szegedy et al. 2016).
 
     Attributes
     ----------
@@ -77,6 +83,8 @@ class KerasClassifier:
         class_weights: bool,
         validation_fraction: float,
         batch_statistics: str = "population",
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
     ) -> None:
         self.make_network = make_network
         self.seed = seed
@@ -86,6 +94,8 @@ class KerasClassifier:
         self.class_weights = class_weights
         self.validation_fraction = validation_fraction
         self.batch_statistics = batch_statistics
+        self.weight_decay = weight_decay
+        self.label_smoothing = label_smoothing
         self.on_epoch: Callable[[int, int], None] | None = None
         self.history_: list[dict[str, float]] = []
 
@@ -159,6 +169,19 @@ class KerasClassifier:
         self, keras: Any, X: NDArray[Any], y: NDArray[Any], fitted: Indices, held_out: Indices
     ) -> Any:
         network = self.untrained(keras, X.shape[1:])
+        self.fit_labels(keras, network, X, y, fitted, held_out)
+        return network
+
+    def fit_labels(
+        self,
+        keras: Any,
+        network: Any,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        fitted: Indices,
+        held_out: Indices,
+    ) -> None:
+        """Train a compiled network on labels, from the weights that it has."""
         one_hot = np.eye(2, dtype=np.float32)[y]
         images = X.astype(np.float32, copy=False)
         network.fit(
@@ -171,9 +194,15 @@ class KerasClassifier:
             callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=self.record)],
             verbose=0,
         )
-        return network
 
     def _compile(self, keras: Any, network: Any) -> None:
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=self.label_smoothing
+        )
+        self.compile(keras, network, loss, ["accuracy"])
+
+    def compile(self, keras: Any, network: Any, loss: Any, metrics: list[Any]) -> None:
+        """Compile a network for a loss, with this model's optimiser."""
         from models._fused import Adam
 
         # XLA gains nothing on TensorFlow; JAX needs it. Keras marks the augmentation layers as
@@ -183,9 +212,9 @@ class KerasClassifier:
             for layer in network.layers:
                 layer.supports_jit = True
         network.compile(
-            optimizer=Adam(self.learning_rate),
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
+            optimizer=Adam(self.learning_rate, weight_decay=self.weight_decay or None),
+            loss=loss,
+            metrics=metrics,
             jit_compile=on_jax,
         )
 
@@ -306,7 +335,7 @@ class KerasClassifier:
         if stored is not None:
             keras = load_keras()
             # Keras finds layers by their registration.
-            from models import _fused, _layers3d  # noqa: F401
+            from models import _attention, _fused, _layers3d  # noqa: F401
 
             layers, weights = stored
             self._network = keras.saving.deserialize_keras_object(layers)

@@ -8,20 +8,17 @@ within 36 degrees, zoom within 10 %, flips along both axes, edges repeated outwa
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from models._backend import device, load_keras
 from models._keras import KerasClassifier
+from models._paper_network import network
 from models._rules import Count, Positive, ShareBelowOne
 from models._vectorised import fit_together
 
-__all__ = ["FEATURES", "build", "device", "fit_together"]
+__all__ = ["FEATURES", "build", "device", "fit_together", "network"]
 
 FEATURES = "voxels2d_box"
-
-FILTERS = (32, 64, 64)
-MIN_SIDE = 22
-"""Pixels that three convolutions and poolings reduce to one."""
 
 
 def build(
@@ -78,49 +75,3 @@ def build(
         validation_fraction=validation_fraction,
         batch_statistics=batch_statistics,
     )
-
-
-def network(
-    keras: Any,
-    shape: tuple[int, ...],
-    *,
-    dropout: float,
-    augment: bool,
-    mixed_precision: bool = False,
-) -> Any:
-    """The uncompiled network for images of a shape (rows, columns, channels).
-
-    Raises
-    ------
-    ValueError
-        For images too small for the three poolings, and for volumes.
-    """
-    if len(shape) != 3 or min(shape[:2]) < MIN_SIDE:
-        raise ValueError(
-            f"images have shape {shape}; (rows, columns, channels) with sides of at least "
-            f"{MIN_SIDE} pixels are needed"
-        )
-    from models._fused import BatchNormalization
-
-    layers, dtype = keras.layers, "mixed_bfloat16" if mixed_precision else None
-    stack = [keras.Input(shape)]
-    if augment:
-        # In the network: no slower than in the input pipeline, and the same on every backend.
-        stack += [
-            layers.RandomRotation(0.1, fill_mode="nearest"),
-            layers.RandomFlip("horizontal_and_vertical"),
-            layers.RandomZoom(0.1, fill_mode="nearest"),
-        ]
-    for filters in FILTERS:
-        stack += [
-            layers.Conv2D(filters, 3, activation="relu", dtype=dtype),
-            BatchNormalization(dtype=dtype),
-            layers.MaxPooling2D(dtype=dtype),
-        ]
-    stack += [
-        layers.Flatten(dtype=dtype),
-        layers.Dense(128, activation="relu", dtype=dtype),
-        layers.Dropout(dropout, dtype=dtype),
-        layers.Dense(2, activation="softmax"),
-    ]
-    return keras.Sequential(stack)

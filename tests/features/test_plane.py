@@ -86,6 +86,30 @@ def test_the_box_is_the_tight_one_whatever_the_spacing() -> None:
         np.testing.assert_array_equal(extract(square)[..., 0], box)
 
 
+def test_three_planes_are_the_largest_of_their_direction_each_in_its_own_box() -> None:
+    """One voxel of another brightness in each of the planes that must be found."""
+    image = np.full((4, 30, 40), -300, np.float32)
+    mask = np.zeros(image.shape, bool)
+    mask[1:3, 10:14, 20:28] = True
+    mask[2, 14, 20:28] = True  # slice 2 is the largest
+    mask[3, 12, 20:28] = True  # row 12 and, for it, no column stands out: the first, 20
+    image[2, 10, 27], image[1, 12, 22], image[3, 12, 20] = 400, 260, 120
+    roi = Roi(RoiRecord("r", "p", label=0), image, mask, (2.0, 0.5, 0.8))
+    views = registry.load_feature_set("voxels25d_box").extract(roi)
+    assert views.shape == (SIZE, SIZE, 3)
+    np.testing.assert_array_equal(
+        views[..., :1], registry.load_feature_set("voxels2d_box").extract(roi)
+    )
+    # Axial: 5 rows and 8 columns. Coronal: 3 slices and 8 columns. Sagittal: 3 slices, 5 rows.
+    for channel, (rows, columns, row, column, hu) in enumerate(
+        [(5, 8, 0, 7, 400), (3, 8, 0, 2, 260), (3, 5, 2, 2, 120)]
+    ):
+        view = views[..., channel] * 1400 - 1000
+        middle = int((row + 0.5) * SIZE / rows), int((column + 0.5) * SIZE / columns)
+        # The middle of a pixel lies between two of the 124, up to half of them off.
+        assert view[middle] == pytest.approx(hu, abs=0.6 * (hu + 300) * rows / SIZE * 2)
+
+
 def test_a_sample_is_of_the_rectangle_that_is_named() -> None:
     """Rows 2 to 6 and columns 10 to 11: a pixel of the plane is 31 x 124 of the sample."""
     plane = np.add.outer(100 * np.arange(8), np.arange(14)).astype(np.float32) - 400

@@ -27,6 +27,11 @@ LEARNERS = [name for name in NAMES if name != "prior"]
 # What keeps the slow models short; a new model needs no entry.
 SHORT: dict[str, dict[str, Any]] = {
     "paper_cnn": {"epochs": 12, "batch_size": 8, "learning_rate": 0.0003},
+    "cct": {"epochs": 20, "batch_size": 8},
+    "conv_attention": {"epochs": 12, "batch_size": 8, "learning_rate": 0.0003},
+    "multitask": {"epochs": 12, "batch_size": 8, "learning_rate": 0.0003},
+    "transfer": {"epochs": 12, "batch_size": 8, "learning_rate": 0.0003},
+    "vit": {"epochs": 12, "batch_size": 8, "blocks": 2},
     "blend": {"trees": 30},
     "fusion_rgd": {"epochs": 12, "batch_size": 8, "learning_rate": 0.003},
     "population_graph": {"epochs": 60, "inner_folds": 2},

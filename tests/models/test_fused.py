@@ -100,15 +100,17 @@ def test_other_inputs_and_frozen_layers_are_left_to_keras(tf: Any) -> None:
     np.testing.assert_array_equal(*(layer(x, training=True) for layer in frozen.values()))
 
 
-def test_adam_is_keras_own(tf: Any) -> None:
+@pytest.mark.parametrize("decay", [None, 0.5])
+def test_adam_is_keras_own(tf: Any, decay: float | None) -> None:
     from models._fused import Adam
 
     keras = load_keras()
     start = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
     after = []
-    for kind in (Adam, keras.optimizers.Adam):
+    theirs = keras.optimizers.Adam if decay is None else keras.optimizers.AdamW
+    for kind in (Adam, theirs):
         rng = np.random.default_rng(1)
-        variable, optimiser = keras.Variable(start), kind(0.01)
+        variable, optimiser = keras.Variable(start), kind(0.01, weight_decay=decay)
         for _ in range(5):
             gradient = tf.constant(rng.normal(size=start.shape).astype(np.float32))
             optimiser.apply_gradients([(gradient, variable)])
