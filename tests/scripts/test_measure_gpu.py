@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from benchmark.runtime.paths import ROOT
+from tests.helpers.backends import QUICK_XLA
+from tests.helpers.volumes import WriteManifest
 
 TINY = ["--rois", "24", "--epochs", "2", "--fits", "2", "--fit-epochs", "1"]
 WITHOUT_TENSORFLOW = """
@@ -16,19 +19,22 @@ runpy.run_module("scripts.measure_gpu", run_name="__main__", alter_sys=True)
 """
 
 
-def rows(out: Path, arguments: list[str], started: tuple[str, ...]) -> list[list[str]]:
-    """The table that the command writes."""
-    command = [sys.executable, *started, *TINY, "--out", str(out), *arguments]
-    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+def rows(dataset: Path, arguments: list[str], started: tuple[str, ...]) -> list[list[str]]:
+    """The table that the command writes, of a dataset."""
+    out = dataset.parent / "gpu.md"
+    given = ["--dataset", str(dataset), "--out", str(out), *arguments]
+    command = [sys.executable, *started, *TINY, *given]
+    quick = {**os.environ, "XLA_FLAGS": QUICK_XLA}
+    subprocess.run(command, cwd=ROOT, env=quick, capture_output=True, check=True)
     lines = [line for line in out.read_text().splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
 
 
-def test_parts_are_measured_each_in_a_process_on_its_backend(tmp_path: Path) -> None:
+def test_parts_are_measured_each_in_a_process_on_its_backend(write_manifest: WriteManifest) -> None:
     parts = ["--parts", "mixed:tensorflow,together:jax"]
-    mixed, together = rows(tmp_path / "gpu.md", parts, ("-m", "scripts.measure_gpu"))
+    mixed, together = rows(write_manifest(24), parts, ("-m", "scripts.measure_gpu"))
     assert mixed[:3] == ["mixed", "tensorflow", "cpu"]
-    assert mixed[3].endswith("images, 2 epochs, tested on 6")
+    assert mixed[3].endswith("images, 2 epochs, tested on 7")
     assert float(mixed[4]) > 0
     assert float(mixed[5]) > 0
     assert 0 <= float(mixed[6]) <= 1
@@ -37,8 +43,10 @@ def test_parts_are_measured_each_in_a_process_on_its_backend(tmp_path: Path) -> 
     assert "one by one" in together[4]
 
 
-def test_what_does_not_end_in_time_or_is_not_installed_is_named(tmp_path: Path) -> None:
-    found = rows(tmp_path / "gpu.md", ["--limit", "0"], ("-c", WITHOUT_TENSORFLOW))
+def test_what_does_not_end_in_time_or_is_not_installed_is_named(
+    write_manifest: WriteManifest,
+) -> None:
+    found = rows(write_manifest(24), ["--limit", "0"], ("-c", WITHOUT_TENSORFLOW))
     assert {row[1] for row in found} == {"tensorflow", "jax"}
     assert {row[0] for row in found} == {"plain", "mixed", "together", "frozen"}
     for row in found:
