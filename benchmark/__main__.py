@@ -5,6 +5,10 @@ if __name__ == "__main__":
         stopping.handle()  # before the imports, which may be stopped as well
         from benchmark.cli.main import main
 
-        main()
+        try:
+            main()
+        except SystemExit as ended:
+            stopping.done(ended.code)
+            raise
     except stopping.Stopped:
         stopping.end()

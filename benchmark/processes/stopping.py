@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -23,6 +24,7 @@ GRACE_S = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _words = ["interrupted; the same command does it again"]
 _begun = threading.Event()
+_done: list[int] = []
 _ending = threading.Lock()
 
 
@@ -52,10 +54,32 @@ def on_stop(kept: str) -> None:
     _words[0] = f"interrupted; {kept}"
 
 
+def done(status: object) -> None:
+    """Let a signal end the process without a word from now on, as the work is done.
+
+    Parameters
+    ----------
+    status : object
+        What the program exits with, as ``SystemExit`` has it.
+    """
+
+    def leave(number: int, frame: object) -> Never:
+        _end_children()
+        os._exit(_done[0])
+
+    _done.append(status if isinstance(status, int) else int(status is not None))
+    for number in _SIGNALS:
+        signal.signal(number, leave)
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
 def end() -> Never:
-    """End the process and those that it started at once, with a line."""
+    """End the process and those that it started at once, with a line unless its work is done."""
     _ending.acquire()  # never released: of two threads, one says the line
     _end_children()
+    if _done:
+        os._exit(_done[0])
     clear = "\x1b[?25h\r\x1b[K" if os.isatty(2) else ""  # a bar hides the cursor
     os.write(2, f"{clear}{_words[0]}\n".encode())
     os._exit(STATUS)

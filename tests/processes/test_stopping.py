@@ -45,7 +45,7 @@ WORKERS = (
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("begin", "work"),
-    [("pass", IN_PYTHON), ("pass", IN_C), ("pass", DEAF), ("pass", WAITING), (WORKERS, "next(it)")],
+    [("pass", IN_PYTHON), ("pass", IN_C), ("pass", DEAF), ("pass", WAITING), (WORKERS, "list(it)")],
     ids=["Python", "C", "deaf", "waiting", "workers"],
 )
 def test_a_signal_ends_any_work(number: int, begin: str, work: str, tmp_path: Path) -> None:
@@ -72,6 +72,47 @@ def ends(number: int, command: list[str], line: str) -> None:
     assert told == line
     _, left = psutil.wait_procs(started, timeout=2)
     assert not left
+
+
+SHUTTING_DOWN = """
+import atexit, os, signal, sys, time
+sys.path.insert(0, {root!r})
+from benchmark.processes import stopping
+try:
+    stopping.handle()
+    atexit.register(lambda: time.sleep(60))
+    atexit.register(lambda: print("ready", flush=True))
+    try:
+        print("made")
+        sys.exit({code})
+    except SystemExit as ended:
+        stopping.done(ended.code)
+        raise
+except stopping.Stopped:
+    stopping.end()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"), [("None", 0, ""), ("1", 1, ""), ("'no'", 1, "no\n")]
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_work_ends_python_without_a_word(
+    number: int, code: str, status: int, said: str, tmp_path: Path
+) -> None:
+    """Python joins threads and workers before it ends, which takes a while."""
+    script = tmp_path / "program.py"
+    script.write_text(SHUTTING_DOWN.format(root=str(ROOT), code=code))
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == ["made\n", "ready\n"]
+    os.killpg(process.pid, number)
+    rest, told = process.communicate(timeout=5)
+    assert (rest, told) == ("", said)
+    assert process.returncode == status
 
 
 SIGINT_BLOCKED = """
