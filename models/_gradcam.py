@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models._population import use_population_statistics
 from models._training import Floats
 
 MAPS = "maps"
@@ -86,6 +87,29 @@ def randomised(keras: Any, network: Any, rng: np.random.Generator) -> Any:
         values = np.asarray(keras.ops.convert_to_numpy(weight))
         weight.assign(rng.permutation(values.ravel()).reshape(values.shape))
     return copy
+
+
+def likeness_to_shuffled(
+    keras: Any, network: Any, images: NDArray[np.float32], batch_size: int, draws: int, seed: int
+) -> Floats:
+    """Likeness of heat maps to those of chance weights: whether they come from what was learnt.
+
+    Adebayo et al. 2018: every trainable array is shuffled, batch normalisation is given the
+    shuffled network's own statistics of the images, and the maps are compared by rank.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Spearman's correlation, mean over the draws; NaN for blank maps.
+    """
+    maps = heat_maps(keras, network, images, batch_size)
+    rng = np.random.default_rng(seed)
+    total = np.zeros(len(images))
+    for _ in range(draws):
+        shuffled = randomised(keras, network, rng)
+        use_population_statistics(keras, shuffled, images, batch_size)
+        total += rank_correlation(maps, heat_maps(keras, shuffled, images, batch_size))
+    return total / draws
 
 
 def rank_correlation(maps: Floats, others: Floats) -> Floats:

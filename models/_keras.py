@@ -281,10 +281,7 @@ class KerasClassifier:
         return _gradcam.stretch(maps, X.shape[1:-1])
 
     def randomised_rank_correlation(self, X: NDArray[Any], *, draws: int, seed: int) -> Floats:
-        """Likeness of heat maps to those of chance weights: whether they come from what was learnt.
-
-        Adebayo et al. 2018: every trainable array is shuffled, batch normalisation is given the
-        shuffled network's own statistics of X, and the maps are compared by rank.
+        """Likeness of heat maps to those of chance weights, see ``_gradcam.likeness_to_shuffled``.
 
         Parameters
         ----------
@@ -299,16 +296,9 @@ class KerasClassifier:
             Spearman's correlation, mean over the draws; near 1 the map says nothing about what
             the network has learnt. NaN for blank maps.
         """
-        keras, images = load_keras(), self._images(X)
-        maps = _gradcam.heat_maps(keras, self._network, images, self.batch_size)
-        rng = np.random.default_rng(seed)
-        total = np.zeros(len(images))
-        for _ in range(draws):
-            shuffled = _gradcam.randomised(keras, self._network, rng)
-            use_population_statistics(keras, shuffled, images, self.batch_size)
-            others = _gradcam.heat_maps(keras, shuffled, images, self.batch_size)
-            total += _gradcam.rank_correlation(maps, others)
-        return total / draws
+        return _gradcam.likeness_to_shuffled(
+            load_keras(), self._network, self._images(X), self.batch_size, draws, seed
+        )
 
     def _images(self, X: NDArray[Any]) -> NDArray[np.float32]:
         check_inputs(X, ndim=len(self._shape) + 1)

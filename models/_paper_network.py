@@ -35,6 +35,21 @@ def network(
     )
 
 
+def check_images(shape: tuple[int, ...], side: int = 1) -> None:
+    """Refuse volumes, and images with a side of fewer pixels.
+
+    Raises
+    ------
+    ValueError
+        Naming the shape.
+    """
+    if len(shape) != 3 or min(shape[:2]) < side:
+        raise ValueError(
+            f"images have shape {shape}; (rows, columns, channels) with sides of at least "
+            f"{side} pixels are needed"
+        )
+
+
 def augmentation(keras: Any) -> list[Any]:
     """Rotation within 36 degrees, flips, zoom within 10 %; edges are repeated outwards.
 
@@ -56,11 +71,7 @@ def convolutions(keras: Any, shape: tuple[int, ...], dtype: str | None = None) -
     ValueError
         For images too small for the three poolings, and for volumes.
     """
-    if len(shape) != 3 or min(shape[:2]) < MIN_SIDE:
-        raise ValueError(
-            f"images have shape {shape}; (rows, columns, channels) with sides of at least "
-            f"{MIN_SIDE} pixels are needed"
-        )
+    check_images(shape, MIN_SIDE)
     from models._fused import BatchNormalization
 
     layers, stack = keras.layers, []

@@ -22,7 +22,7 @@ from typing import Any
 
 from models._backend import device, load_keras
 from models._keras import KerasClassifier
-from models._paper_network import augmentation
+from models._paper_network import augmentation, check_images
 from models._rules import AtLeastZero, Count, Positive, ShareBelowOne
 
 __all__ = ["FEATURES", "build", "device"]
@@ -98,7 +98,14 @@ def network(
     stochastic_depth: float,
     augment: bool,
 ) -> Any:
-    """The uncompiled network for images of a shape (rows, columns, channels)."""
+    """The uncompiled network for images of a shape (rows, columns, channels).
+
+    Raises
+    ------
+    ValueError
+        For volumes.
+    """
+    check_images(shape)
     from models._attention import EncoderBlock, Positions, SequencePooling
 
     layers, width = keras.layers, CHANNELS[-1]

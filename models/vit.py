@@ -27,7 +27,7 @@ from typing import Any
 
 from models._backend import device, load_keras
 from models._keras import KerasClassifier
-from models._paper_network import augmentation
+from models._paper_network import augmentation, check_images
 from models._rules import AtLeastZero, Count, Positive, ShareBelowOne
 
 __all__ = ["FEATURES", "build", "device"]
@@ -95,7 +95,14 @@ def build(
 def network(
     keras: Any, shape: tuple[int, ...], *, blocks: int, dropout: float, augment: bool
 ) -> Any:
-    """The uncompiled network for images of a shape (rows, columns, channels)."""
+    """The uncompiled network for images of a shape (rows, columns, channels).
+
+    Raises
+    ------
+    ValueError
+        For volumes.
+    """
+    check_images(shape)
     from models._attention import EncoderBlock, Positions, ShiftedPatches
 
     layers = keras.layers

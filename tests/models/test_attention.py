@@ -176,6 +176,12 @@ def test_weights_are_counted_and_channels_are_welcome(
     assert network(name, (124, 124, 3)).count_params() == weights + 2 * of_a_channel
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_volumes_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"images have shape \(32, 32, 32, 1\); \(rows, columns"):
+        network(name, (32, 32, 32, 1))  # type: ignore[arg-type]
+
+
 def test_the_hybrid_has_about_as_many_weights_as_the_papers_network() -> None:
     papers = paper_cnn.network(load_keras(), (124, 124, 1), dropout=0.3, augment=True)
     assert network("conv_attention").count_params() / papers.count_params() == pytest.approx(
