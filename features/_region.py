@@ -97,7 +97,9 @@ def _names(cls: Any) -> tuple[str, ...]:
 def scalar(prepared: Any, name: str) -> float:
     """Value of one feature by pyradiomics' method."""
     try:
-        return float(np.squeeze(getattr(prepared, f"get{name}FeatureValue")()))
+        value = np.squeeze(getattr(prepared, f"get{name}FeatureValue")())
+        # numpy 2.5 gives eigenvalues as complex numbers, be they without imaginary part.
+        return float(np.real(value))
     except ZeroDivisionError:
         # As in pyradiomics: of a mesh without volume, for one.
         return math.nan
