@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -130,10 +129,9 @@ def test_what_it_cannot_be_fed_is_refused(fitted: Any) -> None:
         fitted.predict_proba(X | {"table": X["table"][:, :11]})
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_learn_too(backend: str) -> None:
-    if find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
     auc = on_backend(
         backend,
         "import json\n"

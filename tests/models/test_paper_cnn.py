@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -234,11 +232,6 @@ print(json.dumps({
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_every_backend_learns_and_repeats(backend: str) -> None:
-    probe = subprocess.run(
-        [sys.executable, "-c", f"import {backend}"], capture_output=True, check=False
-    )
-    if probe.returncode:
-        pytest.skip(f"{backend} cannot be imported here, so its Keras backend is not tested")
     answer = on_backend(backend, CHILD)
     assert answer["equal"], "two fits with one seed differ"
     assert min(answer["accuracy"]) > 0.9  # a square 3 SD brighter than the noise around it

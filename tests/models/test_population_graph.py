@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -121,10 +120,9 @@ def test_columns_are_selected_on_the_rows_that_are_fitted(monkeypatch: pytest.Mo
     assert not patients[0] & patients[1]
 
 
+@pytest.mark.backends
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_learn_too(backend: str) -> None:
-    if find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
     auc = on_backend(
         backend,
         "import json\n"
