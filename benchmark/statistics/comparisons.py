@@ -2,7 +2,8 @@
 
 Every pair of arms is compared on the rows (ROI, repeat, fold) that both have. The
 difference is arm a minus arm b; ``size_only`` is always arm b, so that its rows are the lift
-over size.
+over size. Of several such arms (``size_only:diameter@auto``) the first is what others are lifted
+over, and the rest are always arm a.
 
 ===================  =========================================================================
 test                 what it is
@@ -131,7 +132,9 @@ def compare(
         Where an arm has a ROI twice in one repeat and fold.
     """
     arms = _arms(predictions)
-    ordered = sorted(arms, key=lambda arm: _is_size_only(arms[arm]))
+    reference = _size(arms)
+    # Further arms of size first, the reference last, and all others between, in their own order.
+    ordered = sorted(arms, key=lambda arm: (arm == reference, not _is_size_only(arms[arm])))
     whole = resampled or resample_arms(predictions, bootstrap, seed)
     rows = []
     for a, b in combinations(ordered, 2):
@@ -220,7 +223,7 @@ def lift(
         where it is missing.
     """
     arms, whole = _arms(predictions), dict(resampled or {})
-    baseline = next((arm for arm, frame in arms.items() if _is_size_only(frame)), None)
+    baseline = _size(arms)
     if baseline is None:
         return {}
 
@@ -275,6 +278,11 @@ def rank_stability(
             counts = each.n_rois, each.n_patients
             rows.append((*arm_of(arms[arm]), metric, rank, probability, *counts))
     return RANK_TABLE.frame(rows)
+
+
+def _size(arms: Mapping[str, pd.DataFrame]) -> str | None:
+    """Name of the arm that the others' lift is over; None where there is none."""
+    return next((arm for arm, rows in arms.items() if _is_size_only(rows)), None)
 
 
 def _is_size_only(rows: pd.DataFrame) -> bool:

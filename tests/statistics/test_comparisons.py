@@ -311,6 +311,19 @@ def test_holms_families_are_a_test_of_a_metric() -> None:
         assert family.p_holm_size[family.model_b != "size_only"].isna().all()
 
 
+def test_the_first_of_several_sizes_is_what_others_are_lifted_over() -> None:
+    table = predictions(("a", "size_only", "b", "other"))
+    other = table.model == "other"
+    table.loc[other, ["model", "features", "arm"]] = "size_only", "auto", "size_only:auto"
+    found = compare(table, FEW, 0)
+    sizes = found[(found.model_b == "size_only") & (found.metric == "auc")]
+    sizes = sizes[sizes.test == "patient bootstrap"]
+    assert set(sizes.arm_b) == {"size_only:f"}
+    assert sizes.arm_a.tolist() == ["size_only:auto", "a:f", "b:f"]
+    np.testing.assert_allclose(sizes.p_holm_size, holm(sizes.p.to_numpy()))
+    assert set(lift(table, FEW, 0)) == set(sizes.arm_a)
+
+
 def test_a_clear_difference_survives_many_arms() -> None:
     """Eleven arms, 55 pairs: counted resamples could not get below .055 after Holm."""
     names = ("good", *(f"m{i}" for i in range(10)))

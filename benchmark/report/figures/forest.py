@@ -88,8 +88,9 @@ def _forest(figure: Any, run: RunFolder, arms: Sequence[Arm], names: Sequence[st
         lines.append(_Line(arm.name, ends, lift_over_size(run.comparisons, arm), colour, marker))
     left, right = _draw(figure, lines)
     left.set_yticks(range(len(arms)), names)
+    size = next((arm for arm in arms if arm.model == SIZE_ONLY), None)
     for place, (arm, line) in enumerate(zip(arms, lines, strict=True)):
-        if arm.model == SIZE_ONLY:
+        if arm == size:
             left.axvline(line.auc[0], color=GREY, linestyle="--", linewidth=0.8)
             for axis in (left, right):
                 axis.axhspan(place - 0.5, place + 0.5, color="0.93", zorder=0)

@@ -137,7 +137,7 @@ class Lift:
 
 
 def lift_over_size(comparisons: pd.DataFrame, arm: Arm) -> Lift | None:
-    """Lift of an arm over size; None for ``size_only`` itself and where there is no such row."""
+    """Lift of an arm over the first ``size_only``; None for that one and where there is none."""
     row = comparisons[
         (comparisons.arm_a == arm.name)
         & (comparisons.model_b == SIZE_ONLY)
