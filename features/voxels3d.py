@@ -5,6 +5,10 @@ slices 3 mm apart, two of three are blends, and of pixels below 1 mm, some are l
 longer than 32 mm is cut. Where the cube reaches beyond the image that was supplied, it is filled
 with air, as in ``voxels2d_fixed``; of a ROI without a mask, the middle of the image is taken. HU of
 [-1000, 400] are scaled to [0, 1].
+
+Of a file that ends close to the nodule most of the cube is air, and where the air begins tells the
+nodule's length: of the first 400 nodules of ``lidc_crops``, whose files often end with the mask
+along z, a median of 85 % of the cube.
 """
 
 from __future__ import annotations
