@@ -123,5 +123,6 @@ def test_ratings_are_learnt_from_in_a_run_and_in_its_audit(
     capsys.readouterr()
     skipped = tmp_path / "skipped"
     assert invoke("run", "--dataset", labelled, "--out", skipped, *arms, *FEW) == 0
-    assert "soft_svr learns from readers' ratings" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().out.split())
+    assert "skipped: soft_svr learns from readers' ratings" in said
     assert read_run(skipped).predictions.arm.unique().tolist() == ["size_only:diameter"]
