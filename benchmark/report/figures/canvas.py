@@ -12,11 +12,11 @@ from typing import Any
 from benchmark.columns import by_arm
 from benchmark.config import Bootstrap
 from benchmark.plugins.arms import Arm, arms_in
+from benchmark.report.tables.main import size_arm
 from benchmark.report.tables.table import marked, with_interval
 from benchmark.run.folder import RunFolder
 from benchmark.runtime.failures import without_controls
 from benchmark.statistics.cases import Cases, Floats, cases
-from benchmark.statistics.comparisons import SIZE_ONLY
 from benchmark.statistics.curves import patient_draws
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -181,7 +181,8 @@ def plotted_arms(run: RunFolder) -> list[PlottedArm]:
 
 def size_only_arm(arms: Sequence[PlottedArm]) -> PlottedArm | None:
     """``size_only``, where the run has it."""
-    return next((arm for arm in arms if arm.arm.model == SIZE_ONLY), None)
+    size = size_arm(arm.arm for arm in arms)
+    return next((arm for arm in arms if arm.arm == size), None)
 
 
 def new_figure(run: RunFolder, title: str, height: float, below: str = "") -> Any:

@@ -19,13 +19,12 @@ from benchmark.report.figures.canvas import (
     empty_figure,
     new_figure,
 )
-from benchmark.report.tables.main import Lift, arm_rows, lift_over_size
+from benchmark.report.tables.main import Lift, arm_rows, lift_over_size, size_arm
 from benchmark.report.tables.side_by_side import Runs, all_synthetic, arms_of, run_label
 from benchmark.report.tables.table import with_interval
 from benchmark.report.wording.method_warnings import rated_arms
 from benchmark.report.wording.summary import CEILING
 from benchmark.run.folder import RunFolder
-from benchmark.statistics.comparisons import SIZE_ONLY
 
 _TITLE = "AUC, and AUC less that of size alone"
 _VERDICTS = {1: "shown to be better", 0: "not shown to differ", -1: "shown to be worse"}
@@ -88,7 +87,7 @@ def _forest(figure: Any, run: RunFolder, arms: Sequence[Arm], names: Sequence[st
         lines.append(_Line(arm.name, ends, lift_over_size(run.comparisons, arm), colour, marker))
     left, right = _draw(figure, lines)
     left.set_yticks(range(len(arms)), names)
-    size = next((arm for arm in arms if arm.model == SIZE_ONLY), None)
+    size = size_arm(arms)
     for place, (arm, line) in enumerate(zip(arms, lines, strict=True)):
         if arm == size:
             left.axvline(line.auc[0], color=GREY, linestyle="--", linewidth=0.8)

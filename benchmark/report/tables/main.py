@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,6 +135,11 @@ class Lift:
     def verdict(self) -> int:
         """1 where the arm is shown to rank better than size alone, -1 worse, else 0."""
         return verdict(self.difference, self.low, self.high, self.p_holm_size)
+
+
+def size_arm(arms: Iterable[Arm]) -> Arm | None:
+    """The arm of size that the others' lift is over, the first; None where there is none."""
+    return next((arm for arm in arms if arm.model == SIZE_ONLY), None)
 
 
 def lift_over_size(comparisons: pd.DataFrame, arm: Arm) -> Lift | None:

@@ -11,7 +11,7 @@ from benchmark.cohort.labels import source_name
 from benchmark.cohort.near_duplicates import across
 from benchmark.cohort.splits import leaked
 from benchmark.plugins.arms import Arm, arms_in
-from benchmark.report.tables.main import arm_rows
+from benchmark.report.tables.main import arm_rows, size_arm
 from benchmark.report.tables.table import decimal, percent, with_interval
 from benchmark.report.wording.image_warnings import image_warnings
 from benchmark.run.folder import RunFolder
@@ -136,15 +136,17 @@ def _no_baseline(run: RunFolder) -> Iterator[str]:
 
 def _low_baseline(run: RunFolder, rated: list[Arm]) -> Iterator[str]:
     """Being better than a size that ranks by chance is no feat."""
-    for arm, rows in _frames(run.metrics, [arm for arm in rated if arm.model == SIZE_ONLY]):
-        auc = arm_rows(rows, arm)["auc"]
-        if auc.value <= CHANCE or auc.ci_low <= CHANCE:
-            shown = with_interval(auc.value, auc.ci_low, auc.ci_high)
-            yield (
-                "Size is a low bar: it is not shown to rank these nodules better than chance, AUC "
-                f"{shown}; on LIDC-IDRI's it reaches .89 to .93, and what is better than size "
-                "here may rank by chance itself"
-            )
+    size = size_arm(rated)
+    if size is None:
+        return
+    auc = arm_rows(run.metrics, size)["auc"]
+    if auc.value <= CHANCE or auc.ci_low <= CHANCE:
+        shown = with_interval(auc.value, auc.ci_low, auc.ci_high)
+        yield (
+            "Size is a low bar: it is not shown to rank these nodules better than chance, AUC "
+            f"{shown}; on LIDC-IDRI's it reaches .89 to .93, and what is better than size here "
+            "may rank by chance itself"
+        )
 
 
 def _threshold_on_test(run: RunFolder, rated: list[Arm]) -> Iterator[str]:

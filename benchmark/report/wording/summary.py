@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmark.plugins.arms import Arm, arms_in
 from benchmark.report.tables.labels import READER, label_note, label_sources
-from benchmark.report.tables.main import arm_rows, lift_over_size
+from benchmark.report.tables.main import arm_rows, lift_over_size, size_arm
 from benchmark.report.tables.pairwise import auc_pairs, verdict
 from benchmark.report.tables.table import SYNTHETIC, sentence, with_interval
 from benchmark.report.wording.method_warnings import rated_arms
@@ -86,7 +86,7 @@ def _tested(run: RunFolder) -> Iterator[str]:
 
 def _against_size(run: RunFolder) -> Iterator[str]:
     arms = rated_arms(run)
-    size = next((arm for arm in arms if arm.model == SIZE_ONLY), None)
+    size = size_arm(arms)
     if size is None:
         yield _NO_LIFT
         return
