@@ -36,6 +36,8 @@ make_source = sources.make_dataset
 _OTHER_VOXELS = {"bits", "flipped", "scale"}
 """Damage that may leave a sound file with other voxels: it has no checksum, or a header says so."""
 
+_FITS = 1 << 29
+
 
 def commands(target: Path) -> list[list[str]]:
     """Reading, and argument lists of ``python -m benchmark`` that are quick."""
@@ -78,10 +80,15 @@ def mutate(source: Path, target: Path, rng: np.random.Generator) -> str:
         headless = path.suffix.lower() == ".img"  # of which every other byte may be a voxel
         possible = _ANY | (_OF_TEXT if text else {} if headless else _OF_NIFTI)
         kind = sorted(possible)[rng.integers(len(possible))]
-        if path.is_file():  # and no damage of before has made something else of it
+        if can_be_damaged(path):
             possible[kind](path, rng)
             kinds.append(kind)
     return "+".join(kinds)
+
+
+def can_be_damaged(path: Path) -> bool:
+    """Whether a file is one that fits in memory, and no link that leads out of its folder."""
+    return not path.is_symlink() and path.is_file() and path.stat().st_size <= _FITS
 
 
 def _of_content(change: Callable[[bytearray, np.random.Generator], bytes]) -> Damage:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from benchmark.runtime.paths import ROOT
+from scripts.fuzzing.images import can_be_damaged
 
 
 def fuzz(*arguments: str) -> str:
@@ -27,3 +30,14 @@ def test_damaged_inputs_are_read_right_or_refused() -> None:
 
 def test_each_kind_of_finding_is_found() -> None:
     assert fuzz("--planted").count("found") == 7
+
+
+def test_damage_leaves_links_and_what_fits_no_memory_alone(tmp_path: Path) -> None:
+    """Else the fuzzing itself writes to /etc/hostname, and ends for want of memory."""
+    mine, sparse, link = (tmp_path / name for name in ("mine", "sparse", "link"))
+    mine.write_bytes(b"content")
+    sparse.touch()
+    os.truncate(sparse, 8 << 30)
+    link.symlink_to(mine)
+    found = [can_be_damaged(path) for path in (mine, sparse, link, tmp_path, tmp_path / "none")]
+    assert found == [True, False, False, False, False]
