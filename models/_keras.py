@@ -6,14 +6,14 @@ the environment variable KERAS_BACKEND.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models import _gradcam
-from models._backend import device, load_keras, seeded
+from models._backend import compile_network, device, load_keras, seeded
 from models._population import use_population_statistics
 from models._threshold import youden_threshold
 from models._training import (
@@ -140,7 +140,10 @@ class KerasClassifier:
         """
         network = self.make_network(keras, shape)
         network.layers[-1].activation = keras.activations.linear
-        self._compile(keras, network)
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=self.label_smoothing
+        )
+        self.compile(keras, network, loss, [keras.metrics.CategoricalAccuracy("accuracy")])
         self.history_ = []
         return network
 
@@ -195,28 +198,12 @@ class KerasClassifier:
             verbose=0,
         )
 
-    def _compile(self, keras: Any, network: Any) -> None:
-        loss = keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=self.label_smoothing
-        )
-        self.compile(keras, network, loss, ["accuracy"])
-
-    def compile(self, keras: Any, network: Any, loss: Any, metrics: list[Any]) -> None:
+    def compile(self, keras: Any, network: Any, loss: Any, metrics: Sequence[Any] = ()) -> None:
         """Compile a network for a loss, with this model's optimiser."""
         from models._fused import Adam
 
-        # XLA gains nothing on TensorFlow; JAX needs it. Keras marks the augmentation layers as
-        # not compilable, as they are not on TensorFlow, and would leave JAX uncompiled.
-        on_jax = keras.backend.backend() == "jax"
-        if on_jax:
-            for layer in network.layers:
-                layer.supports_jit = True
-        network.compile(
-            optimizer=Adam(self.learning_rate, weight_decay=self.weight_decay or None),
-            loss=loss,
-            metrics=metrics,
-            jit_compile=on_jax,
-        )
+        optimizer = Adam(self.learning_rate, weight_decay=self.weight_decay or None)
+        compile_network(keras, network, optimizer, loss, metrics)
 
     def record(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Add an epoch (from 0) to the history; raise where a value is not finite."""
@@ -330,7 +317,7 @@ class KerasClassifier:
             layers, weights = stored
             self._network = keras.saving.deserialize_keras_object(layers)
             self._network.set_weights(weights)
-            self._compile(keras, self._network)
+            compile_network(keras, self._network)
 
     def _check_settings(self) -> None:
         for name, number in (("epochs", self.epochs), ("batch_size", self.batch_size)):

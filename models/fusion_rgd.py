@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models._backend import device, load_keras, seeded
+from models._backend import compile_network, device, load_keras, seeded
 from models._cell_graph import MIN_SIDE, untrained_network
 from models._keras import balanced_weights
 from models._rules import Count, Positive, Share, ShareBelowOne
@@ -232,14 +232,11 @@ class FusionClassifier:
             neighbours=self.neighbours,
             augment=self.augment,
         )
-        on_jax = keras.backend.backend() == "jax"
-        if on_jax:  # Keras marks augmentation as not compilable, as it is not on TensorFlow
-            for layer in network.layers:
-                layer.supports_jit = True
-        network.compile(
-            optimizer=keras.optimizers.Adam(self.learning_rate),
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-            jit_compile=on_jax,
+        compile_network(
+            keras,
+            network,
+            keras.optimizers.Adam(self.learning_rate),
+            keras.losses.CategoricalCrossentropy(from_logits=True),
         )
         return network
 

@@ -26,7 +26,7 @@ import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
 
-from models._backend import device, load_keras, seeded
+from models._backend import compile_network, device, load_keras, seeded
 from models._calibration import apply_platt, at_whole_prevalence, choose_sigmoid
 from models._rules import AtLeastZero, Count, Counts, Folds, Positive, Share, ShareBelowOne
 from models._threshold import youden_threshold
@@ -222,10 +222,11 @@ class PopulationGraph:
         network = keras.Model(
             [nodes, mixing], keras.ops.matmul(mixing, keras.layers.Dense(2)(hidden))
         )
-        network.compile(
-            optimizer=keras.optimizers.AdamW(self.learning_rate, weight_decay=self.weight_decay),
-            loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-            jit_compile=keras.backend.backend() == "jax",
+        compile_network(
+            keras,
+            network,
+            keras.optimizers.AdamW(self.learning_rate, weight_decay=self.weight_decay),
+            keras.losses.CategoricalCrossentropy(from_logits=True),
         )
         return network
 

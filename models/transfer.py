@@ -166,7 +166,7 @@ class TransferClassifier(KerasClassifier):
         def loss(told: Any, output: Any) -> Any:
             return squared_error(keras, told[:, :N_TARGETS], output, told[:, N_TARGETS:])
 
-        self.compile(keras, wide, loss, [])
+        self.compile(keras, wide, loss)
         wide.fit(
             X.astype(np.float32, copy=False),
             np.hstack([values, known]).astype(np.float32),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models import paper_cnn
-from models._backend import load_keras
+from models._backend import compile_network, load_keras
 from models._keras import KerasClassifier, balanced_weights
 from models._population import use_population_statistics
 from tests.helpers.backends import on_backend
@@ -53,6 +53,23 @@ def test_defaults_are_the_papers() -> None:
     assert model.class_weights
     assert model.validation_fraction == 0
     assert paper_cnn.FEATURES == "voxels2d_box"
+
+
+def test_a_training_step_is_traced_once() -> None:
+    """TensorFlow traces a step again where its first trace made a variable: most of a short fit."""
+    keras, traced = load_keras(), []
+
+    def loss(told: Any, output: Any) -> Any:
+        traced.append(told.shape)
+        return keras.ops.mean((told - output) ** 2, axis=-1)
+
+    small = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    compile_network(
+        keras, small, keras.optimizers.Adam(), loss, [keras.metrics.CategoricalAccuracy("accuracy")]
+    )
+    small.fit(np.ones((8, 3)), np.ones((8, 2)), batch_size=4, epochs=2, verbose=0)
+    assert len(traced) == 1
+    assert small.jit_compile is False
 
 
 def test_augmentation_works_in_training_alone(network: Any) -> None:
