@@ -173,32 +173,31 @@ def same(one: Path, other: Path) -> None:
 
 
 class Killer:
-    """Kills a worker when the work named has begun."""
+    """Kills a worker once in each of the tasks named, when it has begun."""
 
-    def __init__(self, cluster: LocalCluster, task: str) -> None:
-        self.cluster, self.task, self.killed = cluster, task, 0
+    def __init__(self, cluster: LocalCluster, *tasks: str) -> None:
+        self.cluster, self.tasks = cluster, tasks
+        self.killed: dict[str, int] = {}
 
     def update(self, task: str, done: float, total: float) -> None:
-        if task == self.task and not self.killed and 0 < done < total:
-            self.killed = next(iter(self.cluster.workers.values())).pid
-            os.kill(self.killed, signal.SIGKILL)
+        if task in self.tasks and task not in self.killed and 0 < done < total:
+            alive = {each.pid for each in self.cluster.workers.values()} - {*self.killed.values()}
+            self.killed[task] = min(alive)
+            os.kill(self.killed[task], signal.SIGKILL)
 
 
-@pytest.mark.parametrize("task", ["Extracting radiomics", "Training"])
-def test_a_killed_worker_changes_nothing(
-    write_manifest: WriteManifest, tmp_path: Path, task: str
-) -> None:
+def test_killed_workers_change_nothing(write_manifest: WriteManifest, tmp_path: Path) -> None:
     root = write_manifest(40)
     run(root, tmp_path / "local", LocalWorkers(1), Silent())
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
-        killer = Killer(cluster, task)
+        killer = Killer(cluster, "Extracting radiomics", "Training")
         run(root, tmp_path / "cluster", ClusterWorkers(client), killer)
-        assert killer.killed
+        assert set(killer.killed) == {"Extracting radiomics", "Training"}
         deadline = time.monotonic() + 30
-        while killer.killed in {w.pid for w in cluster.workers.values()}:
+        while {*killer.killed.values()} & {each.pid for each in cluster.workers.values()}:
             assert time.monotonic() < deadline
             time.sleep(0.1)
     same(tmp_path / "local", tmp_path / "cluster")
