@@ -242,7 +242,7 @@ def _statistics(
     tables = [
         (METRIC_TABLE, scoring.score(*given, resampled)),
         (COMPARISON_TABLE, comparisons.compare(*given, material.splits, resampled)),
-        (RANK_TABLE, comparisons.rank_stability(*given)),
+        (RANK_TABLE, comparisons.rank_stability(*given, resampled=resampled)),
         (ROI_TABLE, material.rois),
         (NEAR_DUPLICATE_TABLE, material.near_duplicates),
         (STRATA_TABLE, strata.stratify(predictions, material.rois, *given[1:], workers)),

@@ -19,7 +19,7 @@ from benchmark.config import Bootstrap
 from benchmark.run import stored_models
 from benchmark.run.folder import RunFolder
 from benchmark.statistics.cases import cases
-from benchmark.statistics.comparisons import subtract
+from benchmark.statistics.pairs import subtract
 from benchmark.statistics.scoring import metric_interval, resample
 
 

@@ -110,7 +110,7 @@ def measure(n: int, jobs: int, seed: int) -> None:
         resampled = scoring.resample_arms(*given)
         scoring.score(*given, resampled)
         comparisons.compare(*given, splits, resampled)
-        comparisons.rank_stability(*given)
+        comparisons.rank_stability(*given, resampled=resampled)
         strata.stratify(predictions, rois, Bootstrap(), seed)
 
     timed(statistics)

@@ -24,7 +24,7 @@ from benchmark.runtime.failures import Failure
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import LocalWorkers
 from benchmark.statistics.cases import cases
-from benchmark.statistics.comparisons import subtract
+from benchmark.statistics.pairs import subtract
 from benchmark.statistics.scoring import resample
 
 LEAKY, GROUPED = "leaky", "grouped"

@@ -33,10 +33,9 @@ interval leaves out 0. Under ``percentile`` and ``bca`` the two may part near .0
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -44,58 +43,14 @@ import pandas as pd
 from benchmark.cohort.splits import Split
 from benchmark.columns import COMPARISON_TABLE, RANK_TABLE, arm_of, by_arm
 from benchmark.config import Bootstrap
-from benchmark.statistics.cases import Cases, cases
-from benchmark.statistics.clustered_auc import auc_components, clustered_variance
-from benchmark.statistics.inference import (
-    Interval,
-    corrected_t,
-    holm,
-    mcnemar,
-    normal_test,
-    t_test,
-)
-from benchmark.statistics.metrics import METRICS, goodness
-from benchmark.statistics.scoring import (
-    LEVEL,
-    NONE,
-    WITHHELD,
-    Resampled,
-    describe_bootstrap,
-    quantiles,
-    resample,
-    resample_arms,
-    split_values,
-    tested_per_trained,
-    without_interval,
-)
+from benchmark.statistics.cases import Floats, cases
+from benchmark.statistics.inference import holm
+from benchmark.statistics.metrics import goodness
+from benchmark.statistics.pairs import Difference, Side, differences, subtract
+from benchmark.statistics.scoring import Resampled, resample, resample_arms
 
 SIZE_ONLY = "size_only"
-PATIENT_BOOTSTRAP = "patient bootstrap"
 _ROW = ["roi_id", "repeat", "fold"]
-
-
-class Difference(NamedTuple):
-    """A metric of one arm less that of another.
-
-    Attributes
-    ----------
-    value : float
-    interval : Interval
-        95 %.
-    method : str
-        What the interval comes from, or why it is withheld.
-    p : float
-        Two-sided, of the null that the value is 0.
-    """
-
-    value: float
-    interval: Interval
-    method: str
-    p: float
-
-
-Comparison = tuple[str, str, Difference]
-"""Metric, test, and what was found."""
 
 
 def compare(
@@ -136,31 +91,29 @@ def compare(
     # Further arms of size first, the reference last, and all others between, in their own order.
     ordered = sorted(arms, key=lambda arm: (arm == reference, not _is_size_only(arms[arm])))
     whole = resampled or resample_arms(predictions, bootstrap, seed)
+    own = {arm: Side(cases(frame.reset_index()), whole[arm]) for arm, frame in arms.items()}
+
+    def side(arm: str, common: pd.Index) -> Side:
+        if common.equals(arms[arm].index):
+            return own[arm]
+        shared = cases(_aligned(arms[arm], common))
+        alike = len(common) == len(arms[arm])
+        return Side(shared, whole[arm] if alike else resample(shared, bootstrap, seed))
+
     rows = []
     for a, b in combinations(ordered, 2):
-        common = arms[a].index.intersection(arms[b].index)
+        common = _common(arms[a].index, arms[b].index)
         if not len(common):
             continue
-        frames = [_aligned(arms[arm], common) for arm in (a, b)]
-        pair = cases(frames[0]), cases(frames[1])
-        sides = [
-            whole[arm] if len(common) == len(arms[arm]) else resample(shared, bootstrap, seed)
-            for arm, shared in zip((a, b), pair, strict=True)
-        ]
-        n = (pair[0].n_rois, pair[0].n_patients)
-        found = [
-            *_bootstrapped(sides[0], sides[1], bootstrap),
-            *_auc_tests(*pair),
-            *_mcnemar(*pair),
-            *_over_splits(*pair, splits),
-        ]
+        sides = side(a, common), side(b, common)
+        n = (sides[0].cases.n_rois, sides[0].cases.n_patients)
         names = *arm_of(arms[a]), *arm_of(arms[b])
         rows += [
             (
                 *names, metric, test, each.value, each.interval.low, each.interval.high, each.p,
                 np.nan, np.nan, *n, each.method,
             )
-            for metric, test, each in found
+            for metric, test, each in differences(*sides, bootstrap, splits)
         ]  # fmt: skip
     return _corrected(COMPARISON_TABLE.frame(rows))
 
@@ -172,29 +125,6 @@ def _corrected(table: pd.DataFrame) -> pd.DataFrame:
         for members in family.groupby(["metric", "test"]).groups.values():
             table.loc[members, column] = holm(table.loc[members, "p"].to_numpy(np.float64))
     return table
-
-
-def subtract(one: Resampled, other: Resampled, bootstrap: Bootstrap) -> Difference:
-    """The difference of two metrics on the same resamples, tested.
-
-    Its standard error is that of :func:`inference.standard_error` on the resampled differences;
-    it has as many degrees of freedom, less one, as there are patients that the metric rests on. A
-    difference lies nearly symmetric, and the kurtosis that a single metric's degrees follow would
-    make the test slow to reject (``results/statistics.md``).
-    """
-    samples = one.samples - other.samples
-    n_patients = min(one.n_patients, other.n_patients)
-    left = None
-    if one.jackknife is not None and other.jackknife is not None:
-        left = one.jackknife - other.jackknife
-    found = Resampled(one.value - other.value, samples, left, n_patients - 1, n_patients)
-    ends, p = t_test(found.value, found.error, found.degrees, LEVEL)
-    why = without_interval(found)
-    if why:
-        return Difference(found.value, NONE, f"{WITHHELD}: {why}", p)
-    if bootstrap.method != "scaled_t":
-        return Difference(found.value, *quantiles(found, bootstrap), p)
-    return Difference(found.value, ends, describe_bootstrap(bootstrap), p)
 
 
 def lift(
@@ -246,13 +176,23 @@ def lift(
 
 
 def rank_stability(
-    predictions: pd.DataFrame, bootstrap: Bootstrap, seed: int, metric: str = "auc"
+    predictions: pd.DataFrame,
+    bootstrap: Bootstrap,
+    seed: int,
+    metric: str = "auc",
+    resampled: Mapping[str, Mapping[str, Resampled]] | None = None,
 ) -> pd.DataFrame:
     """Share of the resamples of patients in which each arm takes each rank.
 
     Only rows that all arms have count. Arms that tie share their ranks evenly, so the
     probabilities of an arm, and those of a rank, add up to 1. Resamples in which the
     metric is undefined for an arm are left out.
+
+    Parameters
+    ----------
+    predictions, bootstrap, seed, resampled
+        As for :func:`compare`.
+    metric : str
 
     Returns
     -------
@@ -261,13 +201,16 @@ def rank_stability(
     """
     arms = _arms(predictions)
     indices = [frame.index for frame in arms.values()]
-    if not indices or not len(common := reduce(pd.Index.intersection, indices)):
+    if not indices or not len(common := reduce(_common, indices)):
         return RANK_TABLE.frame()
     shared = {arm: cases(_aligned(frame, common)) for arm, frame in arms.items()}
-    values = np.stack([
-        goodness(metric, resample(each, bootstrap, seed, [metric])[metric].samples)
-        for each in shared.values()
-    ])  # fmt: skip
+
+    def samples(arm: str) -> Floats:
+        if resampled and common.equals(arms[arm].index):
+            return resampled[arm][metric].samples
+        return resample(shared[arm], bootstrap, seed, [metric])[metric].samples
+
+    values = np.stack([goodness(metric, samples(arm)) for arm in shared])
     values = values[:, np.isfinite(values).all(axis=0)]
     rows = []
     for arm, each, own in zip(shared, shared.values(), values, strict=True):
@@ -298,47 +241,17 @@ def _arms(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
             f"twice in repeat {row['repeat']} fold {row['fold']}; rows are paired by these, so "
             "one is allowed"
         )
-    return {arm: rows.set_index(_ROW) for arm, rows in by_arm(predictions).items()}
+    arms = {arm: rows.set_index(_ROW) for arm, rows in by_arm(predictions).items()}
+    seen: list[pd.Index] = []
+    for frame in arms.values():  # one object for equal rows: then they are equal at a glance
+        frame.index = next((index for index in seen if index.equals(frame.index)), frame.index)
+        seen.append(frame.index)
+    return arms
+
+
+def _common(one: pd.Index, other: pd.Index) -> pd.Index:
+    return one if one.equals(other) else one.intersection(other)
 
 
 def _aligned(frame: pd.DataFrame, rows: pd.Index) -> pd.DataFrame:
     return frame.reindex(rows).reset_index()
-
-
-def _bootstrapped(
-    a: Mapping[str, Resampled], b: Mapping[str, Resampled], bootstrap: Bootstrap
-) -> Iterator[Comparison]:
-    for metric in METRICS:
-        yield metric, PATIENT_BOOTSTRAP, subtract(a[metric], b[metric], bootstrap)
-
-
-def _auc_tests(a: Cases, b: Cases) -> Iterator[Comparison]:
-    (value_a, parts_a), (value_b, parts_b) = auc_components(a), auc_components(b)
-    for test, cluster in (("Obuchowski", a.patient), ("DeLong", a.roi)):
-        variance = clustered_variance(parts_a - parts_b, a.y_true, cluster)
-        difference = value_a - value_b
-        ends, p = normal_test(difference, variance, LEVEL)
-        yield "auc", test, Difference(difference, ends, "normal", p)
-
-
-def _mcnemar(a: Cases, b: Cases) -> Iterator[Comparison]:
-    n = len(a.y_true)
-    if a.n_rois < n:
-        return
-    right_a, right_b = (((arm.y_prob >= arm.threshold) == arm.y_true) for arm in (a, b))
-    only_a = int(np.count_nonzero(right_a & ~right_b))
-    only_b = int(np.count_nonzero(right_b & ~right_a))
-    p = mcnemar(only_a, only_b)
-    yield "accuracy", "McNemar", Difference((only_a - only_b) / n, NONE, "exact, no interval", p)
-
-
-def _over_splits(a: Cases, b: Cases, splits: Sequence[Split]) -> Iterator[Comparison]:
-    if len(splits) < 2:
-        return
-    share = tested_per_trained(splits)
-    values_a, values_b = split_values(a), split_values(b)
-    for metric in METRICS:
-        differences = values_a[metric] - values_b[metric]
-        ends, p = corrected_t(differences, share, LEVEL)
-        mean = float(differences.mean())
-        yield metric, "Nadeau-Bengio t", Difference(mean, ends, "corrected t", p)

@@ -14,10 +14,9 @@ from scipy.stats import norm
 
 from benchmark.config import Bootstrap
 from benchmark.statistics.cases import Cases, Floats
-from benchmark.statistics.clustered_auc import auc_components, clustered_variance
-from benchmark.statistics.comparisons import subtract
 from benchmark.statistics.inference import Interval, holm, mcnemar, normal_test
 from benchmark.statistics.metrics import METRICS
+from benchmark.statistics.pairs import auc_components, clustered_variance, subtract
 from benchmark.statistics.scoring import WIDENED, Resampled, metric_interval, resample
 
 Method = Literal["scaled_t", "percentile", "bca"]

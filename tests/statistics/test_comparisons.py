@@ -12,7 +12,6 @@ from benchmark.cohort.splits import Split
 from benchmark.columns import COMPARISON_TABLE, PREDICTION_TABLE, RANK_TABLE
 from benchmark.config import Bootstrap
 from benchmark.statistics.cases import Cases, cases
-from benchmark.statistics.clustered_auc import auc_components, clustered_variance
 from benchmark.statistics.comparisons import (
     compare,
     lift,
@@ -20,6 +19,7 @@ from benchmark.statistics.comparisons import (
 )
 from benchmark.statistics.inference import draw_patients, holm
 from benchmark.statistics.metrics import METRICS
+from benchmark.statistics.pairs import auc_components, clustered_variance
 from benchmark.statistics.scoring import evaluate
 from tests.helpers import inference_study
 

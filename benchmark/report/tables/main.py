@@ -14,7 +14,8 @@ from benchmark.report.tables.labels import label_note
 from benchmark.report.tables.pairwise import verdict
 from benchmark.report.tables.table import Table, duration, sentence, with_interval
 from benchmark.run.folder import RunFolder
-from benchmark.statistics.comparisons import PATIENT_BOOTSTRAP, SIZE_ONLY
+from benchmark.statistics.comparisons import SIZE_ONLY
+from benchmark.statistics.pairs import PATIENT_BOOTSTRAP
 from benchmark.statistics.scoring import WIDENED, WITHHELD
 
 HEADLINE = ("accuracy", "sensitivity", "specificity", "auc")

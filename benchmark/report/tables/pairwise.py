@@ -8,7 +8,8 @@ import pandas as pd
 
 from benchmark.report.tables.table import Table, p_value, sentence, with_interval
 from benchmark.run.folder import RunFolder
-from benchmark.statistics.comparisons import PATIENT_BOOTSTRAP, SIZE_ONLY
+from benchmark.statistics.comparisons import SIZE_ONLY
+from benchmark.statistics.pairs import PATIENT_BOOTSTRAP
 from benchmark.statistics.scoring import WITHHELD
 
 ALPHA = 0.05

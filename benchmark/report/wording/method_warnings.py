@@ -15,8 +15,9 @@ from benchmark.report.tables.main import arm_rows, size_arm
 from benchmark.report.tables.table import decimal, percent, with_interval
 from benchmark.report.wording.image_warnings import image_warnings
 from benchmark.run.folder import RunFolder
-from benchmark.statistics.comparisons import PATIENT_BOOTSTRAP, SIZE_ONLY
+from benchmark.statistics.comparisons import SIZE_ONLY
 from benchmark.statistics.metrics import IDEAL
+from benchmark.statistics.pairs import PATIENT_BOOTSTRAP
 
 ENOUGH_CASES = 100
 """Patients with a ROI of each class below which a validation is called small (Collins, Ogundimu &
