@@ -128,7 +128,7 @@ def measure(n_arms: int, n: int, jobs: int, seed: int) -> None:
         ]  # fmt: skip
         write_run(folder, config, environment(n), splits, [], {}, tables)
         begin = time.perf_counter()
-        write_report(read_run(folder), FORMATS)
+        write_report(read_run(folder), FORMATS, workers=workers)
         lap()
         page = (folder / PAGE).stat().st_size / 1e6
     peak = max(resource.getrusage(who).ru_maxrss for who in

@@ -82,6 +82,7 @@ def _report(
     from benchmark.report.gallery.build import make_gallery
     from benchmark.run.folder import read_run
     from benchmark.runtime.folders import reserved
+    from benchmark.runtime.workers import LocalWorkers
 
     check_formats(formats)
     finished, shown = read_run(run_dir), None
@@ -97,7 +98,7 @@ def _report(
                     click.echo(one_line(note), err=True)
         if anonymous:
             finished, shown = anonymise(finished, shown)
-        for path in write_report(finished, formats, shown):
+        for path in write_report(finished, formats, shown, LocalWorkers(jobs)):
             click.echo(str(path))
 
 

@@ -21,6 +21,7 @@ from benchmark.report.wording.method_warnings import cautions
 from benchmark.report.wording.model_cards import model_cards
 from benchmark.run.folder import RunFolder
 from benchmark.runtime.folders import folder_inside, write_bytes, write_text
+from benchmark.runtime.workers import Workers
 
 PAGE = "report.html"
 """In the run folder: everything in one file."""
@@ -79,7 +80,10 @@ def write_tables(run: RunFolder, formats: Sequence[str]) -> list[Path]:
 
 
 def write_report(
-    run: RunFolder, formats: Sequence[str], gallery: Gallery | None = None
+    run: RunFolder,
+    formats: Sequence[str],
+    gallery: Gallery | None = None,
+    workers: Workers | None = None,
 ) -> list[Path]:
     """Write a run's report in the formats asked for, from what the run stored.
 
@@ -91,6 +95,8 @@ def write_report(
         figures as PDF if ``pdf`` is asked for too.
     gallery : Gallery or None
         Written too, as files of its own and into the page.
+    workers : Workers or None
+        They draw a figure each.
 
     Returns
     -------
@@ -106,16 +112,18 @@ def write_report(
     documents = make_documents(run)
     written = _write_tables(run, documents, [name for name in formats if name in TABLE_FORMATS])
     if any(name not in TABLE_FORMATS for name in formats):
-        from benchmark.report.figures.draw import draw
+        from benchmark.report.figures.draw import pictures
 
-        drawings = draw(run)
-        for kind in [name for name in formats if name in FIGURE_FORMATS]:
+        kinds = [name for name in formats if name in FIGURE_FORMATS]
+        of_page = ["svg"] if "html" in formats else []
+        drawn = pictures(run, list(dict.fromkeys([*kinds, *of_page])), workers)
+        for kind in kinds:
             folder = folder_inside(run.path, "figures")
-            for drawing in drawings:
-                written.append(folder / f"{drawing.name}.{kind}")
-                write_bytes(written[-1], drawing.saved(kind))
+            for picture in drawn:
+                written.append(folder / f"{picture.name}.{kind}")
+                write_bytes(written[-1], picture.files[kind])
         if "html" in formats:
-            page = render(run, _sections(documents), drawings, gallery, with_pdf="pdf" in formats)
+            page = render(run, _sections(documents), drawn, gallery, with_pdf="pdf" in formats)
             written.append(run.path / PAGE)
             write_text(written[-1], page)
     return written if gallery is None else written + write_gallery(gallery, run)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.report.document import FIGURE_FORMATS, TABLE_FORMATS, check_formats
-from benchmark.report.figures.canvas import settle, style
+from benchmark.report.figures.canvas import style
 from benchmark.report.figures.forest import side_by_side_figure
 from benchmark.report.tables.side_by_side import Runs, side_by_side_tables
 from benchmark.run.folder import RunFolder, read_run
@@ -62,7 +62,6 @@ def write_side_by_side(runs: Runs, folder: Path, formats: Sequence[str]) -> list
     if figures:
         with style():
             drawing = side_by_side_figure(runs)
-            settle(drawing)
-        for kind in figures:
-            write_bytes(folder / f"{NAME}.{kind}", drawing.saved(kind))
+        for kind, content in drawing.picture(figures).files.items():
+            write_bytes(folder / f"{NAME}.{kind}", content)
     return [f"{NAME}.{kind}" for kind in formats if kind != "html"]

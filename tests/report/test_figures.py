@@ -46,7 +46,7 @@ def test_the_same_run_gives_the_same_bytes(
 ) -> None:
     for name in ("forest", "roc"):
         written = (reported.path / "figures" / f"{name}.svg").read_bytes()
-        assert drawings[name].saved("svg") == written
+        assert drawings[name].picture(["svg"]).files["svg"] == written
 
 
 def test_constant_arms_are_named_and_not_drawn(drawings: dict[str, Drawing]) -> None:
@@ -91,7 +91,7 @@ def test_the_forest_marks_what_is_shown(
     assert ("white" not in faces) is filled
     said = "shown to be better" if filled else "not shown to differ"
     assert f"(+0.100 [+0.050, +0.150], {said})" in forest.alt
-    assert "logistic:ratings (ceiling)" in forest.saved("svg").decode()
+    assert "logistic:ratings (ceiling)" in forest.picture(["svg"]).files["svg"].decode()
 
 
 def test_the_roc_panel_holds_curve_and_decisions(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from benchmark.columns import by_arm
@@ -86,8 +86,8 @@ class PlottedArm:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawing:
-    """A finished figure and what is said of it.
+class Picture:
+    """A figure as files.
 
     Attributes
     ----------
@@ -95,40 +95,53 @@ class Drawing:
         File name without its ending.
     title, caption, alt : str
         ``alt`` tells a reader who cannot see the figure what is in it.
-    figure : matplotlib.figure.Figure
+    files : mapping of str to bytes
+        Content by format: ``svg``, ``pdf`` or ``png``.
     """
 
     name: str
     title: str
     caption: str
     alt: str
-    figure: Any
-    _saved: dict[str, bytes] = field(default_factory=dict, init=False)
+    files: Mapping[str, bytes]
 
-    def saved(self, kind: str) -> bytes:
-        """The figure as ``svg``, ``pdf`` or ``png``, which has 200 dots an inch.
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A finished figure and what is said of it, as of a :class:`Picture`."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    figure: Any
+
+    def picture(self, kinds: Collection[str]) -> Picture:
+        """The figure in formats: ``svg``, ``pdf`` or ``png``, which has 200 dots an inch.
 
         The same run gives the same bytes: ids are fixed, and no date is written. SVG has ``alt``
         as its description.
         """
-        if kind not in self._saved:
-            out = io.BytesIO()
-            metadata = dict(_METADATA[kind]) | ({"Description": self.alt} if kind == "svg" else {})
-            with style():
-                self.figure.savefig(out, format=kind, metadata=metadata, dpi=200)
-            drawn = out.getvalue()
-            if kind == "svg":
-                drawn = without_controls(drawn.decode("utf-8")).encode("utf-8")
-            self._saved[kind] = drawn
-        return self._saved[kind]
+        with style():
+            lay_out(self.figure)
+            files = {kind: self._saved(kind) for kind in kinds}
+        return Picture(self.name, self.title, self.caption, self.alt, files)
+
+    def _saved(self, kind: str) -> bytes:
+        out = io.BytesIO()
+        metadata = dict(_METADATA[kind]) | ({"Description": self.alt} if kind == "svg" else {})
+        self.figure.savefig(out, format=kind, metadata=metadata, dpi=200)
+        if kind == "svg":
+            return without_controls(out.getvalue().decode("utf-8")).encode("utf-8")
+        return out.getvalue()
 
 
-def settle(drawing: Drawing) -> None:
-    """Lay the figure out once and for all, so that no format that is saved moves the next."""
-    engine = drawing.figure.get_layout_engine()
+def lay_out(figure: Any) -> None:
+    """Lay a figure out once and for all: no format that is saved moves the next, or costs twice."""
+    engine = figure.get_layout_engine()
     if engine is not None:
-        engine.execute(drawing.figure)
-        drawing.figure.set_layout_engine(None)
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def as_written(figure: Any) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 from benchmark.plugins.arms import arms_in
-from benchmark.report.figures.canvas import Drawing, PlottedArm, plotted_arms, settle, style
+from benchmark.report.figures.canvas import Drawing, Picture, PlottedArm, plotted_arms, style
 from benchmark.report.figures.confusion import confusion_figure
 from benchmark.report.figures.cost import cost_figure
 from benchmark.report.figures.discrimination import precision_recall_figure, roc_figure
@@ -16,6 +17,7 @@ from benchmark.report.figures.probabilities import calibration_figure, decision_
 from benchmark.report.figures.size import size_figure
 from benchmark.report.figures.training import training_figure
 from benchmark.run.folder import RunFolder
+from benchmark.runtime.workers import Workers, spread
 
 FIGURES: tuple[Callable[[RunFolder, Sequence[PlottedArm]], Drawing | None], ...] = (
     forest_figure,
@@ -38,16 +40,32 @@ def draw(run: RunFolder) -> list[Drawing]:
     Arms that predict one value a split (``prior``) are named in the captions and not drawn:
     their AUC is .5 by definition, and they would squeeze the others together.
     """
+    made = (_drawing(run, number) for number in range(len(FIGURES)))
+    return [drawing for drawing in made if drawing is not None]
+
+
+def pictures(
+    run: RunFolder, kinds: Collection[str], workers: Workers | None = None
+) -> list[Picture]:
+    """The figures of :func:`draw` in formats, each a task for the workers."""
+    made = spread(workers, partial(_picture, run, tuple(kinds)), range(len(FIGURES)))
+    return [picture for picture in made if picture is not None]
+
+
+def _picture(run: RunFolder, kinds: Collection[str], number: int) -> Picture | None:
+    drawing = _drawing(run, number)
+    return None if drawing is None else drawing.picture(kinds)
+
+
+def _drawing(run: RunFolder, number: int) -> Drawing | None:
     with style():
         arms = plotted_arms(run)
-        if not arms:
-            return []
-        made = [drawing for figure in FIGURES if (drawing := figure(run, arms)) is not None]
-        for drawing in made:
-            settle(drawing)
+        drawing = FIGURES[number](run, arms) if arms else None
+    if drawing is None:
+        return None
     drawn = {arm.label for arm in arms}
     left_out = ", ".join(arm.name for arm in arms_in(run.predictions) if arm.name not in drawn)
-    if left_out:
-        said = f" Not drawn, as one value for all ROIs of a split: {left_out}."
-        made = [replace(drawing, caption=drawing.caption + said) for drawing in made]
-    return made
+    if not left_out:
+        return drawing
+    said = f" Not drawn, as one value for all ROIs of a split: {left_out}."
+    return replace(drawing, caption=drawing.caption + said)

@@ -14,7 +14,7 @@ from typing import Any
 
 import tomli_w
 
-from benchmark.report.figures.canvas import Drawing
+from benchmark.report.figures.canvas import Picture
 from benchmark.report.gallery.build import CLAIMS, Gallery, GalleryItem
 from benchmark.report.gallery.picks import KINDS, RULE
 from benchmark.report.tables.table import SYNTHETIC, Table, decimal, duration
@@ -41,7 +41,7 @@ class Section:
 def render(
     run: RunFolder,
     sections: Sequence[Section],
-    drawings: Sequence[Drawing],
+    pictures: Sequence[Picture],
     gallery: Gallery | None = None,
     *,
     with_pdf: bool = False,
@@ -53,7 +53,7 @@ def render(
     run : RunFolder
     sections : sequence of Section
         The first one's first table is the main table, whose warnings stand at the top.
-    drawings : sequence of Drawing
+    pictures : sequence of Picture
         The first one stands at the top, under the run's conclusion.
     gallery : Gallery or None
         The section is absent where there are none.
@@ -79,7 +79,7 @@ def render(
         summary=[sentence for sentence in summary(run) if sentence != SYNTHETIC],
         sections=sections,
         conclusion=conclusion(run),
-        figures=drawings,
+        figures=pictures,
         with_pdf=with_pdf,
         gallery=_gallery(gallery) if gallery else [],
         gallery_notes=[*gallery.notes, *CLAIMS, RULE] if gallery else [],
