@@ -137,11 +137,38 @@ def test_images_that_would_take_all_memory_or_wait_for_ever(tmp_path: Path, case
 
 
 def test_a_small_file_may_have_some_bytes_more(tmp_path: Path) -> None:
-    for name, content in (("a.nii", PLAIN), ("b.nii.gz", packed(PLAIN + bytes(1000)))):
+    for name, content in (
+        ("a.nii", PLAIN),
+        ("b.nii.gz", packed(PLAIN + bytes(1000))),
+        ("c.nii.gz", packed(PLAIN) + bytes(1000)),
+        ("d.mha", MHA + ZLIB + b"more"),
+    ):
         (tmp_path / name).write_bytes(content)
         np.testing.assert_array_equal(
             images.load(tmp_path, name, lambda: 1.0).voxels.astype(int).sum(), VOXELS.sum()
         )
+
+
+ZLIB, GZIP, BZIP2 = (
+    pack(VOXELS.astype("<i2").tobytes()) for pack in (zlib.compress, gzip.compress, bz2.compress)
+)
+SIZED = MHA.replace(b"CompressedData = True", b"CompressedData = True\nCompressedDataSize = 99999")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.mha", MHA + ZLIB),
+        ("a.mha", SIZED + ZLIB),
+        ("a.nrrd", NRRD.replace(b"ENCODING", b"gzip") + GZIP),
+        ("a.nrrd", NRRD.replace(b"ENCODING", b"bzip2") + BZIP2),
+    ],
+    ids=["no CompressedDataSize", "another CompressedDataSize", "gzip", "bzip2"],
+)
+def test_compressed_voxels_are_the_plain_ones(tmp_path: Path, name: str, content: bytes) -> None:
+    """ITK gives other voxels of the first, cannot read the second, and knows no bzip2."""
+    (tmp_path / name).write_bytes(content)
+    np.testing.assert_array_equal(images.load(tmp_path, name, lambda: 1.0).voxels, VOXELS)
 
 
 def test_the_limit_is_a_setting(tmp_path: Path) -> None:
