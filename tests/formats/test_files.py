@@ -93,7 +93,7 @@ ODD: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "negative": ("a.nii", written(lambda: with_header(42, "<h", -8)), "above 0 are needed"),
     "axes": ("a.nii", written(lambda: with_header(40, "<h", 1000)), "1000 dimensions"),
     "version 2": (
-        "a.nii", written(lambda: version_2(">", 4, 30000, 30000, 30000)), "declares 27",
+        "a.nii", written(lambda: version_2(">", 4, 30000, 30000, 30000)), "voxels of 2 bytes",
     ),
     "version 2 axes": ("a.nii", written(lambda: version_2("<", 8)), "has 8 dimensions"),
     "version 2 offset": (
