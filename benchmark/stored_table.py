@@ -155,8 +155,6 @@ class StoredTable:
         ------
         ValueError
         """
-        if twice := table.columns[table.columns.duplicated()].tolist():
-            raise ValueError(f"{what}: two columns '{twice[0]}'; each name stands once")
         for name, kind in self.types.items():
             if name in table:
                 table[name] = _typed(table[name], kind, what)

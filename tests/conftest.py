@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coverage import Coverage
 
 from benchmark.report.document import FORMATS, write_report
 from benchmark.run.folder import RunFolder
@@ -18,6 +19,12 @@ from tests.helpers.volumes import WriteManifest, ball, write_volume
 
 # The projects's real nodules lie beside the checkout; a clone elsewhere names them.
 REAL_DATA = Path(os.environ.get("LUNG_NODULE_DATA", ROOT.parent / "shared" / "data"))
+
+
+def pytest_sessionfinish() -> None:
+    """Store what was measured: pytest-xdist kills a worker that takes ten seconds to end."""
+    if measured := Coverage.current():
+        measured.save()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr) files, read by ITK once their header is sound.
 
 ITK crashes on some headers, fills in 1 mm where a size is missing, the identity where directions
-are, and gives what it has of compressed voxels that are damaged. So header and compressed voxels
-are checked before it sees the file.
+are, and gives what it has of compressed voxels that are damaged, or that a MetaImage holds without
+CompressedDataSize; it knows no bzip2. So the header is checked before it sees the file, and the
+voxels that it sees are decompressed.
 """
 
 from __future__ import annotations
@@ -104,19 +105,35 @@ def read(
     content = content_of(name, most)
     header = parse(content)
     expected = declared(header)
-    files = {name: content}
     voxels = content[header.starts :]
     if header.data_file:
         voxels = content_of(header.data_file, lambda _: expected + SLACK_BYTES)
-        files[header.data_file] = voxels
     if header.encoding != "raw":
         voxels = inflate(voxels, header.encoding, expected)
     if len(voxels) != expected:
         raise ValueError(f"is damaged: {len(voxels)} bytes of voxels, {expected} by its header")
+    plain = (_plain_meta if meta else _plain_nrrd)(content[: header.starts])
     with tempfile.TemporaryDirectory() as folder:
-        for each, stored in files.items():
-            (Path(folder) / each).write_bytes(stored)
-        return _with_itk(Path(folder) / name, "MetaImageIO" if meta else "NrrdImageIO")
+        path = Path(folder, "plain.mha" if meta else "plain.nrrd")
+        path.write_bytes(plain + voxels)
+        return _with_itk(path, "MetaImageIO" if meta else "NrrdImageIO")
+
+
+def _plain_meta(header: bytes) -> bytes:
+    """The header of the same voxels where they stand behind it as they are."""
+    lines = header.split(b"\n")
+    told = (b"CompressedData", b"CompressedDataSize", b"ElementDataFile", b"")
+    kept = [line for line in lines if line.partition(b"=")[0].strip() not in told]
+    return b"\n".join([*kept, b"ElementDataFile = LOCAL", b""])
+
+
+def _plain_nrrd(header: bytes) -> bytes:
+    """The header of the same voxels where they stand behind it as they are."""
+    told = (b"encoding", b"data file", b"datafile", b"")
+    kept = [
+        line for line in header.splitlines() if line.partition(b":")[0].strip().lower() not in told
+    ]
+    return b"\n".join([*kept, b"encoding: raw", b"", b""])
 
 
 def _with_itk(path: Path, reader: str) -> Stored:

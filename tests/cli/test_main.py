@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,15 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 
+from benchmark.cli.arguments import default_folder, show_failures, show_page
 from benchmark.columns import METRIC_TABLE, PREDICTION_TABLE, TIMING_TABLE
+from benchmark.plugins import scaffold
 from benchmark.run import folder
-from benchmark.runtime.paths import ROOT
+from benchmark.runtime.failures import Failure
+from benchmark.runtime.paths import ROOT, RUNS
 from benchmark.statistics import scoring
 from tests.helpers.command_line import SMALL, invoke, refused
+from tests.helpers.made_run import make_run
 from tests.helpers.volumes import WriteManifest, write_volume
 
 
@@ -328,3 +333,79 @@ def test_listing_imports_nothing_heavy(kind: str) -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "loaded []"
+
+
+def test_ctrl_c_and_defects_have_a_status_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def raises(error: BaseException) -> None:
+        def write_new(what: str, name: str) -> None:
+            raise error
+
+        monkeypatch.setattr(scaffold, "write_new", write_new)
+
+    raises(KeyboardInterrupt())
+    assert invoke("new", "model", "mine") == 130
+    assert capsys.readouterr().err.strip() == "interrupted"
+    raises(RuntimeError("a defect"))
+    assert invoke("new", "model", "mine") == 70
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback")
+    assert said.endswith("RuntimeError: a defect\n")
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke() == 2
+    shown = capsys.readouterr()
+    assert "Usage: python -m benchmark" in shown.out
+    assert not shown.err
+
+
+def test_a_new_folder_is_named_by_time_profile_and_dataset() -> None:
+    folder = default_folder("quick", "/data/my_nodules/lung.csv")
+    assert folder.parent == RUNS
+    assert re.fullmatch(r"[0-9]{8}-[0-9]{6}-quick-lung", folder.name)
+
+
+def test_a_failure_names_its_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    of_a_fit = Failure("failed", "fit", "ValueError: no\nway", "svm", "radiomics", repeat=1, fold=2)
+    assert show_failures([Failure("skipped", "extract", "no ratings", features="ratings")]) is False
+    assert show_failures([of_a_fit]) is True
+    assert capsys.readouterr().err.splitlines() == [
+        "skipped extract ratings: no ratings",
+        "failed fit svm radiomics repeat 1 fold 2: ValueError: no way",
+    ]
+
+
+def test_a_page_that_is_there_is_not_drawn_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make_run(tmp_path / "run", n=40)
+    (made.path / "report.html").write_text("as it was")
+    show_page(made)
+    assert capsys.readouterr().out == f"{made.path / 'report.html'}\n"
+    assert (made.path / "report.html").read_text() == "as it was"
+
+
+def test_resuming_needs_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--resume needs the --out of the run" in refused(capsys, "run", "--resume")
+
+
+def test_what_cannot_be_noted_beside_a_run_is_a_failure_and_the_run_stands(
+    write_manifest: WriteManifest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = tmp_path / "cache"
+    cache.write_text("a file where a folder should be")
+    monkeypatch.setenv("LUNG_NODULE_CACHE", str(cache))
+    out = tmp_path / "runs/one"
+    (tmp_path / "runs/history.parquet").mkdir(parents=True)
+    arguments = ["--models", "prior,size_only", "--jobs", "1", "--set", "bootstrap.samples=100"]
+    assert invoke("run", "--dataset", write_manifest(24), "--out", out, *arguments) == 1
+    said = capsys.readouterr().err
+    assert "nothing was kept for later runs: " in said
+    assert "failed: " in said
+    assert "history.parquet" in said
+    assert folder.read_run(out).metrics.model.nunique() == 2

@@ -103,3 +103,17 @@ def test_progress_is_in_whole_numbers_with_the_time_left(
 def test_a_column_without_a_name_or_cells_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.show_table(Table("t", ("model", "features", "n", ""), [("a", "b", "3", "")], []))
     assert "a      b" in capsys.readouterr().out
+
+
+def test_on_a_terminal_progress_is_a_bar_a_task(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    with terminal.progress() as shown:
+        shown.update("Extracting", 1, 4)
+        shown.update("Training", 2, 8)
+        shown.update("Extracting", 3, 4)
+    said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    drawn = re.findall(r"(Extracting|Training) .*?(\d/\d)", said)
+    assert drawn[-2:] == [("Extracting", "3/4"), ("Training", "2/8")]

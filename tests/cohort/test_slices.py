@@ -60,3 +60,16 @@ def test_a_slice_is_its_rois_in_all_but_the_voxels() -> None:
         np.testing.assert_array_equal(roi.reader_outlines[0], whole.mask[z : z + 1])
     assert dataset.notes[0] == "a note"
     assert "up to 4 slices of a nodule" in dataset.notes[1]
+
+
+def test_without_a_mask_every_slice_is_one_of_the_nodule() -> None:
+    record = RoiRecord("a", "p", 1)
+    shape = (len(AREAS), 4, 6)
+
+    def read_unmasked(record: RoiRecord) -> Roi:
+        return Roi(record, np.zeros(shape, np.float32), None, (2.5, 0.5, 0.8))
+
+    dataset = RoiDataset("d", (record,), read_unmasked)
+    cut_up = slices.cut(dataset, 9, LocalWorkers(1), Silent())
+    assert [r.roi_id for r in cut_up.records] == [f"a@{z:03}" for z in range(len(AREAS))]
+    assert all(cut_up.read(r).outline is None for r in cut_up.records)

@@ -320,3 +320,15 @@ def test_a_mask_of_a_smaller_box_is_placed(write_manifest: WriteManifest) -> Non
     mask = sitk.ReadImage(str(path))
     sitk.WriteImage(sitk.RegionOfInterest(mask, (w, h, d), (x, y, z)), str(path))
     assert dataset.read(dataset.records[2]).content_hash() == expected.content_hash()
+
+
+def test_whatever_a_reader_stumbles_on_is_told_by_its_row(write_manifest: WriteManifest) -> None:
+    """Nibabel misses the last byte with an OSError of two lines."""
+    root = write_manifest(4, suffix=".nii")
+    image = root / "images/r2.nii"
+    image.write_bytes(image.read_bytes()[:-1])
+    with pytest.raises(
+        ValueError, match=r"manifest.csv row 4 \(roi_id 'r2'\): image 'images/r2.nii' .*damaged"
+    ) as told:
+        read_all(root)
+    assert len(str(told.value).splitlines()) == 1

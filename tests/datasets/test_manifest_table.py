@@ -86,6 +86,7 @@ def test_a_whole_number_may_have_been_through_a_table_of_decimals(tmp_path: Path
         ("malignancy_ratings", "80%", "malignancy_ratings has '80%'"),
         ("malignancy_ratings", "nan", "malignancy_ratings has 'nan'"),
         ("intensities", "synth", "intensities is 'synth'; it must be one of acquired, synthetic"),
+        ("label_source", "Oracle", "label_source is 'Oracle'; it must be one of"),
         ("slice_thickness_mm", "1,25", "slice_thickness_mm is '1,25'; it must be a positive number "
          "of millimetres with a decimal point, as 1.25, or empty"),
         ("slice_thickness_mm", "1.25 mm", "slice_thickness_mm is '1.25 mm'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,6 +184,13 @@ def test_an_absent_file(
 def test_other_files_are_refused(write: Write, change: dict, message: str) -> None:
     path = write(**change)
     with pytest.raises(ValueError, match=message):
+        nodulemnist3d.open_file(path)
+
+
+def test_a_file_larger_than_all_published_ones_is_not_read(write: Write) -> None:
+    path = write()
+    os.truncate(path, 1 << 30)
+    with pytest.raises(ValueError, match="larger than every published NoduleMNIST3D file"):
         nodulemnist3d.open_file(path)
 
 

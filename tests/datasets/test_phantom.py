@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from benchmark.datasets import phantom
+from benchmark.datasets import _scene, phantom
 from benchmark.datasets.manifest import open_dataset
 from benchmark.lidc.annotations import CHARACTERISTICS, consensus_masks, nodules, reader_ratings
 from benchmark.runtime.paths import ROOT
@@ -237,3 +237,35 @@ def test_nothing_half_written_stays(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         phantom.build(tmp_path / "out", 1, SEED)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_embedded_default_is_rendered_once(tmp_path, monkeypatch):
+    rendered, told = [], []
+
+    class Watching:
+        def update(self, task, done, total):
+            told.append((task, done, total))
+
+    def build(folder, **settings):
+        rendered.append(folder)
+        few(folder, 2, **settings)
+
+    few = phantom.build
+    monkeypatch.setattr(phantom, "CACHE", tmp_path)
+    monkeypatch.setattr(phantom, "build", build)
+    first, second = (phantom.open_dataset(1, Watching()) for _ in range(2))
+    assert [path.parent for path in rendered] == [tmp_path]
+    assert told == [("Rendering phantom", 2, 2)]
+    assert first.name == second.name == "phantom"
+    assert [r.roi_id for r in first.records] == [r.roi_id for r in second.records]
+    assert first.intensities == "synthetic"
+
+
+def test_a_lung_without_vessels():
+    grid = _scene.Grid((4, 5, 6), (2.0, 1.0, 1.0))
+    mask = np.zeros(grid.shape, bool)
+    mask[2, 2, 2] = True
+    none = next(seed for seed in range(99) if np.random.default_rng(seed).random() >= 0.6)
+    assert not _scene.vessels(grid, mask, np.random.default_rng(none), per_cm3=0).any()
+    one = next(seed for seed in range(99) if np.random.default_rng(seed).random() < 0.6)
+    assert _scene.vessels(grid, mask, np.random.default_rng(one), per_cm3=0).any()

@@ -97,3 +97,18 @@ def test_what_cannot_be_read_is_refused_in_a_line(
     out = tmp_path / "run"
     assert message in refused(capsys, "run", "--dataset", address, "--out", out, *SMALL)
     assert not out.exists()
+
+
+def test_a_file_far_larger_than_its_header_says_is_refused(write_manifest: WriteManifest) -> None:
+    root, target = write_manifest(2, suffix=".nii"), UPath("memory://large/rois")
+    for path in root.rglob("*"):
+        if path.is_file():
+            copy = target / path.relative_to(root).as_posix()
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes() + bytes(2 << 20) * (path.name == "r1.nii"))
+    dataset = manifest.open_at("memory://large/rois")
+    dataset.read(dataset.records[0])
+    with pytest.raises(
+        ValueError, match=r"roi_id 'r1'.*has [0-9]+ bytes, and its kind or its head"
+    ):
+        dataset.read(dataset.records[1])

@@ -148,6 +148,31 @@ def test_damaged_files(tmp_path):
     assert read_fields(tmp_path / "LICENSE") is None
 
 
+ITEM, CODE = b"\xfe\xff\x00\xe0", b"\x08\x00\x00\x01SH"
+
+
+@pytest.mark.parametrize(
+    ("at", "there", "instead"),
+    [
+        (0, ITEM, b"\x08\x00\x00\x01"),
+        (2, ITEM, b"\x08\x00\x00\x01"),
+        (1, CODE, CODE[:4] + b"ZZ"),
+    ],
+    ids=["no item", "no item of an item's sequence", "no value representation"],
+)
+def test_a_nested_sequence_that_is_not_understood_is_left_to_pydicom(
+    at, there, instead, tmp_path, monkeypatch
+):
+    path = write_slice(tmp_path, nest)
+    whole, content = read_fields(path), path.read_bytes()
+    place = [found.start() for found in re.finditer(re.escape(there), content)][at]
+    path.write_bytes(content[:place] + instead + content[place + len(instead) :])
+    found = read_fields(path)
+    assert found == {name: whole[name] for name in whole if name not in ("PixelsAt", "PixelBytes")}
+    monkeypatch.setattr(dicom_header, "_fields_by_pydicom", lambda path: {"asked": "pydicom"})
+    assert read_fields(path)["asked"] == "pydicom"
+
+
 def test_another_series_is_passed_over(tmp_path):
     assert read_slice(write_slice(tmp_path), "1.2.3") is None
 
@@ -179,6 +204,8 @@ FAULTS = [
     (NOT_HU, "PixelRepresentation", 2, "PixelRepresentation is '2'; it must be 0 or 1"),
     (NOT_HU, "PixelRepresentation", None, "no PixelRepresentation"),
     (NOT_HU, "PixelPaddingRangeLimit", 5, "PixelPaddingValue must be there"),
+    (NOT_HU, "PixelPaddingValue", 1 << 16, "is 65536; it must be a whole number of 16 bits"),
+    (NOT_HU, "PixelPaddingValue", -(1 << 15) - 1, "is -32769; it must be a whole number"),
     (WRONG_GEOMETRY, "ImageOrientationPatient", [1, 0, 0], "must be 6 numbers"),
     (WRONG_GEOMETRY, "ImageOrientationPatient", [1, 0, 0, 0, 2, 0], "two directions of length 1"),
     (WRONG_GEOMETRY, "ImageOrientationPatient", [1, 0, 0, 0.6, 0.8, 0], "at right angles"),
@@ -201,6 +228,8 @@ def test_a_slice_whose_values_would_be_a_guess_is_unusable(
                 delattr(header, keyword)
             elif keyword == "PixelPaddingRangeLimit":
                 header.add_new(keyword, "US", value)
+            elif keyword == "PixelPaddingValue":
+                header.add_new(keyword, "SL", value)
             elif isinstance(value, str) and keyword.startswith("Rescale"):
                 element = pydicom.dataelem.RawDataElement(
                     pydicom.tag.Tag(keyword), "DS", len(value), value.encode(), 0, False, True

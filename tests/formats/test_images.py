@@ -143,6 +143,24 @@ def test_colours_are_refused(name, tmp_path):
         load(path)
 
 
+def test_colours_that_look_like_an_axis_are_refused(tmp_path):
+    path = write(tmp_path / "a.nrrd", np.zeros((1, 5, 3), np.int16), compressed=False)
+    changed(path, b"dimension: 3", b"dimension: 4")
+    changed(path, b"sizes: 3 5 1", b"sizes: 3 5 1 1")
+    changed(path, b"kinds: domain", b"kinds: 3-color domain")
+    changed(path, b"space directions:", b"space directions: none")
+    with pytest.raises(ValueError, match="has several values a voxel; it must have one"):
+        load(path)
+
+
+def test_nrrd_may_say_that_it_is_in_mm(tmp_path):
+    path = write(tmp_path / "a.nrrd", compressed=False)
+    changed(
+        path, b"space origin: (0,0,0)\n", b'space origin: (0,0,0)\nspace units: "mm" "mm" "mm"\n'
+    )
+    np.testing.assert_array_equal(load(path).voxels, VOXELS)
+
+
 def test_analyze_files_say_no_place(tmp_path):
     nib.save(nib.AnalyzeImage(VOXELS.T, AFFINE), tmp_path / "a.img")
     with pytest.raises(ValueError, match="is not NIfTI"):

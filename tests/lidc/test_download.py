@@ -331,3 +331,49 @@ def test_without_idc_index(
 def test_logging_is_left_as_it_was(real_client: SimpleNamespace) -> None:
     """The client's import configures the root logger, for every library of the process."""
     assert real_client.root_logger_after == real_client.root_logger_before
+
+
+SERIES = download.Series("LIDC-IDRI-0001", "1.2", "1.2.3", N_FILES, N_FILES * FILE_BYTES / 1e6)
+
+
+class Told:
+    def __init__(self) -> None:
+        self.done_mb: list[float] = []
+
+    def update(self, task: str, done: float, total: float) -> None:
+        self.done_mb.append(done)
+
+
+def test_what_the_client_logs_as_an_error_is_the_reason(tmp_path: Path) -> None:
+    class Failing:
+        def download_from_selection(self, *args: object, **settings: object) -> None:
+            log = logging.getLogger("idc_index")
+            log.warning("it is slow")
+            log.error("s5cmd ended:\n  no such host\n")
+            log.error("and so on")
+
+    plan = download.Plan(tmp_path, (SERIES,), (SERIES,))
+    assert download.download(Failing(), plan, Told()) == ([SERIES], "  no such host")
+
+
+def test_a_file_that_is_renamed_while_progress_is_told(tmp_path: Path) -> None:
+    """A link that leads nowhere is listed and gone, as a draft of s5cmd's is."""
+
+    class Renaming:
+        def download_from_selection(self, *args: object, **settings: object) -> None:
+            folder = SERIES.folder(tmp_path)
+            folder.mkdir(parents=True)
+            (folder / "0.dcm1234").symlink_to("gone")
+            for number in range(N_FILES):
+                (folder / f"{number}.dcm").write_bytes(bytes(FILE_BYTES))
+
+    told = Told()
+    plan = download.Plan(tmp_path, (SERIES,), (SERIES,))
+    assert download.download(Renaming(), plan, told) == ([], "")
+    assert told.done_mb[-1] == round(SERIES.size_mb, 1)
+
+
+def test_an_index_without_the_collection_is_refused(tmp_path: Path) -> None:
+    client = SimpleNamespace(index=pd.DataFrame({"SeriesInstanceUID": ["1.2.3"]}))
+    with pytest.raises(ValueError, match="has no series of LIDC-IDRI; install a newer one"):
+        download.plan(client, tmp_path)

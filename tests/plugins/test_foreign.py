@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmark.plugins.foreign import contained
+from benchmark.plugins.foreign import contained, line_of
 from benchmark.processes.stopping import Stopped
 from benchmark.runtime.paths import ROOT
+from tests.helpers.command_line import invoke, refused
+from tests.helpers.plugins import add_plugins
 
 
 @pytest.mark.parametrize("raised", [SystemExit(0), GeneratorExit("end"), KeyboardInterrupt()])
@@ -74,35 +73,25 @@ FAULTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this project with broken plug-ins."""
-    root = tmp_path_factory.mktemp("checkout")
-    for package in ("benchmark", "features", "models"):
-        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pyc*"))
-    for name, source in BROKEN.items():
-        (root / name).write_text(source)
-    return root
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken plug-ins beside those of this project."""
+    add_plugins(tmp_path, BROKEN, monkeypatch)
 
 
-def call(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchmark", *arguments],
-        cwd=checkout, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-
-def test_list_shows_broken_files_beside_the_others(checkout: Path) -> None:
-    listed = call(checkout, "list")
-    assert listed.returncode == 1
-    assert not listed.stderr
-    lines = {line.split()[0]: line for line in listed.stdout.splitlines() if line.startswith("  ")}
+@pytest.mark.usefixtures("broken")
+def test_list_shows_broken_files_beside_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke("list") == 1
+    listed = capsys.readouterr()
+    assert not listed.err
+    lines = {line.split()[0]: line for line in listed.out.splitlines() if line.startswith("  ")}
     for name, fault in FAULTS.items():
         assert f"BROKEN: {fault}" in lines[name]
     assert len([line for line in lines.values() if "BROKEN" in line]) == len(FAULTS)
     assert {"phantom", "radiomics", "svm", "quick"} <= lines.keys()
 
 
+@pytest.mark.usefixtures("broken")
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
@@ -114,22 +103,31 @@ def test_list_shows_broken_files_beside_the_others(checkout: Path) -> None:
     ],
 )
 def test_a_run_that_names_a_broken_plugin_is_refused_in_one_line(
-    checkout: Path, name: str, arguments: tuple[str, ...]
+    capsys: pytest.CaptureFixture[str], name: str, arguments: tuple[str, ...]
 ) -> None:
-    refused = call(checkout, "run", *arguments)
-    assert refused.returncode == 2
-    (line,) = refused.stderr.splitlines()
-    assert line.startswith(f"error: {FAULTS[name]}")
+    assert refused(capsys, "run", *arguments).startswith(f"error: {FAULTS[name]}")
 
 
-def test_a_run_that_names_no_broken_plugin_never_notices(checkout: Path) -> None:
-    # Both look through all plug-ins of a kind.
-    for arguments, message in (
+@pytest.mark.usefixtures("broken")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         (("--dataset", "missing.npz"), "missing.npz"),
         (("--set", 'arms=["prior:ratings@eroded"]'), "those that do: diameter"),
-    ):
-        refused = call(checkout, "run", *arguments)
-        assert refused.returncode == 2
-        (line,) = refused.stderr.splitlines()
-        assert message in line
-        assert "cannot be imported" not in line
+    ],
+)
+def test_a_run_that_names_no_broken_plugin_never_notices(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    """Both look through all plug-ins of a kind."""
+    told = refused(capsys, "run", *arguments)
+    assert message in told
+    assert "cannot be imported" not in told
+
+
+def test_an_error_that_did_not_pass_through_a_file_has_no_line_in_it() -> None:
+    with pytest.raises(ZeroDivisionError) as raised:
+        1 / 0  # noqa: B018
+    assert line_of(raised.value, Path(__file__)) > 0
+    assert line_of(raised.value, ROOT / "models/svm.py") == 0
+    assert line_of(SyntaxError("no file"), Path(__file__)) == 0

@@ -6,13 +6,18 @@ import inspect
 import re
 from collections import Counter
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmark.plugins import modifiers, registry
+from benchmark.plugins.arms import Arm
+from benchmark.plugins.builder import fits_together
 from benchmark.plugins.contracts import DatasetPlugin, FeatureSet, ModelPlugin
+from benchmark.plugins.settings import checked_settings
 from benchmark.runtime.paths import ROOT
+from tests.helpers.plugins import add_plugins
 
 DATASETS = registry.named_datasets()
 FEATURES, MODELS = registry.names("features"), registry.names("models")
@@ -171,3 +176,35 @@ def test_nobody_looks_into_modules_by_getattr() -> None:
     assert looked_up.search('getattr(model, "device_", "cpu")')
     for path in sorted((ROOT / "benchmark").rglob("*.py")):
         assert not looked_up.search(path.read_text()), path
+
+
+MODEL = """
+FEATURES = "diameter"
+
+def build(seed: int, *, jobs: int = 1, size: {type} = 1, untyped=2):
+    raise AssertionError("nothing is built")
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "settings", "message"),
+    [
+        ("int", {"size": "large"}, "models.own.size is 'large'"),
+        ("int", {"sizes": 1}, "unknown key 'models.own.sizes'; did you mean 'models.own.size'?"),
+        ("int", {"untyped": 1}, "models/own.py: build's untyped has no type; give it one"),
+        ("'Missing'", {"size": 1}, "models/own.py: the types of build cannot be read: NameError"),
+    ],
+)
+def test_settings_follow_the_types_of_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, settings: dict[str, object],
+    message: str,
+) -> None:  # fmt: skip
+    add_plugins(tmp_path, {"models/own.py": MODEL.format(type=typed)}, monkeypatch)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        checked_settings("models.own.", "own", settings)
+
+
+def test_a_builder_knows_whether_models_are_fitted_together() -> None:
+    assert fits_together(Arm("svm", "radiomics")) is registry.load_model("svm").fit_together is None
+    together = fits_together(Arm("paper_cnn", "voxels2d_box"))
+    assert together is registry.load_model("paper_cnn").fit_together is not None

@@ -12,8 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.plugins import registry
+from benchmark.plugins.scaffold import KINDS
+from benchmark.runtime import paths
 from benchmark.runtime.paths import ROOT
-from tests.helpers.command_line import refused
+from tests.helpers.command_line import invoke, refused
+from tests.helpers.plugins import add_plugins
 from tests.helpers.volumes import ball
 
 COPIED = ("benchmark", "features", "models", "tests", "pyproject.toml")
@@ -101,3 +105,21 @@ def test_names_that_cannot_be_are_refused(
     capsys: pytest.CaptureFixture[str], what: str, name: str, message: str
 ) -> None:
     assert message in refused(capsys, "new", what, name)
+
+
+@pytest.mark.parametrize(
+    ("what", "path"),
+    [("model", "models"), ("features", "features"), ("dataset", "benchmark/datasets")],
+)
+def test_the_file_is_named_and_can_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    what: str, path: str,
+) -> None:  # fmt: skip
+    add_plugins(tmp_path, {}, monkeypatch)
+    with monkeypatch.context() as patch:  # of this command alone, which imports little
+        patch.setattr(paths, "ROOT", tmp_path)
+        assert invoke("new", what, f"own_{what}") == 0
+    assert capsys.readouterr().out.startswith(f"{path}/own_{what}.py: its first lines say how")
+    assert registry.fault(KINDS[what], f"own_{what}") == ""
+    assert f"own_{what}" in (tmp_path / path / f"own_{what}.py").read_text()
+    assert "there is one of that name" in refused(capsys, "new", what, f"own_{what}")

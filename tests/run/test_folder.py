@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pyarrow import parquet
 
 from benchmark.run.folder import RunFolder, read_baseline, read_run
 from tests.helpers.command_line import invoke, refused
 from tests.helpers.made_run import make_run
 
 Damage = Callable[[Path], None]
+PREDICTIONS = "predictions.parquet"
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +79,12 @@ def store(table: pd.DataFrame, path: Path) -> None:
         table.to_csv(path, index=False)
 
 
+def double_column(folder: Path) -> None:
+    path = folder / PREDICTIONS
+    table = parquet.read_table(path)
+    parquet.write_table(table.append_column("y_prob", table["y_prob"]), path)
+
+
 def folder_in_place(name: str) -> Damage:
     def damage(folder: Path) -> None:
         (folder / name).unlink()
@@ -97,7 +105,6 @@ def half(data: bytes) -> bytes:
     return data[: len(data) // 2]
 
 
-PREDICTIONS = "predictions.parquet"
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "probability": (cell(PREDICTIONS, "y_prob", 1.5), "row 5, column 'y_prob': 1.5 lies outside"),
     "no probability": (cell(PREDICTIONS, "y_prob", np.nan), "row 5, column 'y_prob': nan is no"),
@@ -134,6 +141,15 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
         rows("metrics.csv", lambda t: t.replace("prior:diameter", "ghost")),
         "arm 'prior:diameter' is in predictions.parquet, not in metrics.csv",
     ),
+    "metrics' features": (
+        rows("metrics.csv", lambda t: t.replace({"features": {"radiomics": "ghost"}})),
+        "arm 'logistic:radiomics' has another model or other features",
+    ),
+    "an arm of two": (
+        cell(PREDICTIONS, "supervision", "ratings"),
+        f"{PREDICTIONS}: an arm has rows of two models, feature sets or supervisions",
+    ),
+    "columns": (double_column, f"{PREDICTIONS}: not a Parquet file"),
     "metric": (rows("metrics.csv", lambda t: t[1:]), "has no row of metric"),
     "comparisons' arm": (
         rows("comparisons.csv", lambda t: t.replace("prior:diameter", "ghost")), "arm 'ghost'",
@@ -152,6 +168,9 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "split": (key("splits.json", lambda t: t[0].update(train=[1])), "splits.json: 0.train.0"),
     "leak": (
         key("splits.json", lambda t: t[0]["train"].append(t[0]["test"][0])), "trains on and tests",
+    ),
+    "a ROI twice": (
+        key("splits.json", lambda t: t[0]["train"].append(t[0]["train"][0])), "names a ROI twice",
     ),
     "splits": (key("splits.json", lambda t: t.append(t[0])), "stands twice"),
     "UTF-16": (content("splits.json", lambda d: d.decode().encode("utf-16")), "UTF-16"),
