@@ -162,7 +162,7 @@ def fuzz(name: str, n_inputs: int, seed: int, share: float) -> Counter[str]:
 def find_planted() -> int:
     """Plant each kind of finding, and print whether it is found."""
     global command_line, _GIVEN_UP_S  # noqa: PLW0603
-    _GIVEN_UP_S = 20.0
+    _GIVEN_UP_S = 8.0
     missed = 0
     with tempfile.TemporaryDirectory() as name:
         for fault, finding in FAULTS.items():

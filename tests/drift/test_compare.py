@@ -721,13 +721,13 @@ def test_pipeline_times_the_reference(base: Path) -> None:
 
 
 def test_small_simulation() -> None:
-    """Thirty runs each; results/drift.md has 200.
+    """Thirty runs each of 400 resamples; results/drift.md has 200 of 4,000.
 
     At a false alarm rate of 5 % six of thirty come once in 300 times; at a detection rate of
     90 %, fewer than 22 do.
     """
-    none = drift_study.tally(30, 400, 0.95, 0.0, 1, 1000)
-    dropped = drift_study.tally(30, 400, 0.95, 0.05, 1, 1000)
+    none = drift_study.tally(30, 400, 0.95, 0.0, 1, 400)
+    dropped = drift_study.tally(30, 400, 0.95, 0.05, 1, 400)
     assert sum(bool(found) for found in none) < 6
     assert sum(drift_study.MODELS[0] in found for found in dropped) >= 22
 

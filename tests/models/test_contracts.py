@@ -32,7 +32,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "conv_attention": {"epochs": 12, "batch_size": 8, "learning_rate": 0.0003},
     "multitask": {"epochs": 12, "batch_size": 8, "learning_rate": 0.0003},
     "transfer": {"epochs": 12, "batch_size": 8, "learning_rate": 0.0003},
-    "vit": {"epochs": 12, "batch_size": 8, "blocks": 2},
+    "vit": {"epochs": 12, "batch_size": 8, "blocks": 1},
     "blend": {"trees": 30},
     "fusion_rgd": {"epochs": 12, "batch_size": 8, "learning_rate": 0.003},
     "population_graph": {"epochs": 60, "inner_folds": 2},
