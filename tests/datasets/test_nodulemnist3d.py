@@ -189,7 +189,7 @@ def test_other_files_are_refused(write: Write, change: dict, message: str) -> No
 
 def test_a_file_larger_than_all_published_ones_is_not_read(write: Write) -> None:
     path = write()
-    os.truncate(path, 1 << 30)
+    os.truncate(path, (1 << 30) + 1)
     with pytest.raises(ValueError, match="larger than every published NoduleMNIST3D file"):
         nodulemnist3d.open_file(path)
 
