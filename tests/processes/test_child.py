@@ -65,10 +65,14 @@ def alive(process: psutil.Process) -> bool:
     return psutil.pid_exists(process.pid) and process.status() != psutil.STATUS_ZOMBIE
 
 
+def leave() -> None:
+    os._exit(3)
+
+
 @pytest.mark.parametrize(
     ("work", "how"),
     [
-        (partial(os._exit, 3), "exit status 3"),
+        (leave, "exit status 3"),
         (partial(ctypes.string_at, 0), "SIGSEGV"),
         (partial(signal.raise_signal, signal.SIGKILL), "SIGKILL"),
     ],
