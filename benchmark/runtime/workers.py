@@ -243,6 +243,8 @@ def open_workers(jobs: int, cluster: str = "") -> Iterator[Workers]:
                 threads_per_worker=1,
                 host="127.0.0.1",
                 dashboard_address=None,
+                # Its server is there without a dashboard, and warns where its usual port is taken.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             ) as own,
             Client(own) as client,
         ):

@@ -41,6 +41,7 @@ BROKEN: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda t: t["metrics"]["auc"].pop("reason"), "metrics.auc.reason: Field required"),
     (lambda t: t["metrics"]["auc"].update(reason=" "), "every margin says why"),
     (lambda t: t["metrics"]["auc"].update(margin=0), "margin is 0.0; it must be above 0"),
+    (lambda t: t["metrics"]["auc"].update(share=-0.5), "share is -0.5; it must be from 0 to 1"),
     (lambda t: t["metrics"]["auc"].update(share=0.95), "shares add up to 1.15"),
     (lambda t: t["metrics"]["auc"].update(shares=1), "metrics.auc.shares"),
     (lambda t: t["metrics"].update(auk=t["metrics"]["auc"]), "did you mean 'auc'?"),

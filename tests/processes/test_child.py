@@ -65,10 +65,14 @@ def alive(process: psutil.Process) -> bool:
     return psutil.pid_exists(process.pid) and process.status() != psutil.STATUS_ZOMBIE
 
 
+def leave() -> None:
+    os._exit(3)
+
+
 @pytest.mark.parametrize(
     ("work", "how"),
     [
-        (partial(os._exit, 3), "exit status 3"),
+        (leave, "exit status 3"),
         (partial(ctypes.string_at, 0), "SIGSEGV"),
         (partial(signal.raise_signal, signal.SIGKILL), "SIGKILL"),
     ],
@@ -77,3 +81,18 @@ def test_a_crash_is_told_and_the_next_work_goes_on(child: Child, work: object, h
     with pytest.raises(ChildProcessError, match=rf"its process ended by itself \({how}\)"):
         child.call(work, 60)
     assert child.call(partial(sum, [1, 2]), 60) == 3
+
+
+def test_a_child_that_ended_before_it_was_asked_is_told(child: Child) -> None:
+    pid = child.call(os.getpid, 60)
+    os.kill(pid, signal.SIGKILL)
+    gone = time.monotonic() + 5
+    while alive(psutil.Process(pid)):
+        assert time.monotonic() < gone
+        time.sleep(0.01)
+    # Larger than a pipe holds, so that handing it over fails.
+    with pytest.raises(ChildProcessError, match=r"its process ended by itself \(SIGKILL\)"):
+        child.call(partial(len, bytes(1 << 20)), 60)
+    assert child.call(partial(sum, [1, 2]), 60) == 3
+    child.end()
+    child.end()  # there is nothing left to end

@@ -13,9 +13,9 @@ from benchmark.plugins.arms import Arm
 from benchmark.report.figures.canvas import Drawing, plotted_arms
 from benchmark.report.figures.cost import seconds_per
 from benchmark.report.figures.draw import draw
-from benchmark.report.figures.forest import forest_figure
+from benchmark.report.figures.forest import forest_figure, forest_of_tables
 from benchmark.report.figures.multiverse import multiverse_figure
-from benchmark.report.tables.main import lift_over_size
+from benchmark.report.tables.main import lift_over_size, main_table
 from benchmark.run.folder import RunFolder
 from benchmark.run.multiverse import TRAINED
 
@@ -133,3 +133,11 @@ def test_multiverse(reported: RunFolder) -> None:
     assert [t.get_text() for t in choices.get_yticklabels()] == [
         "aggregation: mean", "aggregation: median",
     ]  # fmt: skip
+
+
+def test_a_forest_of_committed_tables_has_the_intervals_without_predictions(
+    reported: RunFolder,
+) -> None:
+    drawn = forest_of_tables(reported.replaced(predictions=reported.predictions[:0]))
+    texts = [text.get_text() for text in drawn.figure.axes[0].texts]
+    assert set(texts) >= {row[7] for row in main_table(reported).rows[1:]}

@@ -83,3 +83,12 @@ def test_synthetic_intensities_come_first(reported: RunFolder) -> None:
     ceiling = [x for x in summary(reported) if x.startswith("logistic:ratings")]
     assert len(ceiling) == 1
     assert "no competitor" in ceiling[0]
+
+
+def test_a_run_without_predictions_or_without_size_says_so() -> None:
+    _, made = told()
+    (said,) = summary(made.replaced(predictions=made.predictions[:0]))
+    assert said.startswith("No model finished")
+    p, y_true = calibrated(N, 0)
+    alone = run({"a": p, "b": 1 - p}, y_true).replaced(environment=made.environment)
+    assert any(line.startswith("Nothing was compared with size") for line in summary(alone))

@@ -182,3 +182,54 @@ def test_a_dataset_without_a_negative_value_is_refused() -> None:
         checked(stored)
     one = (*stored[:39], replace(RECORDS[39], attributes={"hu": "-5"}))
     assert [each.negative for each in checked(one).measured] == [False] * 39 + [True]
+
+
+def gives(found: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the dataset ``own`` be what a plug-in gives, or raises."""
+
+    def open_own(jobs: int, progress: object) -> object:
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    plugin = replace(registry.load_dataset("phantom"), open_dataset=open_own)
+    monkeypatch.setattr(registry, "find_dataset", lambda name: plugin)
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (KeyError("label"), "dataset 'own' cannot be opened: KeyError: 'label'"),
+        (ValueError("as it is"), "^as it is$"),
+        ([], "dataset 'own' is a list; open_dataset must give a RoiDataset"),
+    ],
+)
+def test_what_a_plugin_may_do_when_it_is_opened(
+    monkeypatch: pytest.MonkeyPatch, found: object, message: str
+) -> None:
+    gives(found, monkeypatch)
+    with pytest.raises(ValueError, match=message):
+        open_dataset("own", 1, Told())
+
+
+def test_what_a_plugin_may_do_when_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(record: RoiRecord) -> object:
+        raised = {"a": ZeroDivisionError("no size"), "b": ValueError("as it is")}
+        if record.roi_id in raised:
+            raise raised[record.roi_id]
+        return None
+
+    records = tuple(RoiRecord(roi_id, "p", 1) for roi_id in "abc")
+    gives(RoiDataset("own", records, read), monkeypatch)
+    opened = open_dataset("own", 1, Told())
+    for record, message in zip(
+        records,
+        (
+            "dataset 'own', roi_id 'a': ZeroDivisionError: no size",
+            "^as it is$",
+            "dataset 'own', roi_id 'c': read gave NoneType, and not a Roi",
+        ),
+        strict=True,
+    ):
+        with pytest.raises(ValueError, match=message):
+            opened.read(record)

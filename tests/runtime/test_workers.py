@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -250,7 +251,13 @@ def listening() -> set[tuple[str, int]]:
 
 
 def test_a_cluster_of_its_own_listens_on_this_machine_alone() -> None:
+    """Nor does it take, or miss, the port that another cluster on this machine may have."""
     before = listening()
+    with warnings.catch_warnings(), open_workers(1, "local:1") as first:
+        warnings.simplefilter("error")
+        with open_workers(1, "local:1") as own:
+            assert list(own.map(square, [2])) == list(first.map(square, [2])) == [4]
+        assert 8787 not in {port for _, port in listening() - before}
     with open_workers(1, "local:1") as own:
         of_its_own = {address for address, _ in listening() - before}
         assert of_its_own
