@@ -79,7 +79,7 @@ def compare() -> None:
         alone = [classifier(seed, **settings) for seed in (0, 1, 2)]
         for model, task in zip(alone, tasks(), strict=True):
             model.fit(*task)
-        for unroll in (False, True) if settings.get("augment", True) else (False,):
+        for unroll in (False, True):
             together = [classifier(seed, **settings) for seed in (0, 1, 2)]
             epochs: list[int] = []
             together[1].on_epoch = lambda done, _total, epochs=epochs: epochs.append(done)

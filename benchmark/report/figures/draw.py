@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,9 +17,11 @@ from benchmark.report.figures.probabilities import calibration_figure, decision_
 from benchmark.report.figures.size import size_figure
 from benchmark.report.figures.training import training_figure
 from benchmark.run.folder import RunFolder
-from benchmark.runtime.workers import Workers, spread
+from benchmark.runtime.workers import Workers
 
-FIGURES: tuple[Callable[[RunFolder, Sequence[PlottedArm]], Drawing | None], ...] = (
+Figure = Callable[[RunFolder, Sequence[PlottedArm]], Drawing | None]
+
+FIGURES: tuple[Figure, ...] = (
     forest_figure,
     roc_figure,
     precision_recall_figure,
@@ -34,33 +36,37 @@ FIGURES: tuple[Callable[[RunFolder, Sequence[PlottedArm]], Drawing | None], ...]
 """In the order in which the report shows them; one that gives None is left out."""
 
 
-def draw(run: RunFolder) -> list[Drawing]:
+def draw(run: RunFolder) -> Iterator[Drawing]:
     """Every figure that the run has the material for.
 
     Arms that predict one value a split (``prior``) are named in the captions and not drawn:
     their AUC is .5 by definition, and they would squeeze the others together.
     """
-    made = (_drawing(run, number) for number in range(len(FIGURES)))
-    return [drawing for drawing in made if drawing is not None]
+    arms = plotted_arms(run)
+    for figure in FIGURES:
+        drawing = _drawing(run, arms, figure)
+        if drawing is not None:
+            yield drawing
 
 
 def pictures(
     run: RunFolder, kinds: Collection[str], workers: Workers | None = None
 ) -> list[Picture]:
     """The figures of :func:`draw` in formats, each a task for the workers."""
-    made = spread(workers, partial(_picture, run, tuple(kinds)), range(len(FIGURES)))
+    if workers is None:
+        return [drawing.picture(kinds) for drawing in draw(run)]
+    made = workers.map(partial(_picture, run, tuple(kinds)), FIGURES)
     return [picture for picture in made if picture is not None]
 
 
-def _picture(run: RunFolder, kinds: Collection[str], number: int) -> Picture | None:
-    drawing = _drawing(run, number)
+def _picture(run: RunFolder, kinds: Collection[str], figure: Figure) -> Picture | None:
+    drawing = _drawing(run, plotted_arms(run), figure)
     return None if drawing is None else drawing.picture(kinds)
 
 
-def _drawing(run: RunFolder, number: int) -> Drawing | None:
+def _drawing(run: RunFolder, arms: Sequence[PlottedArm], figure: Figure) -> Drawing | None:
     with style():
-        arms = plotted_arms(run)
-        drawing = FIGURES[number](run, arms) if arms else None
+        drawing = figure(run, arms) if arms else None
     if drawing is None:
         return None
     drawn = {arm.label for arm in arms}
