@@ -20,7 +20,7 @@ from benchmark.statistics.comparisons import (
 from benchmark.statistics.inference import draw_patients, holm
 from benchmark.statistics.metrics import METRICS
 from benchmark.statistics.pairs import auc_components, clustered_variance
-from benchmark.statistics.scoring import evaluate
+from benchmark.statistics.scoring import evaluate, resample_arms
 from tests.helpers import inference_study
 
 FEW = Bootstrap(samples=200)
@@ -397,6 +397,14 @@ def test_missing_rois_are_left_out_for_both() -> None:
         rtol=1e-8,
     )
     assert set(rank_stability(lacking, FEW, 0).n_rois) == {117}
+
+
+def test_ranks_are_of_the_rows_that_all_arms_have_whatever_is_at_hand() -> None:
+    table = predictions()
+    for arms in (table, table[(table.model != "cnn") | (table.roi_id > "r3")]):
+        at_hand = resample_arms(arms, FEW, 0)
+        found = rank_stability(arms, FEW, 0, resampled=at_hand)
+        pd.testing.assert_frame_equal(found, rank_stability(arms, FEW, 0), check_exact=True)
 
 
 def test_the_order_of_rows_is_irrelevant() -> None:
