@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sys
@@ -31,7 +32,13 @@ def load_keras() -> Any:
             import keras
     import keras
 
+    logging.getLogger("tensorflow").addFilter(_not_of_retracing)
     return keras
+
+
+def _not_of_retracing(record: logging.LogRecord) -> bool:
+    """Whether it is no advice against tracing anew, which every new network needs."""
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 @contextmanager

@@ -72,6 +72,18 @@ def test_a_training_step_is_traced_once() -> None:
     assert small.jit_compile is False
 
 
+def test_many_networks_in_a_process_bring_no_advice_on_tracing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """TensorFlow counts by line of code, so a run of many arms is told off for each."""
+    keras = load_keras()
+    for _ in range(8):
+        network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
+        compile_network(keras, network)
+        network.predict(np.zeros((1, 1)), verbose=0)
+    assert "retracing" not in caplog.text
+
+
 def test_augmentation_works_in_training_alone(network: Any) -> None:
     # 124 pixels on purpose: what is fed to the first convolution, with and without training.
     X = images(4, 0, side=124)[0]

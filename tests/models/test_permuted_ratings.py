@@ -1,6 +1,9 @@
-"""Leakage: on ratings dealt out to other patients, models that learn from ratings are at .5."""
+"""Leakage: on ratings dealt out to other patients, every model that learns is at an AUC of .5."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,18 +19,68 @@ from benchmark.roi import Roi, RoiDataset, RoiRecord
 from benchmark.run.loop import Bench, fit_and_test
 from benchmark.run.results import FeatureTable
 from benchmark.run.supervision import records_to_extract
+from benchmark.runtime.paths import ROOT
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import LocalWorkers
 from benchmark.statistics.scoring import score
 
 SEEDS = range(5)
-ARMS = [
-    Arm(name, features, supervision=registry.load_model(name).supervision)
-    for name, features in (
-        ("soft_svr", "few"), ("soft_ridge", "few"), ("soft_trees", "few"),
-        ("soft_svr", "few+many"), ("blend", "few+many"),
-    )
-]  # fmt: skip
+SPREAD = 0.06  # of one AUC over 60 other seeds of soft_ridge (mean .502)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Arms that are fitted together, and the settings that keep them short."""
+
+    arms: tuple[tuple[str, str], ...]
+    settings: dict[str, dict[str, Any]]
+
+    @property
+    def named(self) -> list[Arm]:
+        return [
+            Arm(name, features, supervision=registry.load_model(name).supervision)
+            for name, features in self.arms
+        ]
+
+
+CASES = {
+    "regressions": Case(
+        (
+            ("soft_svr", "few"), ("soft_ridge", "few"), ("soft_trees", "few"),
+            ("soft_svr", "few+many"), ("blend", "few+many"),
+        ),
+        {"soft_trees": {"trees": 30}, "blend": {"trees": 30, "inner_folds": 3}},
+    ),
+    "planes": Case(
+        (
+            ("cct", "planes"), ("vit", "planes"), ("conv_attention", "planes"),
+            ("multitask", "planes"), ("transfer", "planes"),
+        ),
+        {
+            "cct": {"epochs": 6},
+            "vit": {"epochs": 16, "blocks": 1, "learning_rate": 0.003},
+            "conv_attention": {"epochs": 4},
+            "multitask": {"epochs": 4},
+            "transfer": {"pretraining_epochs": 4, "epochs": 4},
+        },
+    ),
+    "cubes": Case(
+        (
+            ("dense3d", "cubes"), ("shortcut3d", "cubes"),
+            ("checkpoint_ensemble", "cubes"), ("cmixnet", "cubes"),
+        ),
+        {
+            "dense3d": {"blocks": (1,), "epochs": 6},
+            "shortcut3d": {"blocks": (1,), "epochs": 6},
+            "checkpoint_ensemble": {"blocks": (1,), "epochs": 6},
+            "cmixnet": {"blocks": (1,), "epochs": 6},
+        },
+    ),
+    "graphs": Case(
+        (("fusion_rgd", "planes+clear"), ("population_graph", "clear")),
+        {"fusion_rgd": {"epochs": 8}, "population_graph": {"inner_folds": 2}},
+    ),
+}  # fmt: skip
 
 
 class Silent(Progress):
@@ -39,8 +92,21 @@ def read(record: RoiRecord) -> Roi:
     raise AssertionError("features are given")
 
 
-def auc_of(seed: int, *, permuted: bool) -> pd.DataFrame:
-    """AUC of every arm on 240 patients of one to three nodules, a third of them left out.
+def pictures(shown: Any, patient: Any, rng: Any, sides: tuple[int, ...]) -> Any:
+    """Noise around a blob that ``shown`` brightens, and a pattern of the patient's own.
+
+    Shape (n, *sides, 1), in [0, 1].
+    """
+    own = 0.1 * rng.normal(size=(patient.max() + 1, *sides))[patient]
+    noise = 0.1 * rng.normal(size=own.shape)
+    middle = tuple(slice(side // 4, -side // 4) for side in sides)
+    made = 0.4 + own + noise
+    made[(slice(None), *middle)] += (0.08 * (shown - 3)).reshape(-1, *(1 for _ in sides))
+    return np.clip(made, 0, 1).astype(np.float32)[..., None]
+
+
+def auc_of(case: Case, seed: int, *, permuted: bool) -> pd.DataFrame:
+    """AUC of every arm on 240 patients of one to three nodules, a fifth of them left out.
 
     Nodules of a patient resemble each other in features and ratings, as real ones do, so that a
     patient on both sides would show.
@@ -55,38 +121,57 @@ def auc_of(seed: int, *, permuted: bool) -> pd.DataFrame:
     dealt = rng.permutation(240)[patient] if permuted else patient
     rating = dict(zip(patient.tolist(), kind.tolist(), strict=True))
     records = tuple(
-        RoiRecord(f"r{i}", f"p{p}", None, (rating[d],) * 3, attributes={})
+        RoiRecord(
+            f"r{i}", f"p{p}", None, (rating[d],) * 3, attributes={"spiculation": f"{rating[d]} 2"}
+        )
         for i, (p, d) in enumerate(zip(patient.tolist(), dealt.tolist(), strict=True))
     )
+    arms = case.named
     cohort = assemble(RoiDataset("permuted", records, read), LabelRule())
-    kept = records_to_extract(cohort, ARMS)
+    kept = records_to_extract(cohort, arms)
     place = {record.roi_id: int(record.roi_id[1:]) for record in kept}
-    tables = {
-        name: FeatureTable(place, values, tuple(map(str, range(values.shape[1]))))
-        for name, values in (("few", few), ("many", many))
+    values = {
+        "few": few,
+        "many": many,
+        "clear": few + kind[:, None],
+        "planes": pictures(kind, patient, rng, (32, 32)),
+        "cubes": pictures(kind, patient, rng, (16, 16, 16)),
     }
-    few_trees = {"soft_trees": {"trees": 30}, "blend": {"trees": 30, "inner_folds": 3}}
-    bench = Bench(Builder(few_trees, 1), seed, "train", LocalWorkers(1), Silent())
+    tables = {
+        name: FeatureTable(place, table, tuple(map(str, range(table.shape[1] * (table.ndim == 2)))))
+        for name, table in values.items()
+    }
+    bench = Bench(Builder(case.settings, 1), seed, "train", LocalWorkers(1), Silent())
     splits = make_splits(cohort, SplitRule("kfold", folds=5), seed)
-    fits = fit_and_test(tables, cohort, splits, ARMS, bench)
+    fits = fit_and_test(tables, cohort, splits, arms, bench)
     assert not fits.failures
     found = score(fits.prediction_table, Bootstrap(500), seed)
     return found[found.metric == "auc"].assign(seed=seed)
 
 
 @pytest.mark.simulation
-def test_permuted_ratings_give_an_auc_of_a_half() -> None:
-    found = pd.concat([auc_of(seed, permuted=True) for seed in SEEDS])
+@pytest.mark.parametrize("name", CASES)
+def test_permuted_ratings_give_an_auc_of_a_half(name: str) -> None:
+    found = pd.concat([auc_of(CASES[name], seed, permuted=True) for seed in SEEDS])
     print(found[["seed", "arm", "value", "ci_low", "ci_high"]].to_string(index=False))
-    # One interval in twenty misses, or a few more: of 25, five or more hardly ever do.
+    # One interval in twenty misses, or a few more: of 25, five or more hardly ever do. One AUC
+    # spreads by more than its interval says, which takes fits as given.
     outside = (found.ci_low > 0.5) | (found.ci_high < 0.5)
-    assert outside.sum() < 5
-    # Three standard errors of a mean over seeds. One AUC spreads by .06, measured over 60 other
-    # seeds of soft_ridge (mean .502): by more than its interval says, which takes fits as given.
-    assert (found.groupby("arm").value.mean() - 0.5).abs().max() < 3 * 0.06 / len(SEEDS) ** 0.5
+    assert outside.mean() < 0.2
+    # Three standard errors of a mean over seeds.
+    assert (found.groupby("arm").value.mean() - 0.5).abs().max() < 3 * SPREAD / len(SEEDS) ** 0.5
 
 
 @pytest.mark.simulation
-def test_the_same_nodules_with_their_own_ratings_are_told_apart() -> None:
-    found = auc_of(0, permuted=False)
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_nodules_with_their_own_ratings_are_told_apart(name: str) -> None:
+    found = auc_of(CASES[name], 0, permuted=False)
+    print(found[["arm", "value", "ci_low", "ci_high"]].to_string(index=False))
     assert found.value.min() > 0.85
+
+
+def test_every_model_that_learns_is_among_them() -> None:
+    """Models of the first edition learn from labels alone, as ``logistic`` does."""
+    tried = {name for case in CASES.values() for name, _ in case.arms}
+    first = {"prior", "size_only", "logistic", "svm", "random_forest", "xgb", "paper_cnn"}
+    assert tried | first == {p.stem for p in (ROOT / "models").glob("[!_]*.py")}
