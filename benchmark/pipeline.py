@@ -178,14 +178,16 @@ def _open_cache(
 
 
 def _bench(config: Config, workers: Workers, progress: Progress, cache: RunCache | None) -> Bench:
+    build = Builder(config.models, workers.jobs)
     return Bench(
-        build=Builder(config.models, workers.jobs),
+        build=build,
         seed=config.seed,
         threshold=config.threshold,
         workers=workers,
         progress=progress,
         cache=cache,
         pack=stored_models.pack if config.keep_models else None,
+        unavailable=build.unavailable,
         together=fits_together if config.fit_together and not config.limits.fit_s else None,
         limit_s=config.limits.fit_s,
     )

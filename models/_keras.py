@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models import _gradcam
 from models._backend import compile_network, device, load_keras, seeded
+from models._initial import Initial
 from models._population import use_population_statistics
 from models._threshold import youden_threshold
 from models._training import (
@@ -55,6 +56,8 @@ class KerasClassifier:
     label_smoothing : float
         Share of a label, in [0, 1), that is spread over both classes in the loss of training and
         validation (Szegedy et al. 2016).
+    initial : Initial, optional
+        Weights to start from, and the layers that are trained.
 
     Attributes
     ----------
@@ -85,6 +88,7 @@ class KerasClassifier:
         batch_statistics: str = "population",
         weight_decay: float = 0.0,
         label_smoothing: float = 0.0,
+        initial: Initial | None = None,
     ) -> None:
         self.make_network = make_network
         self.seed = seed
@@ -96,6 +100,7 @@ class KerasClassifier:
         self.batch_statistics = batch_statistics
         self.weight_decay = weight_decay
         self.label_smoothing = label_smoothing
+        self.initial = initial or Initial()
         self.on_epoch: Callable[[int, int], None] | None = None
         self.history_: list[dict[str, float]] = []
 
@@ -133,12 +138,13 @@ class KerasClassifier:
         return split_patients(y, groups, self.validation_fraction, self.seed)
 
     def untrained(self, keras: Any, shape: tuple[int, ...]) -> Any:
-        """New weights by Keras' present seeds, compiled; ends in logits until ``accept``.
+        """The first weights, by Keras' present seeds or a file; compiled; logits until ``accept``.
 
         Keras takes logits by itself on TensorFlow; elsewhere it clips probabilities, and a
         network that starts out certain and wrong has no gradient left and never learns.
         """
         network = self.make_network(keras, shape)
+        self.initial.start(network)
         network.layers[-1].activation = keras.activations.linear
         loss = keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=self.label_smoothing

@@ -18,7 +18,8 @@ def use_population_statistics(
     Ioffe & Szegedy 2015, algorithm 2, on the images without augmentation, as prediction sees
     them. Keras predicts with running means instead, which lag behind the weights: after 30
     epochs of 500 nodules the paper's network ranked unseen nodules hardly better than chance
-    with those, and well with these. Training itself uses neither.
+    with those, and well with these. Training itself uses neither. Layers that are not trained keep
+    what they have.
 
     Parameters
     ----------

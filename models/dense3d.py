@@ -26,11 +26,12 @@ from __future__ import annotations
 from functools import partial
 
 from models._backend import device, load_keras
+from models._initial import Initial, Trained, unavailable
 from models._keras import KerasClassifier
 from models._nets3d import linked_blocks, network
 from models._rules import Count, Counts, Positive, ShareBelowOne
 
-__all__ = ["FEATURES", "SUPERVISION", "build", "device"]
+__all__ = ["FEATURES", "SUPERVISION", "build", "device", "unavailable"]
 
 FEATURES = "voxels3d"
 SUPERVISION = "labels"
@@ -49,6 +50,9 @@ def build(
     augment: bool = True,
     class_weights: bool = True,
     validation_fraction: ShareBelowOne = 0.15,
+    weights: str = "",
+    weights_sha256: str = "",
+    trained: Trained = "all",
 ) -> KerasClassifier:
     """The network and its training.
 
@@ -70,6 +74,15 @@ def build(
     validation_fraction : float
         Share of the training patients held out for validation curves and for the threshold, which
         is chosen on fitted cubes, and optimistic, at 0.
+    weights : str
+        Path of a file that ``save_weights`` of Keras wrote for this network (``.weights.h5``), to
+        start from; empty for weights drawn by the seed. Nothing tells whether the patients that
+        they were trained on are tested here: that is the user's to know.
+    weights_sha256 : str
+        Checksum of that file; needed with it.
+    trained : {"all", "last_block"}
+        ``last_block`` trains what comes after the last pooling that a convolution follows, and
+        leaves the rest as it was loaded.
     """
     load_keras()  # here, so that no import falls into a timed fit
     body = partial(linked_blocks, blocks=blocks, k1=0, k2=GROWTH)
@@ -81,4 +94,5 @@ def build(
         learning_rate=learning_rate,
         class_weights=class_weights,
         validation_fraction=validation_fraction,
+        initial=Initial(weights, weights_sha256, trained),
     )

@@ -11,12 +11,13 @@ from functools import partial
 from typing import Literal
 
 from models._backend import device, load_keras
+from models._initial import Initial, Trained, unavailable
 from models._keras import KerasClassifier
 from models._paper_network import network
 from models._rules import Count, Positive, ShareBelowOne
 from models._vectorised import fit_together
 
-__all__ = ["FEATURES", "build", "device", "fit_together", "network"]
+__all__ = ["FEATURES", "build", "device", "fit_together", "network", "unavailable"]
 
 FEATURES = "voxels2d_box"
 
@@ -34,6 +35,9 @@ def build(
     validation_fraction: ShareBelowOne = 0.0,
     mixed_precision: bool = False,
     batch_statistics: Literal["population", "running"] = "population",
+    weights: str = "",
+    weights_sha256: str = "",
+    trained: Trained = "all",
 ) -> KerasClassifier:
     """The paper's network and training; the defaults are the paper's.
 
@@ -63,6 +67,15 @@ def build(
         What batch normalisation predicts with: means over all training batches once training is
         done (Ioffe & Szegedy 2015, algorithm 2), or the running means that Keras keeps while the
         weights still move (momentum .99), as the paper's framework would have done.
+    weights : str
+        Path of a file that ``save_weights`` of Keras wrote for this network (``.weights.h5``), to
+        start from; empty for weights drawn by the seed. Nothing tells whether the patients that
+        they were trained on are tested here: that is the user's to know.
+    weights_sha256 : str
+        Checksum of that file; needed with it.
+    trained : {"all", "last_block"}
+        ``last_block`` trains what comes after the last pooling that a convolution follows, and
+        leaves the rest as it was loaded.
     """
     load_keras()  # here, so that no import falls into a timed fit
     return KerasClassifier(
@@ -74,4 +87,5 @@ def build(
         class_weights=class_weights,
         validation_fraction=validation_fraction,
         batch_statistics=batch_statistics,
+        initial=Initial(weights, weights_sha256, trained),
     )

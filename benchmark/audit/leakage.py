@@ -104,7 +104,13 @@ def measure(run: RunFolder, jobs: int, progress: Progress, *, trust: bool = Fals
     )  # fmt: skip
     build = Builder(config.models, jobs)
     bench = Bench(
-        build, config.seed, config.threshold, workers, progress, limit_s=config.limits.fit_s
+        build,
+        config.seed,
+        config.threshold,
+        workers,
+        progress,
+        unavailable=build.unavailable,
+        limit_s=config.limits.fit_s,
     )
     failures, frames = list(extracted.failures), {}
     for side, rule in schemes.items():

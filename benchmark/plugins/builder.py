@@ -40,3 +40,8 @@ class Builder:
     def __call__(self, arm: Arm, seed: int) -> Any:
         settings = arm.settings_beside(self.settings)
         return registry.load_model(arm.model).build(seed, jobs=self.jobs, **settings)
+
+    def unavailable(self, arm: Arm) -> str:
+        """Why an arm's model cannot be built here; empty where it can."""
+        asked = registry.load_model(arm.model).unavailable
+        return asked(arm.settings_beside(self.settings)) if asked else ""

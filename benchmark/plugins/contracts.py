@@ -214,6 +214,9 @@ class ModelPlugin:
         GPU have it.
     fit_together : callable, optional
         Trains several of its models as one program.
+    unavailable : callable, optional
+        ``unavailable(settings)`` says why a model with these settings cannot be built here, as for
+        want of a file, and what helps; an empty string where it can. Its arms are then skipped.
     """
 
     name: str
@@ -233,6 +236,9 @@ class ModelPlugin:
     fit_together: FitTogether | None = field(
         default=None,
         metadata=hook("fit_together", "a function, fit_together(models, data)", callable),
+    )
+    unavailable: Callable[[Mapping[str, Any]], str] | None = field(
+        default=None, metadata=hook("unavailable", "a function, unavailable(settings)", callable)
     )
 
     def __post_init__(self) -> None:

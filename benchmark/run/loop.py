@@ -62,6 +62,8 @@ class Bench:
     cache : FitCache, optional
     pack : callable, optional
         Packs the models of repeat 0, which ``Fits`` then keeps.
+    unavailable : callable, optional
+        Says why an arm's model cannot be built here; empty where it can.
     together : callable, optional
         What fits an arm's models all at once, in this process; None for an arm that cannot.
     limit_s : float
@@ -75,6 +77,7 @@ class Bench:
     progress: Progress
     cache: FitCache | None = None
     pack: Pack | None = None
+    unavailable: Callable[[Arm], str] | None = None
     together: Callable[[Arm], FitTogether | None] | None = None
     limit_s: float = 0.0
 
@@ -97,7 +100,8 @@ def fit_and_test(
     place_of = {roi_id: place for place, roi_id in enumerate(cohort.roi_ids.tolist())}
     tasks = []
     for arm in runnable:
-        if why := cannot_learn(arm, cohort):
+        why = bench.unavailable(arm) if bench.unavailable else ""
+        if why := why or cannot_learn(arm, cohort):
             found.failures.append(
                 Failure("skipped", "fit", why, arm.model, arm.features, arm=arm.name)
             )

@@ -69,7 +69,10 @@ def run(arms: list[Arm], extractors: dict[str, Any], build: Any = None, **kwargs
         dataset, cohort.records, arms, extractors, workers=workers, progress=progress
     )
     threshold = kwargs.get("threshold", "train")
-    bench = Bench(build or (lambda _, s: BySize(s)), 0, threshold, workers, progress)
+    bench = Bench(
+        build or (lambda _, s: BySize(s)), 0, threshold, workers, progress,
+        unavailable=kwargs.get("unavailable"),
+    )  # fmt: skip
     fits = fit_and_test(extracted.tables, cohort, splits, arms, bench)
     return replace(
         fits,
@@ -179,6 +182,19 @@ def test_a_feature_set_that_the_data_cannot_give_is_skipped_with_its_reason() ->
     results = run([Arm("by_size", "ratings"), ARM], {"ratings": unavailable, "size": size})
     assert [(f.status, f.features, f.reason) for f in results.failures] == [
         ("skipped", "ratings", "no ratings here")
+    ]
+    assert results.predictions == run([ARM], {"size": size}).predictions
+
+
+def test_an_arm_whose_model_cannot_be_built_here_is_skipped_with_its_reason() -> None:
+    lost = Arm("by_size", "size", "lost", {"weights": "lost.weights.h5"})
+
+    def why(arm: Arm) -> str:
+        return "no such file" if "weights" in arm.settings else ""
+
+    results = run([lost, ARM], {"size": size}, unavailable=why)
+    assert [(f.status, f.arm, f.reason) for f in results.failures] == [
+        ("skipped", "lost", "no such file")
     ]
     assert results.predictions == run([ARM], {"size": size}).predictions
 
