@@ -136,7 +136,25 @@ def seeded(keras: Any, seed: int) -> Iterator[None]:
 
         tf.config.experimental.enable_op_determinism()
     try:
-        yield
+        with _draws_of_its_own(seed):
+            yield
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+@contextmanager
+def _draws_of_its_own(seed: int) -> Iterator[None]:
+    """Let Keras draw its layers' seeds from a generator that no other thread draws from.
+
+    They are what it draws from Python's global one, seeded alike. A Dask worker's event loop draws
+    from that one too, at any time, and equal fits would differ.
+    """
+    from keras.src.random import seed_generator
+
+    shared = seed_generator.python_random
+    seed_generator.python_random = random.Random(seed)
+    try:
+        yield
+    finally:
+        seed_generator.python_random = shared

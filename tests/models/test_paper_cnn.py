@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import random
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -82,6 +84,31 @@ def test_many_networks_in_a_process_bring_no_advice_on_tracing(
         compile_network(keras, network)
         network.predict(np.zeros((1, 1)), verbose=0)
     assert "retracing" not in caplog.text
+
+
+def test_draws_of_other_threads_change_nothing() -> None:
+    """A Dask worker's event loop draws from Python's global generator while a network is made."""
+    X, y, groups = images(24, seed=0)
+
+    def fitted() -> Any:
+        model = paper_cnn.build(3, epochs=1)
+        model.fit(X, y, groups)
+        return model.predict_proba(X)
+
+    alone = fitted()
+    done = Event()
+
+    def draw() -> None:
+        while not done.wait(0.0005):
+            random.random()
+
+    thread = Thread(target=draw)
+    thread.start()
+    try:
+        np.testing.assert_array_equal(fitted(), alone)
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_augmentation_works_in_training_alone(network: Any) -> None:

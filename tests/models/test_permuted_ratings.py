@@ -34,6 +34,7 @@ class Case:
 
     arms: tuple[tuple[str, str], ...]
     settings: dict[str, dict[str, Any]]
+    folds: int = 2
 
     @property
     def named(self) -> list[Arm]:
@@ -50,6 +51,7 @@ CASES = {
             ("soft_svr", "few+many"), ("blend", "few+many"),
         ),
         {"soft_trees": {"trees": 30}, "blend": {"trees": 30, "inner_folds": 3}},
+        folds=5,
     ),
     "planes": Case(
         (
@@ -57,11 +59,11 @@ CASES = {
             ("multitask", "planes"), ("transfer", "planes"),
         ),
         {
-            "cct": {"epochs": 6},
-            "vit": {"epochs": 16, "blocks": 1, "learning_rate": 0.003},
-            "conv_attention": {"epochs": 4},
-            "multitask": {"epochs": 4},
-            "transfer": {"pretraining_epochs": 4, "epochs": 4},
+            "cct": {"epochs": 10},
+            "vit": {"epochs": 24, "blocks": 1, "learning_rate": 0.003},
+            "conv_attention": {"epochs": 6},
+            "multitask": {"epochs": 6},
+            "transfer": {"pretraining_epochs": 6, "epochs": 6},
         },
     ),
     "cubes": Case(
@@ -70,15 +72,15 @@ CASES = {
             ("checkpoint_ensemble", "cubes"), ("cmixnet", "cubes"),
         ),
         {
-            "dense3d": {"blocks": (1,), "epochs": 6},
-            "shortcut3d": {"blocks": (1,), "epochs": 6},
-            "checkpoint_ensemble": {"blocks": (1,), "epochs": 6},
-            "cmixnet": {"blocks": (1,), "epochs": 6},
+            "dense3d": {"blocks": (1,), "epochs": 10},
+            "shortcut3d": {"blocks": (1,), "epochs": 10},
+            "checkpoint_ensemble": {"blocks": (1,), "epochs": 10},
+            "cmixnet": {"blocks": (1,), "epochs": 10},
         },
     ),
     "graphs": Case(
         (("fusion_rgd", "planes+clear"), ("population_graph", "clear")),
-        {"fusion_rgd": {"epochs": 8}, "population_graph": {"inner_folds": 2}},
+        {"fusion_rgd": {"epochs": 14}, "population_graph": {"inner_folds": 2}},
     ),
 }  # fmt: skip
 
@@ -142,7 +144,7 @@ def auc_of(case: Case, seed: int, *, permuted: bool) -> pd.DataFrame:
         for name, table in values.items()
     }
     bench = Bench(Builder(case.settings, 1), seed, "train", LocalWorkers(1), Silent())
-    splits = make_splits(cohort, SplitRule("kfold", folds=5), seed)
+    splits = make_splits(cohort, SplitRule("kfold", folds=case.folds), seed)
     fits = fit_and_test(tables, cohort, splits, arms, bench)
     assert not fits.failures
     found = score(fits.prediction_table, Bootstrap(500), seed)
