@@ -21,6 +21,7 @@ from benchmark.run import folder, stored_models
 from tests.helpers.command_line import invoke
 from tests.helpers.volumes import WriteManifest, ball, write_volume
 
+ARMS = 'arms=["prior", "size_only", "soft_ridge:diameter", "soft_ridge:diameter+diameter2d"]'
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -255,6 +256,24 @@ def test_runs_without_models_still_show_nodules(
         .startswith("# Gallery: rois [SYNTHETIC INTENSITIES]\n\n**SYNTHETIC INTENSITIES")
     )
     assert set(pd.read_csv(out / "explanations.csv").columns) >= {"mean_abs_shap", "intensities"}
+
+
+def test_models_that_cannot_be_explained_are_named(
+    write_manifest: WriteManifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    status = invoke(
+        "run", "--dataset", write_manifest(24, labels=False), "--out", out, "--jobs", "1",
+        "--set", "bootstrap.samples=200", "--set", "models.soft_ridge.inner_folds=2",
+        "--set", ARMS,
+    )  # fmt: skip
+    assert status == 0
+    capsys.readouterr()
+    assert invoke("report", out, "--format", "md", "--jobs", "1") == 0
+    assert (
+        "neither heat maps nor SHAP values of models such as soft_ridge:diameter, "
+        "soft_ridge:diameter+diameter2d\n"
+    ) in capsys.readouterr().err
 
 
 def test_a_model_that_gives_other_scores_is_not_explained(

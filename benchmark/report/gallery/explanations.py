@@ -19,6 +19,7 @@ from benchmark.columns import EXPLANATION_TABLE
 from benchmark.plugins.arms import Arm
 from benchmark.plugins.builder import extractors
 from benchmark.plugins.contracts import Model
+from benchmark.report.wording.method_warnings import rated_arms
 from benchmark.run import stored_models
 from benchmark.run.extraction import extract
 from benchmark.run.folder import RunFolder
@@ -175,6 +176,12 @@ def explain(
     example = {arm: next(iter(models.values()), None) for arm, models in stored.items()}
     seeing = [arm for arm, model in example.items() if isinstance(model, ShowsHeat)]
     adding = [arm for arm, model in example.items() if isinstance(model, ShowsContributions)]
+    silent = [arm for arm, model in example.items() if model and arm not in (*seeing, *adding)]
+    silent += [arm for arm in run.arms if arm not in arms]
+    if told := [str(arm) for arm in silent if arm in rated_arms(run)]:
+        found.notes.append(
+            f"there are neither heat maps nor SHAP values of models such as {', '.join(told)}"
+        )
     if not roi_ids:
         seeing = []  # the check of heat maps is made on the nodules shown
     sampled = _evenly(sorted(material.cohort.roi_ids.tolist()), SAMPLE)
