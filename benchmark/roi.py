@@ -44,7 +44,7 @@ class UnavailableError(ValueError):
     """A ROI lacks what a feature set needs; the feature set is skipped, with this reason."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RoiRecord:
     """Record of a ROI, without its voxels: one row of ``manifest.csv``.
 

@@ -27,7 +27,7 @@ class Checked:
     measured : tuple of RoiExtent
         In the order of the cohort's records, as are
     thumbnails : tuple of ndarray
-        By which near-duplicates are found, and
+        By which near-duplicates are found; empty where there are too many ROIs to seek them. And
     digests : tuple of str
         Of each ROI's content.
     """
@@ -52,6 +52,7 @@ def check_voxels(
     """
     digest = hashlib.sha256()
     single_slice = True
+    sought = not near_duplicates.too_many(len(cohort.records))
     measured, thumbnails, digests = [], [], []
     contents = read_all(dataset, cohort.records, workers, progress)
     rows = zip(cohort.records, cohort.labels.tolist(), contents, strict=True)
@@ -60,7 +61,8 @@ def check_voxels(
         digest.update(identity.encode())
         single_slice &= content.n_slices == 1
         measured.append(content.measured)
-        thumbnails.append(content.thumbnail)
+        if sought:
+            thumbnails.append(content.thumbnail)
         digests.append(content.digest)
     if not any(each.negative for each in measured):
         raise ValueError(
@@ -72,7 +74,7 @@ def check_voxels(
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Content:
     """Findings from reading one ROI."""
 

@@ -15,7 +15,7 @@ from benchmark.columns import ROI_TABLE
 from benchmark.roi import Roi, RoiRecord
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RoiExtent:
     """Extent of a ROI, from its voxels, and what is unusual in them.
 

@@ -23,7 +23,7 @@ from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import Workers
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Extracted:
     """One ROI's features, or why there are none: ``error``, or ``unavailable`` in its dataset.
 

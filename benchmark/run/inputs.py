@@ -266,7 +266,7 @@ def _environment(division: Division, fingerprints: Sequence[str]) -> dict[str, d
 
 
 def _duplicates(cohort: Cohort, thumbnails: Sequence[near_duplicates.Descriptor]) -> pd.DataFrame:
-    left_out = near_duplicates.too_many(len(thumbnails))
+    left_out = near_duplicates.too_many(len(cohort.records))
     pairs = [] if left_out else near_duplicates.find(cohort.roi_ids.tolist(), thumbnails)
     return pd.DataFrame(map(asdict, pairs), columns=[f.name for f in fields(near_duplicates.Pair)])
 

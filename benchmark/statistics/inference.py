@@ -28,7 +28,10 @@ another start leave less than that, and 1e-8 is one pair in a hundred million.""
 
 
 _HELD = 2**23
-"""Counts made at a time, 64 MB of them; as many as 2,000 resamples of 4,194 patients."""
+"""Most counts that are kept, 64 MB of them; as many as 2,000 resamples of 4,194 patients."""
+
+_BLOCK = 2**20
+"""Counts made at a time where more are needed, 8 MB of them."""
 
 
 @dataclass(frozen=True)
@@ -56,30 +59,29 @@ def draw_patients(n_patients: int, n_samples: int, seed: int) -> Floats:
 
 
 def patient_draws(n_patients: int, n_samples: int, seed: int) -> Iterator[Floats]:
-    """The rows of :func:`draw_patients` in blocks that are never larger than 64 MB."""
+    """The rows of :func:`draw_patients`: at once where they are few, else in blocks of 8 MB."""
     if n_patients * n_samples <= _HELD:
         yield draw_patients(n_patients, n_samples, seed)
         return
     rng = np.random.default_rng(seed)
-    rows = max(1, _HELD // n_patients)
+    rows = max(1, _BLOCK // n_patients)
     for start in range(0, n_samples, rows):
         yield _draw(rng, n_patients, min(rows, n_samples - start))
 
 
 def _draw(rng: np.random.Generator, n_patients: int, n_samples: int) -> Floats:
-    drawn = rng.integers(n_patients, size=(n_samples, n_patients))
-    drawn += n_patients * np.arange(n_samples)[:, None]
-    counts = np.bincount(drawn.ravel(), minlength=n_samples * n_patients)
-    weights: Floats = counts.reshape(n_samples, n_patients).astype(np.float64)
+    weights = np.empty((n_samples, n_patients))
+    for row in weights:
+        row[:] = np.bincount(rng.integers(n_patients, size=n_patients), minlength=n_patients)
     return weights
 
 
 def leave_one_out(n_patients: int) -> Iterator[Floats]:
     """The jackknife over patients, in blocks: counts as in :func:`draw_patients`.
 
-    One patient a row is at 0, in order; blocks are never larger than 64 MB.
+    One patient a row is at 0, in order; blocks are of 8 MB.
     """
-    rows = max(1, _HELD // n_patients)
+    rows = max(1, _BLOCK // n_patients)
     for start in range(0, n_patients, rows):
         yield 1 - np.eye(min(rows, n_patients - start), n_patients, start)
 

@@ -53,6 +53,7 @@ def test_draws_cannot_be_changed_by_who_gets_them() -> None:
 def test_blocks_are_the_rows_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     draws, left = draw_patients(11, 40, 3), np.concatenate(list(leave_one_out(11)))
     monkeypatch.setattr(inference, "_HELD", 80)
+    monkeypatch.setattr(inference, "_BLOCK", 80)
     blocks = list(patient_draws(11, 40, 3))
     assert [len(block) for block in blocks] == [7, 7, 7, 7, 7, 5]
     np.testing.assert_array_equal(np.concatenate(blocks), draws)
