@@ -152,6 +152,7 @@ def auc_of(case: Case, seed: int, *, permuted: bool) -> pd.DataFrame:
 
 
 @pytest.mark.simulation
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", CASES)
 def test_permuted_ratings_give_an_auc_of_a_half(name: str) -> None:
     found = pd.concat([auc_of(CASES[name], seed, permuted=True) for seed in SEEDS])
