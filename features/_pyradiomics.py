@@ -236,8 +236,8 @@ def _one_thread() -> ThreadpoolController:
 
 
 @lru_cache(maxsize=1)
-def _quiet() -> None:
-    """Import ITK and pyradiomics, once, with one thread and without messages."""
+def set_up() -> None:
+    """Give ITK one thread and pyradiomics no messages, once."""
     import radiomics
     import SimpleITK as sitk
 
@@ -253,7 +253,7 @@ def _shape2d(
     import SimpleITK as sitk
     from radiomics.shape2D import RadiomicsShape2D
 
-    _quiet()
+    set_up()
     if inside.shape[-1] == 1:
         # pyradiomics has no 2D shape of a single column; the count of features will tell.
         return {}
@@ -275,7 +275,7 @@ def _filtered(
     import SimpleITK as sitk
     from radiomics import imageoperations
 
-    _quiet()
+    set_up()
     image_itk, mask_itk = imageoperations.resampleImage(
         *for_itk(image, mask, spacing_mm), padDistance=MARGIN_VOXELS, **chosen
     )
