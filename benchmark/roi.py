@@ -21,6 +21,8 @@ Intensities = Literal["acquired", "synthetic"]
 
 INTENSITIES: tuple[Intensities, ...] = ("acquired", "synthetic")
 
+GIVEN_SPLITS = ("train", "val", "test")
+
 LABEL_SOURCES = ("reader", "pathology", "follow-up")
 """What a label may rest on: a reader's judgement of the image, tissue, or watching the nodule."""
 

@@ -28,10 +28,10 @@ def first_order(
     ascending = np.sort(x)
     low, first, median, third, high = _percentiles(ascending, np.array([10, 25, 50, 75, 90]))
     smallest, largest = ascending[[0, -1]]
-    mean = x.mean()
+    n, mean = len(x), x.sum() / len(x)
     deviation = x - mean
     squared = deviation**2
-    variance = squared.mean()
+    variance = squared.sum() / n
     # A flat region has neither skewness nor kurtosis: 0.
     scale = variance or 1.0
     robust = x[(x >= low) & (x <= high)]
@@ -45,16 +45,16 @@ def first_order(
         "Energy": energy,
         "Entropy": -(share * np.log2(share + np.spacing(1))).sum(),
         "InterquartileRange": third - first,
-        "Kurtosis": (squared**2).mean() / scale**2,
+        "Kurtosis": (squared**2).sum() / n / scale**2,
         "Maximum": largest,
         "Mean": mean,
-        "MeanAbsoluteDeviation": np.abs(deviation).mean(),
+        "MeanAbsoluteDeviation": np.abs(deviation).sum() / n,
         "Median": median,
         "Minimum": smallest,
         "Range": largest - smallest,
         "RobustMeanAbsoluteDeviation": robust_deviation,
-        "RootMeanSquared": np.sqrt(energy / len(x)),
-        "Skewness": (squared * deviation).mean() / scale**1.5,
+        "RootMeanSquared": np.sqrt(energy / n),
+        "Skewness": (squared * deviation).sum() / n / scale**1.5,
         "TotalEnergy": energy * voxel_mm3,
         "Uniformity": (share**2).sum(),
         "Variance": variance,

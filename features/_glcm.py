@@ -15,6 +15,7 @@ from features._region import (
     Features,
     Floats,
     Region,
+    c_code,
     entropy_of,
     prepare,
     scalar,
@@ -54,7 +55,7 @@ def glcm(region: Region) -> Features:
     k = np.arange(Ng, dtype=float)
     difference_average = k @ p_difference
     spread = p_difference * (k[:, None] - difference_average) ** 2
-    mean_difference = p_difference.mean(axis=1)
+    mean_difference = p_difference.sum(axis=1) / n_angles
 
     joint_entropy = -_sums(angle, p * np.log2(p + EPS), n_angles)
     entropy = -(px * np.log2(px + EPS)).sum(axis=0)
@@ -68,35 +69,33 @@ def glcm(region: Region) -> Features:
         "ClusterShade": (squared * from_mean * p_sum).sum() / n_angles,
         "ClusterTendency": (squared * p_sum).sum() / n_angles,
         "Contrast": k**2 @ mean_difference,
-        "Correlation": correlation.mean(),
-        "DifferenceAverage": difference_average.mean(),
-        "DifferenceEntropy": entropy_of(p_difference).mean(),
+        "Correlation": correlation.sum() / n_angles,
+        "DifferenceAverage": difference_average.sum() / n_angles,
+        "DifferenceEntropy": entropy_of(p_difference).sum() / n_angles,
         "DifferenceVariance": spread.sum() / n_angles,
         "Id": (mean_difference / (1 + k)).sum(),
         "Idm": (mean_difference / (1 + k**2)).sum(),
         "Idmn": (mean_difference / (1 + k**2 / Ng**2)).sum(),
         "Idn": (mean_difference / (1 + k / Ng)).sum(),
-        "Imc1": information.mean(),
+        "Imc1": information.sum() / n_angles,
         # The entropy of independent marginals is the sum of theirs.
         "Imc2": _imc2(P, region, 2 * entropy - joint_entropy, several),
         "InverseVariance": (mean_difference[1:] / k[1:] ** 2).sum(),
-        "JointAverage": mean.mean(),
+        "JointAverage": mean.sum() / n_angles,
         "JointEnergy": (p**2).sum() / n_angles,
-        "JointEntropy": joint_entropy.mean(),
+        "JointEntropy": joint_entropy.sum() / n_angles,
         "MCC": _mcc(P, region, px, several),
-        "MaximumProbability": P.max(axis=(0, 1)).mean(),
-        "SumAverage": 2 * mean.mean(),
-        "SumEntropy": entropy_of(p_sum).mean(),
-        "SumSquares": variance.mean(),
+        "MaximumProbability": P.max(axis=(0, 1)).sum() / n_angles,
+        "SumAverage": 2 * mean.sum() / n_angles,
+        "SumEntropy": entropy_of(p_sum).sum() / n_angles,
+        "SumSquares": variance.sum() / n_angles,
     }
 
 
 def _matrix(region: Region) -> Floats:
     """Shape (n, n, angles), symmetric; each angle that has pairs adds up to 1."""
-    from radiomics import cMatrices
-
     n = len(region.present)
-    P: Floats = cMatrices.calculate_glcm(
+    P: Floats = c_code("_cmatrices").calculate_glcm(
         region.ranks, region.mask, NEIGHBOURS, n, *region.in_plane
     )[0][0]
     P = P + P.transpose(1, 0, 2)

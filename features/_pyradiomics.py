@@ -85,9 +85,9 @@ def canonical(
     # Of the smallest masks every voxel is needed: of two, pyradiomics has not all features.
     tiny = math.prod(max(1, round(each)) for each in long) < _FEW_VOXELS
     lengths = [math.ceil(each) if tiny else max(1, round(each)) for each in long]
-    cut, beyond = [], []
+    wanted, kept = [], []
     for axis, (box, step) in enumerate(zip(boxes, spacing_mm, strict=True)):
-        n = box.stop - box.start
+        n, most = box.stop - box.start, mask.shape[axis]
         width, shift = math.ceil(CANONICAL_MARGIN_MM / step), 0
         if filtered:
             needed = math.ceil(_LOG_EXTENT_MM / min(step, SPACING_MM))
@@ -96,12 +96,13 @@ def canonical(
             width = 0
         elif n > 1:
             across = tuple(other for other in range(3) if other != axis)
-            shift = _shift(mask.sum(axis=across)[box], lengths[axis], width, step)
+            shift = _shift(mask[boxes].sum(axis=across), lengths[axis], width, step)
         first, last = box.start - width, box.stop + width
-        cut.append(slice(max(0, first), last))
-        beyond.append((max(0, -first) + shift, max(0, last - mask.shape[axis])))
-    part = tuple(cut)
-    return np.pad(image[part].astype(np.float64), beyond, "edge"), np.pad(mask[part], beyond)
+        wanted.append(np.arange(first - shift, last).clip(max(0, first), most - 1))
+        kept.append(slice(width + shift, width + shift + n))
+    part = np.zeros([len(voxels) for voxels in wanted], bool)
+    part[tuple(kept)] = mask[boxes]
+    return image[np.ix_(*wanted)].astype(np.float64), part
 
 
 def _shift(planes: NDArray[np.int64], n: int, width: int, step_mm: float) -> int:
@@ -123,16 +124,16 @@ def _shift(planes: NDArray[np.int64], n: int, width: int, step_mm: float) -> int
     """
     long = len(planes) * step_mm / SPACING_MM
     parity = n % 2 / 2
-    off = []
-    for shift in range(_SHIFTS):
-        start = (width + shift) * step_mm / SPACING_MM
-        middle = start + long / 2 - parity
-        centres = np.arange(math.floor(start), math.ceil(start + long)) + 0.5
-        read = np.floor((centres - start) * SPACING_MM / step_mm).astype(int)
-        left = planes[read[(read >= 0) & (read < len(planes))]].sum() * SPACING_MM / step_mm
-        lost = left < planes.sum() / 2
-        off.append((lost, round(abs(middle - round(middle)), 6)))
-    return off.index(min(off))
+    starts = (width + np.arange(_SHIFTS)) * step_mm / SPACING_MM
+    middles = starts + long / 2 - parity
+    centres = np.floor(starts)[:, None] + np.arange(math.ceil(long) + 1) + 0.5
+    read = np.floor((centres - starts[:, None]) * SPACING_MM / step_mm).astype(int)
+    within = (read >= 0) & (read < len(planes))
+    left = (planes[np.where(within, read, 0)] * within).sum(axis=1) * SPACING_MM / step_mm
+    lost = left < planes.sum() / 2
+    off = np.abs(middles - np.rint(middles)).round(6)
+    # The first of those that are nearest, lost ones last.
+    return int(np.lexsort((off, lost))[0])
 
 
 def for_itk(
@@ -224,19 +225,25 @@ def _named(prefix: str, of_class: Features) -> dict[str, float]:
 
 @lru_cache(maxsize=1)
 def _one_thread() -> ThreadpoolController:
-    """Set ITK and pyradiomics up, once; what comes back limits BLAS' threads.
+    """Find BLAS, once; what comes back limits its threads.
 
     Parallelism is over ROIs, and threads would only compete for the same cores: on busy ones
     the eigenvalues of GLCM took twenty times as long.
     """
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@lru_cache(maxsize=1)
+def set_up() -> None:
+    """Give ITK one thread and pyradiomics no messages, once."""
     import radiomics
     import SimpleITK as sitk
-    from threadpoolctl import ThreadpoolController
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     # A failing class is found by the count of features, with the ROI's name beside it.
     radiomics.logger.setLevel(logging.CRITICAL)
-    return ThreadpoolController()
 
 
 def _shape2d(
@@ -246,6 +253,7 @@ def _shape2d(
     import SimpleITK as sitk
     from radiomics.shape2D import RadiomicsShape2D
 
+    set_up()
     if inside.shape[-1] == 1:
         # pyradiomics has no 2D shape of a single column; the count of features will tell.
         return {}
@@ -267,6 +275,7 @@ def _filtered(
     import SimpleITK as sitk
     from radiomics import imageoperations
 
+    set_up()
     image_itk, mask_itk = imageoperations.resampleImage(
         *for_itk(image, mask, spacing_mm), padDistance=MARGIN_VOXELS, **chosen
     )

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
 from typing import Any
 
 import numpy as np
@@ -59,10 +61,10 @@ def discretise(
         Of the voxels inside ``mask``, in C order, in the image's own type: pyradiomics'
         edges are computed in it.
     """
-    from radiomics import imageoperations
-
-    extremes = np.array([values.min(), values.max()])
-    binned = np.digitize(values, imageoperations.getBinEdges(extremes, **settings))
+    width, low, high = settings["binWidth"], values.min(), values.max()
+    edges = np.arange(low - low % width, high + 2 * width, width)
+    # A flat region at the edge of a bin lies between one edge and the next.
+    binned = np.digitize(values, edges)
     counts = np.bincount(binned)
     present = np.flatnonzero(counts)
     in_plane = settings.get("force2D", False), settings.get("force2Ddimension", 0)
@@ -70,6 +72,23 @@ def discretise(
     levels[mask] = binned
     ranks[mask] = np.cumsum(counts > 0)[binned]
     return Region(mask, levels, ranks, present.astype(float), counts[present], in_plane)
+
+
+@lru_cache
+def c_code(name: str) -> Any:
+    """One of pyradiomics' C modules, ``_cmatrices`` or ``_cshape``, without its package.
+
+    The import of the package brings SimpleITK, and takes as long as thirty nodules.
+    """
+    package = find_spec("radiomics")
+    if package is None:
+        raise ModuleNotFoundError("No module named 'radiomics'", name="radiomics")
+    found = PathFinder.find_spec(name, package.submodule_search_locations)
+    if found is None or found.loader is None:
+        raise ModuleNotFoundError(f"pyradiomics has no C module '{name}'", name=name)
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
 
 
 def prepare(cls: Any, **attributes: object) -> Any:

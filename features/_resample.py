@@ -2,16 +2,18 @@
 
 ITK weighs 4 x 4 x 4 coefficients of a B-spline for every voxel of a grid that reaches beyond the
 mask. The spline is separable, so that one small matrix an axis does the same for the mask's
-bounding box. Sums in another order are rounded otherwise: where that could show, ITK has its way.
-The mask is always ITK's, as voxels halfway between two are common.
+bounding box. Sums in another order are rounded otherwise: where that could show, they are taken in
+ITK's order. Which voxel is nearest is always worked out in ITK's own steps, as places halfway
+between two are common. Both are equal to ITK's to the last bit, which a test holds, and SimpleITK,
+whose import takes as long as twenty nodules, is not needed.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +21,7 @@ from numpy.typing import NDArray
 from features._region import Floats
 
 MARGIN_VOXELS = 5
-"""Resampled voxels around the mask; pyradiomics' default. Fewer would be quicker for ITK, but it
-would round voxels otherwise."""
+"""Resampled voxels around the mask; pyradiomics' default. It settles where the grid begins."""
 
 _POLE = math.sqrt(3) - 2
 _HORIZON = math.ceil(math.log(1e-10) / math.log(-_POLE))
@@ -32,8 +33,10 @@ _ROUNDING_HU = 1e-8
 
 def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     """Bounding box of a mask with at least one voxel."""
-    planes = (np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
-    return tuple(slice(int(where[0]), int(where[-1]) + 1) for where in planes)
+    across = np.asarray(mask.any(axis=0))
+    planes = mask.reshape(len(mask), -1).any(axis=1), across.any(axis=1), across.any(axis=0)
+    where = (np.flatnonzero(plane) for plane in planes)
+    return tuple(slice(int(each[0]), int(each[-1]) + 1) for each in where)
 
 
 def resample(
@@ -76,19 +79,27 @@ def resample(
     last = np.ceil((beyond - 0.5) * ratio + MARGIN_VOXELS)
     size = np.minimum(last, np.ceil(np.array(mask.shape) * ratio) - 1) - low + 1
     origin = (0.5 * (new - old) / old + low / ratio) * old
-    grid = (size.astype(int), origin, new)
-    # bool is uint8 to ITK.
-    resampled = _with_itk(mask.view(np.uint8), old, grid, "sitkNearestNeighbor")
-    box, inside = _in_box(resampled.view(np.bool_))
-    in_box = image
-    for axis in (2, 1, 0):
-        at = (origin[axis] + np.arange(box[axis].start, box[axis].stop) * new[axis]) / old[axis]
-        along = _interpolation(at, image.shape[axis])
-        in_box = np.moveaxis(np.tensordot(along, in_box, (1, axis)), 0, axis)
-    values = in_box[inside]
+    places = _places(origin, new, old, size)
+    nearest = [np.floor(at + 0.5).astype(int) for at in places]
+    near = [(axis.start <= i) & (i < axis.stop) for i, axis in zip(nearest, box, strict=True)]
+    cells = np.ix_(*(i[here] for i, here in zip(nearest, near, strict=True)))
+    box, inside = _in_box(mask[cells])
+    places = [at[here][axis] for at, here, axis in zip(places, near, box, strict=True)]
+    values = _spline(image, places)[inside]
     if _rounding_shows(values, bin_width):
-        values = _with_itk(image, old, grid, "sitkBSpline")[box][inside]
+        values = _spline_as_itk(image, places)[inside]
     return values, inside, tuple(new.tolist())
+
+
+def _places(origin: Floats, new: Floats, old: Floats, size: Floats) -> list[Floats]:
+    """Places of the grid along z, y and x, in voxels of the image, by the steps of ITK's filter.
+
+    It maps the two ends of a line along x and divides what lies between them.
+    """
+    inverse = 1 / old
+    z, y = (inverse[a] * (origin[a] + new[a] * np.arange(size[a])) for a in (0, 1))
+    start, end = inverse[2] * origin[2], inverse[2] * (origin[2] + new[2] * size[2])
+    return [z, y, start + np.arange(size[2]) / size[2] * (end - start)]
 
 
 def _in_box(mask: NDArray[np.bool_]) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
@@ -102,25 +113,6 @@ def _in_box(mask: NDArray[np.bool_]) -> tuple[tuple[slice, ...], NDArray[np.bool
     return box, np.ascontiguousarray(mask[box])
 
 
-def _with_itk(
-    voxels: NDArray[Any],
-    spacing: Floats,
-    grid: tuple[NDArray[np.int64], Floats, Floats],
-    interpolator: str,
-) -> NDArray[Any]:
-    import SimpleITK as sitk
-
-    source = sitk.GetImageFromArray(voxels)
-    source.SetSpacing(spacing[::-1].tolist())
-    size, origin, new = (values[::-1].tolist() for values in grid)
-    resampler = sitk.ResampleImageFilter()
-    resampler.SetInterpolator(getattr(sitk, interpolator))
-    resampler.SetSize(size)
-    resampler.SetOutputOrigin(origin)
-    resampler.SetOutputSpacing(new)
-    return sitk.GetArrayFromImage(resampler.Execute(source))
-
-
 def _rounding_shows(values: Floats, bin_width: float) -> bool:
     """True if voxels lie on the edge of a bin, or are equal but for rounding.
 
@@ -131,44 +123,88 @@ def _rounding_shows(values: Floats, bin_width: float) -> bool:
     return bool(min(from_edge.min(), gaps.min()) < _ROUNDING_HU)
 
 
-def _interpolation(at: Floats, n: int) -> Floats:
-    """Cubic B-spline through ``n`` voxels, read at some places: a matrix, shape (places, n).
+def _spline(image: Floats, places: Sequence[Floats]) -> Floats:
+    """Cubic B-spline through the image's voxels, read at places along (z, y, x)."""
+    z, y, x = (_interpolation(at, n) for at, n in zip(places, image.shape, strict=True))
+    planes = y @ (image @ x.T)
+    return (z @ planes.reshape(len(planes), -1)).reshape(len(z), *planes.shape[1:])
 
-    The image is mirrored at its first and last voxel.
-    """
+
+def _interpolation(at: Floats, n: int) -> Floats:
+    """A line's voxels to a spline's values at some places: a matrix, shape (places, n)."""
     if n == 1:
         return np.ones((len(at), 1))
-    below = np.floor(at)
-    w = at - below
-    cubed = w**3 / 6
-    left = 1 / 6 + w * (w - 1) / 2 - cubed
-    right = w + left - 2 * cubed
-    weights = np.array([left, 1 - left - right - cubed, right, cubed])
-    voxel = np.abs(below.astype(int) + np.arange(-1, 3)[:, None])
-    voxel = np.where(voxel < n, voxel, 2 * (n - 1) - voxel)
+    weights, voxels = _weights(at, n)
     spline = np.zeros((len(at), n))
-    np.add.at(spline, (np.arange(len(at)), voxel), weights)
+    each = np.arange(len(at))
+    for weight, voxel in zip(weights, voxels, strict=True):
+        spline[each, voxel] += weight
     return spline @ _decomposition(n)
+
+
+def _weights(at: Floats, n: int) -> tuple[Floats, NDArray[np.int64]]:
+    """Weights of the four nearest coefficients at some places, and where on the line they are.
+
+    The line is mirrored at its first and last voxel. Shapes: (4, places). Term by term as ITK,
+    which looks for the voxel below a place in single precision.
+    """
+    below = np.floor(at.astype(np.float32)).astype(np.float64)
+    w = at - below
+    last = (1 / 6) * w * w * w
+    first = (1 / 6) + 0.5 * w * (w - 1) - last
+    third = w + first - 2 * last
+    weights = np.array([first, 1 - first - third - last, third, last])
+    voxel = np.abs(below.astype(int) + np.arange(-1, 3)[:, None])
+    return weights, np.where(voxel < n, voxel, 2 * (n - 1) - voxel) if n > 1 else 0 * voxel
 
 
 @lru_cache(maxsize=1024)
 def _decomposition(n: int) -> Floats:
-    """Voxels of a line to B-spline coefficients, as ``itk::BSplineDecompositionImageFilter``.
+    """Voxels of a line to B-spline coefficients, shape (n, n)."""
+    return _coefficients(np.eye(n))
+
+
+def _coefficients(lines: Floats) -> Floats:
+    """B-spline coefficients along the first axis, as ``itk::BSplineDecompositionImageFilter``.
 
     Unser, "Splines: a perfect fit for signal and image processing", IEEE Signal Processing
-    Magazine 16(6), 1999; shape (n, n).
+    Magazine 16(6), 1999; in ITK's order of terms.
     """
-    lines = 6 * np.eye(n)
-    powers = _POLE ** np.arange(n)
+    n = len(lines)
+    lines = lines * ((1 - _POLE) * (1 - 1 / _POLE))
+    total, power = lines[0].copy(), _POLE
     if n > _HORIZON:
-        lines[0] = powers[:_HORIZON] @ lines[:_HORIZON]
+        for line in lines[1:_HORIZON]:
+            total += power * line
+            power *= _POLE
     else:
-        mirrored = powers + _POLE ** (2 * (n - 1) - np.arange(n))
-        mirrored[[0, -1]] = powers[[0, -1]]
-        lines[0] = mirrored @ lines / (1 - _POLE ** (2 * (n - 1)))
+        mirrored = _POLE ** (n - 1)
+        total += mirrored * lines[-1]
+        mirrored *= mirrored / _POLE
+        for line in lines[1:-1]:
+            total += (power + mirrored) * line
+            power *= _POLE
+            mirrored /= _POLE
+        total /= 1 - power * power
+    lines[0] = total
     for i in range(1, n):
         lines[i] += _POLE * lines[i - 1]
-    lines[-1] = _POLE / (_POLE**2 - 1) * (_POLE * lines[-2] + lines[-1])
+    lines[-1] = _POLE / (_POLE * _POLE - 1) * (_POLE * lines[-2] + lines[-1])
     for i in reversed(range(n - 1)):
         lines[i] = _POLE * (lines[i + 1] - lines[i])
     return lines
+
+
+def _spline_as_itk(image: Floats, places: Sequence[Floats]) -> Floats:
+    """``_spline`` with the sums in ITK's order, to the last bit."""
+    coefficients = image
+    for axis in (2, 1, 0):
+        if image.shape[axis] > 1:
+            lines = _coefficients(np.moveaxis(coefficients, axis, 0))
+            coefficients = np.moveaxis(lines, 0, axis)
+    (wz, z), (wy, y), (wx, x) = (_weights(at, n) for at, n in zip(places, image.shape, strict=True))
+    values = np.zeros([len(at) for at in places])
+    for k, j, i in itertools.product(range(4), repeat=3):
+        weights = (wx[i] * wy[j][:, None]) * wz[k][:, None, None]
+        values += weights * coefficients[np.ix_(z[k], y[j], x[i])]
+    return values

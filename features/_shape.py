@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from features._region import Features, Floats, every_feature, prepare
+from features._region import Features, Floats, c_code
 
 _MANY_VERTICES = 1000
 """From here on pyradiomics' pairs take longer than numpy's overhead."""
@@ -37,22 +37,34 @@ def shape(inside: NDArray[np.bool_], spacing_mm: tuple[float, ...]) -> Features:
     spacing_mm : tuple of three floats
         Along (z, y, x).
     """
-    from radiomics.shape import RadiomicsShape
-
-    mask = np.pad(inside, 1)
+    mask = np.zeros(np.add(inside.shape, 2), bool)
+    mask[1:-1, 1:-1, 1:-1] = inside
     spacing = np.array(spacing_mm)
     area, volume, diameters = _mesh(mask, spacing)
-    places = np.nonzero(mask)
-    own = prepare(
-        RadiomicsShape,
-        pixelSpacing=spacing,
-        labelledVoxelCoordinates=places,
-        SurfaceArea=area,
-        Volume=volume,
-        diameters=diameters,
-        eigenValues=_eigenvalues(places, spacing),
-    )
-    return every_feature(own)
+    places = np.nonzero(inside)
+    least, minor, major = _eigenvalues(places, spacing).tolist()
+    by_slice, by_column, by_row, in_space = diameters
+    return {
+        "Elongation": _root(minor / major),
+        "Flatness": _root(least / major),
+        "LeastAxisLength": 4 * _root(least),
+        "MajorAxisLength": 4 * _root(major),
+        "Maximum2DDiameterColumn": by_column,
+        "Maximum2DDiameterRow": by_row,
+        "Maximum2DDiameterSlice": by_slice,
+        "Maximum3DDiameter": in_space,
+        "MeshVolume": volume,
+        "MinorAxisLength": 4 * _root(minor),
+        "Sphericity": (36 * math.pi * volume**2) ** (1 / 3) / area,
+        "SurfaceArea": area,
+        "SurfaceVolumeRatio": area / volume if volume else math.nan,
+        "VoxelVolume": math.prod(spacing_mm) * len(places[0]),
+    }
+
+
+def _root(square: float) -> float:
+    """Square root; of what rounding made negative, undefined."""
+    return math.sqrt(square) if square >= 0 else math.nan
 
 
 def _eigenvalues(places: tuple[NDArray[np.int64], ...], spacing: Floats) -> Floats:
@@ -63,7 +75,8 @@ def _eigenvalues(places: tuple[NDArray[np.int64], ...], spacing: Floats) -> Floa
     from_mean = np.array(places).T * spacing
     from_mean -= from_mean.mean(axis=0)
     from_mean /= np.sqrt(len(from_mean))
-    eigenvalues = np.linalg.eigvals(from_mean.T.copy() @ from_mean)
+    # numpy 2.5 gives complex numbers, be they without imaginary part.
+    eigenvalues = np.real(np.linalg.eigvals(from_mean.T.copy() @ from_mean)).copy()
     eigenvalues[(eigenvalues < 0) & (eigenvalues > -1e-10)] = 0
     return np.sort(eigenvalues)
 
@@ -73,11 +86,9 @@ def _mesh(mask: NDArray[np.bool_], spacing: Floats) -> tuple[float, float, Seque
 
     ``mask`` has a margin of one voxel.
     """
-    from radiomics import cShape
-
     edges = [np.diff(mask, axis=axis) for axis in range(3)]
     if sum(map(np.count_nonzero, edges)) < _MANY_VERTICES:
-        area, volume, diameters = cShape.calculate_coefficients(mask, spacing)
+        area, volume, diameters = c_code("_cshape").calculate_coefficients(mask, spacing)
         return area, volume, diameters
 
     areas, volumes, moved = _cubes(tuple(spacing.tolist()))
@@ -111,12 +122,12 @@ def _cubes(spacing: tuple[float, ...]) -> tuple[Floats, Floats, Floats]:
     Volumes are of the cones between the mesh and the corner of the image, so that they depend on
     where a cube is; shape of the last: (256, 3).
     """
-    from radiomics import cShape
-
     corners = (np.arange(256)[:, None] >> np.arange(8) & 1).astype(bool).reshape(-1, 2, 2, 2)
 
     def measured(masks: NDArray[np.bool_]) -> Floats:
-        return np.array([cShape.calculate_coefficients(mask, spacing)[:2] for mask in masks]).T
+        return np.array(
+            [c_code("_cshape").calculate_coefficients(mask, spacing)[:2] for mask in masks]
+        ).T
 
     areas, volumes = measured(corners)
     moved = np.empty((256, 3))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from features._glcm import glcm
-from features._region import NEIGHBOURS, Features, Floats, Region, entropy_of
+from features._region import NEIGHBOURS, Features, Floats, Region, c_code, entropy_of
 
 
 def texture(region: Region) -> dict[str, Features]:
@@ -34,30 +34,28 @@ def texture(region: Region) -> dict[str, Features]:
 
 
 def _glrlm(region: Region) -> Features:
-    from radiomics import cMatrices
-
     n, longest = len(region.present), max(region.mask.shape)
-    P = cMatrices.calculate_glrlm(region.ranks, region.mask, n, longest, *region.in_plane)[0][0]
+    P = c_code("_cmatrices").calculate_glrlm(
+        region.ranks, region.mask, n, longest, *region.in_plane
+    )[0][0]
     # pyradiomics empties an angle along which no two voxels lie, and leaves it out.
     P = P[:, :, P.any(axis=(0, 1))]
     return _sized(P, region.present, ("ShortRun", "LongRun", "Run", "RunLength"))
 
 
 def _glszm(region: Region) -> Features:
-    from radiomics import cMatrices
-
     n, n_voxels = len(region.present), int(region.counts.sum())
-    P = cMatrices.calculate_glszm(region.ranks, region.mask, n, n_voxels, *region.in_plane)[0]
+    P = c_code("_cmatrices").calculate_glszm(
+        region.ranks, region.mask, n, n_voxels, *region.in_plane
+    )[0]
     return _sized(P[..., None], region.present, ("SmallArea", "LargeArea", "Zone", "SizeZone"))
 
 
 def _gldm(region: Region) -> Features:
-    from radiomics import cMatrices
-
     n, alike = len(region.present), 0
-    P = cMatrices.calculate_gldm(region.ranks, region.mask, NEIGHBOURS, n, alike, *region.in_plane)[
-        0
-    ]
+    P = c_code("_cmatrices").calculate_gldm(
+        region.ranks, region.mask, NEIGHBOURS, n, alike, *region.in_plane
+    )[0]
     words = ("SmallDependence", "LargeDependence", "Dependence", "Dependence")
     features = _sized(P[..., None], region.present, words)
     # The first is first order's Uniformity, the second always 1; pyradiomics has neither.
@@ -91,24 +89,24 @@ def _sized(P: Floats, levels: Floats, words: tuple[str, str, str, str]) -> Featu
     of_size: Floats = powers[0]
     of_level: Floats = P.sum(axis=1)
     total = of_level.sum(axis=0)
-    emphasis = (by_size @ powers / total).mean(axis=2)
+    emphasis = (by_size @ powers / total).sum(axis=2) / n_angles
     entries = np.flatnonzero(P)
     probabilities = P.reshape(-1)[entries] / total[entries % n_angles]
+    level_share, size_share = of_level / total, of_size / total
 
-    def variance(weights: Floats, values: Floats) -> float:
-        share = weights / total
+    def variance(share: Floats, values: Floats) -> float:
         return float((share * (values[:, None] - values @ share) ** 2).sum() / n_angles)
 
     return {
         f"{small}Emphasis": emphasis[0, 1],
         f"{large}Emphasis": emphasis[0, 2],
-        "GrayLevelNonUniformity": ((of_level**2).sum(axis=0) / total).mean(),
-        "GrayLevelNonUniformityNormalized": ((of_level / total) ** 2).sum() / n_angles,
-        f"{extent}NonUniformity": ((of_size**2).sum(axis=0) / total).mean(),
-        f"{extent}NonUniformityNormalized": ((of_size / total) ** 2).sum() / n_angles,
-        f"{unit}Percentage": (total / (sizes @ of_size)).mean(),
-        "GrayLevelVariance": variance(of_level, levels),
-        f"{unit}Variance": variance(of_size, sizes),
+        "GrayLevelNonUniformity": (level_share * of_level).sum() / n_angles,
+        "GrayLevelNonUniformityNormalized": (level_share**2).sum() / n_angles,
+        f"{extent}NonUniformity": (size_share * of_size).sum() / n_angles,
+        f"{extent}NonUniformityNormalized": (size_share**2).sum() / n_angles,
+        f"{unit}Percentage": (total / (sizes @ of_size)).sum() / n_angles,
+        "GrayLevelVariance": variance(level_share, levels),
+        f"{unit}Variance": variance(size_share, sizes),
         f"{unit}Entropy": entropy_of(probabilities) / n_angles,
         f"LowGrayLevel{unit}Emphasis": emphasis[1, 0],
         f"HighGrayLevel{unit}Emphasis": emphasis[2, 0],
@@ -120,12 +118,9 @@ def _sized(P: Floats, levels: Floats, words: tuple[str, str, str, str]) -> Featu
 
 
 def _ngtdm(region: Region) -> Features:
-    from radiomics import cMatrices
-
     highest = int(region.present[-1])
-    P = cMatrices.calculate_ngtdm(
-        region.levels, region.mask, NEIGHBOURS, highest, *region.in_plane
-    )[0]
+    make = c_code("_cmatrices").calculate_ngtdm
+    P = make(region.levels, region.mask, NEIGHBOURS, highest, *region.in_plane)[0]
     # Voxels of each level that have neighbours, how far those are off in sum, the level.
     n, s, i = P[P[:, 0] > 0].T
     n_voxels, n_levels = n.sum(), len(n)

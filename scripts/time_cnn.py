@@ -1,15 +1,16 @@
-"""The training of the paper's CNN beside a plain PyTorch, channels-last replica: images a second.
+"""The training of a network beside a plain PyTorch, channels-last replica: images a second.
 
-    python -m scripts.time_cnn DATASET [--torch-python PATH] [--images N] [--epochs N] [--turns N]
+    python -m scripts.time_cnn DATASET [--model NAME] [--torch-python PATH] [--images N] [...]
 
-Both sides train the same network on the same images (the paper's box and label rule, the first
-N nodules) with the paper's batch size, Adam, class weights and augmentation, taking turns, each
-in a process of its own with ``--threads`` threads. ``steady`` is the median epoch from the second
-on, so without compilation; ``processor`` is its processor time, which other work on the machine
-hardly disturbs, but with more than one thread PyTorch's includes waiting; ``whole fit`` is all
-that is done from the images to a fitted model, once libraries are imported: for ours that includes
-compilation, the statistics of batch normalisation and the threshold, of which the replica
-(``torch_cnn.py``) has none. ``others`` are the cores that other processes kept busy meanwhile.
+Both sides train the same network on the same images (the model's features and the paper's label
+rule, the first N nodules) with the same batch size, Adam, class weights and, for the paper's CNN,
+augmentation, taking turns, each in a process of its own with ``--threads`` threads. ``steady`` is
+the median epoch from the second on, so without compilation; ``processor`` is its processor time,
+which other work on the machine hardly disturbs, but with more than one thread PyTorch's includes
+waiting; ``whole fit`` is all that is done from the images to a fitted model, once libraries are
+imported: for ours that includes compilation, the statistics of batch normalisation and the
+threshold, of which the replica (``torch_cnn.py``) has none. Where the sides differ in the number of
+trainable weights, nothing is timed. ``others`` are the cores that other processes kept busy.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,13 +35,12 @@ from benchmark.datasets import manifest
 from benchmark.plugins import registry
 from benchmark.runtime import provenance
 from benchmark.runtime.paths import ROOT
-from models import paper_cnn
 
 
-def write_images(dataset: Path, n: int, path: Path) -> None:
+def write_images(dataset: Path, n: int, path: Path, features: str) -> None:
     found = manifest.open_dataset(dataset)
     cohort = assemble(found, LabelRule(aggregation="mean"))
-    extract = registry.load_feature_set(paper_cnn.FEATURES).extract
+    extract = registry.load_feature_set(features).extract
     if len(cohort.records) < n:
         raise SystemExit(f"'{dataset}' has {len(cohort.records)} labelled ROIs, fewer than {n}")
     X = np.stack([extract(found.read(record)) for record in cohort.records[:n]])
@@ -50,7 +51,13 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Our side of the race; ``torch_cnn.py`` reports the same of the other."""
     with np.load(arguments.dataset) as stored:
         X, y, groups = stored["X"], stored["y"], stored["groups"]
-    model = paper_cnn.build(arguments.seed, epochs=arguments.epochs, augment=arguments.augment)
+    chosen = import_module(f"models.{arguments.model}")
+    settings = {"validation_fraction": 0.0} if "3d" in chosen.FEATURES else {}
+    model = chosen.build(
+        arguments.seed, epochs=arguments.epochs, augment=arguments.augment, **settings
+    )
+    if arguments.model == "cmixnet":  # its network alone, without the trees and their folds
+        model = model.network(seed=arguments.seed)
     ends: list[tuple[float, float]] = []
     start = time.perf_counter()
 
@@ -62,7 +69,9 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     fit_s = time.perf_counter() - start
     backend = os.environ["KERAS_BACKEND"]
     versions = {package: version(package) for package in ("keras", backend)}
-    return {"ends_s": ends, "fit_s": fit_s, **model.history_[-1], "versions": versions}
+    weights = sum(int(np.prod(each.shape)) for each in model._network.trainable_weights)
+    about = {"versions": versions, "weights": weights}
+    return {"ends_s": ends, "fit_s": fit_s, **model.history_[-1], **about}
 
 
 def busy_s() -> tuple[float, float]:
@@ -78,6 +87,7 @@ def busy_s() -> tuple[float, float]:
 def race(arguments: argparse.Namespace, images: Path) -> None:
     threads = str(arguments.threads)
     settings = ["--epochs", str(arguments.epochs), "--seed", str(arguments.seed)]
+    settings += ["--model", arguments.model]
     settings += [] if arguments.augment else ["--no-augment"]
     ours = [sys.executable, "-m", "scripts.time_cnn", str(images), "--train", *settings]
     replica = [str(ROOT / "scripts" / "torch_cnn.py"), str(images), "--threads", threads]
@@ -85,6 +95,7 @@ def race(arguments: argparse.Namespace, images: Path) -> None:
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
     rates: dict[str, list[tuple[float, float, float]]] = {side: [] for side in sides}
     others: list[float] = []
+    weights: set[int] = set()
     for turn in range(arguments.turns):
         for side, command in sides.items():
             clock, before = time.perf_counter(), busy_s()
@@ -97,6 +108,9 @@ def race(arguments: argparse.Namespace, images: Path) -> None:
             steady, processor = np.median(np.diff(found["ends_s"], axis=0), axis=0)
             seconds = np.array([steady, processor, found["fit_s"] / arguments.epochs])
             rates[side].append(tuple(arguments.images / seconds))
+            weights.add(found["weights"])
+            if len(weights) > 1:
+                raise SystemExit(f"the sides have {weights} trainable weights: not one network")
             if turn == 0:
                 versions = ", ".join(f"{p} {v}" for p, v in found["versions"].items())
                 print(f"{side}: {versions}; last loss {found['loss']:.3f}")
@@ -115,6 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter with torch")
+    parser.add_argument("--model", default="paper_cnn", help="one that torch_cnn.py has")
     parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--epochs", type=int, default=4, help="at least 2; the first is start-up")
     parser.add_argument("--turns", type=int, default=3)
@@ -127,13 +142,15 @@ def main() -> None:
         print(json.dumps(train(arguments)))
         return
     print(
-        f"{arguments.images} images, {arguments.epochs} epochs, {arguments.threads} threads, "
-        f"seed {arguments.seed}, augmentation {'on' if arguments.augment else 'off'}; "
+        f"{arguments.model}, {arguments.images} images, {arguments.epochs} epochs, "
+        f"{arguments.threads} threads, seed {arguments.seed}, "
+        f"augmentation {'on' if arguments.augment else 'off'}; "
         f"{provenance.processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
     with tempfile.TemporaryDirectory() as work:
         images = Path(work) / "images.npz"
-        write_images(arguments.dataset, arguments.images, images)
+        features = import_module(f"models.{arguments.model}").FEATURES
+        write_images(arguments.dataset, arguments.images, images, features)
         race(arguments, images)
 
 

@@ -2,7 +2,7 @@
 
     python -m scripts.time_radiomics ROI_DIR [--features NAME] [--rois N] [--turns N] [--checked N]
 
-Two commands take turns, each over the image and mask files of the first N ROIs, with two
+Two commands take turns, each over a table of the image and mask files of the first N ROIs, with two
 workers and the same settings: ``pyradiomics input.csv --param FILE --jobs 2``, and this script
 with ``--write FILE``, which reads the manifest, extracts, and writes a CSV too. Wall time is of
 the whole command; ``without start`` takes off that of the same command for the 107 features of two
@@ -18,7 +18,6 @@ import csv
 import json
 import multiprocessing
 import os
-import platform
 import resource
 import shutil
 import subprocess
@@ -27,15 +26,14 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from benchmark.datasets import manifest
+from benchmark.formats.files import Access
 from benchmark.plugins import registry
 from benchmark.roi import Roi, RoiRecord
-from benchmark.runtime import provenance
 from benchmark.runtime.paths import ROOT
 from tests.helpers.pyradiomics_reference import compare, parameters
 
@@ -44,7 +42,7 @@ JOBS = 2
 
 def write_features(arguments: argparse.Namespace) -> None:
     """Our side of the race."""
-    dataset = manifest.open_dataset(arguments.dataset)
+    dataset = manifest.open_dataset(arguments.dataset, Access(outside=True))
     extract = registry.load_feature_set(arguments.features).extract
     row_of = partial(_row, dataset.read, extract)
     # The first row names the columns. It also imports what workers would each import again.
@@ -53,7 +51,7 @@ def write_features(arguments: argparse.Namespace) -> None:
         writer = csv.DictWriter(handle, list(first))
         writer.writeheader()
         writer.writerow(first)
-        writer.writerows(pool.imap(row_of, dataset.records[1 : arguments.rois], chunksize=4))
+        writer.writerows(pool.imap(row_of, dataset.records[1:], chunksize=4))
 
 
 def _row(
@@ -62,15 +60,20 @@ def _row(
     return {"roi_id": record.roi_id, **extract(read(record))}
 
 
-def write_batch(dataset: Path, n: int, path: Path) -> None:
-    """The first ``n`` ROIs' files, as the batch command reads them."""
+def write_tables(dataset: Path, n: int, batch: Path, own: Path) -> None:
+    """The first ``n`` ROIs' files, as the batch command and as this project reads them."""
     with manifest_path(dataset).open(newline="") as handle:
         rows = list(csv.DictReader(handle))[:n]
-    with path.open("w", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["Image", "Mask"])
-        folder = manifest_path(dataset).resolve().parent
-        writer.writerows([folder / row["image"], folder / row["mask"]] for row in rows)
+    folder = manifest_path(dataset).resolve().parent
+    with batch.open("w", newline="") as theirs, own.open("w", newline="") as ours:
+        sides = csv.writer(theirs), csv.writer(ours)
+        sides[0].writerow(["Image", "Mask"])
+        sides[1].writerow(["roi_id", "patient_id", "label", "image", "mask"])
+        for row in rows:
+            files = folder / row["image"], folder / row["mask"]
+            sides[0].writerow(files)
+            # A label there must be; the features know none.
+            sides[1].writerow([row["roi_id"], row["patient_id"], 0, *files])
 
 
 def manifest_path(dataset: Path) -> Path:
@@ -92,24 +95,19 @@ def race(arguments: argparse.Namespace, work: Path) -> None:
     if batch_command is None:
         raise ValueError(f"no command 'pyradiomics' beside {sys.executable}; install it there")
 
-    def batch(features: str, n: int) -> list[str]:
-        write_batch(arguments.dataset, n, work / f"{n}.csv")
+    for n in (JOBS, arguments.rois):
+        write_tables(arguments.dataset, n, work / f"batch{n}.csv", work / f"own{n}.csv")
+    for features in {"radiomics", arguments.features}:
         (work / f"{features}.yaml").write_text(json.dumps(parameters(features)))
+
+    def batch(features: str, n: int) -> list[str]:
         options = ["--param", str(work / f"{features}.yaml"), "--jobs", str(JOBS)]
-        out = ["--out", str(work / f"batch{n}.csv"), "--format", "csv"]
-        return [batch_command, str(work / f"{n}.csv"), *options, *out]
+        out = ["--out", str(work / "theirs.csv"), "--format", "csv"]
+        return [batch_command, str(work / f"batch{n}.csv"), *options, *out]
 
     def ours(features: str, n: int) -> list[str]:
-        options = ["--features", features, "--rois", str(n)]
-        out = ["--write", str(work / "ours.csv")]
-        return [
-            sys.executable,
-            "-m",
-            "scripts.time_radiomics",
-            str(arguments.dataset.resolve()),
-            *options,
-            *out,
-        ]
+        script = [sys.executable, "-m", "scripts.time_radiomics", str(work / f"own{n}.csv")]
+        return [*script, "--features", features, "--write", str(work / "ours.csv")]
 
     sides = {"batch command": batch, "this project": ours}
     n, taken = arguments.rois, {side: [] for side in sides}
@@ -141,6 +139,12 @@ def main() -> None:
     if arguments.write:
         write_features(arguments)
         return
+    # Imports that the timed side does without.
+    import platform
+    from importlib.metadata import version
+
+    from benchmark.runtime import provenance
+
     print(
         f"{arguments.features}, first {arguments.rois} of {arguments.dataset.resolve().name}; "
         f"{provenance.processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from benchmark.cohort.ids import row_of
 from benchmark.cohort.labels import Cohort
+from benchmark.roi import GIVEN_SPLITS
 from benchmark.runtime.seeds import derive_seed
-
-GIVEN_SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.cohort import ids
-from benchmark.cohort.splits import GIVEN_SPLITS
 from benchmark.lidc.annotations import CHARACTERISTICS, reader_ratings
-from benchmark.roi import INTENSITIES, LABEL_SOURCES, RoiRecord
+from benchmark.roi import GIVEN_SPLITS, INTENSITIES, LABEL_SOURCES, RoiRecord
 from benchmark.user_tables.csv_rows import Columns, prefixed, read_table, shown, whole
 
 if TYPE_CHECKING:

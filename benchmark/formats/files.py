@@ -11,6 +11,7 @@ import stat
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -176,13 +177,19 @@ def check_inside(path: Path | UPath, name: str, folder: Path | UPath) -> None:
     ValueError
     """
     if isinstance(path, Path) and isinstance(folder, Path):
-        beyond = not path.resolve().is_relative_to(folder.resolve())
+        beyond = not path.resolve().is_relative_to(_resolved(folder))
     else:
         beyond = name.startswith("/") or "://" in name or ".." in name.split("/")
     if beyond:
         raise ValueError(
             "lies outside of the manifest's folder; move it there, or allow it with --allow-outside"
         )
+
+
+@lru_cache(maxsize=64)
+def _resolved(folder: Path) -> Path:
+    """Where a folder was when it was first asked for; files in it are looked up every time."""
+    return folder.resolve()
 
 
 def _too_large(size: int, limit: int) -> str:

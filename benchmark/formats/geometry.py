@@ -151,11 +151,14 @@ class Volume:
         Axes are exchanged and reversed, nothing is interpolated; oblique axes stay oblique.
         """
         axes = self.geometry.axes
+        along = np.abs(axes[:, ::-1]).tolist()
         # Of all assignments of stored axes to head, back and left, the one along them most.
         order = max(
             itertools.permutations(range(3)),
-            key=lambda order: sum(abs(axes[a, 2 - place]) for place, a in enumerate(order)),
+            key=lambda order: sum(along[a][place] for place, a in enumerate(order)),
         )
+        if order == (0, 1, 2) and axes[0, 2] >= 0 and axes[1, 1] >= 0 and axes[2, 0] >= 0:
+            return self
         turned = axes[list(order)]
         shape, spacing = (
             np.array(of_axis)[list(order)]
@@ -165,13 +168,13 @@ class Volume:
         # The first voxel in the new order is the last one along each axis that is reversed.
         origin = self.geometry.origin_mm + np.where(reverse, (shape - 1) * spacing, 0) @ turned
         signs = np.where(reverse, -1, 1)
-        along = tuple(slice(None, None, sign) for sign in signs.tolist())
+        steps = tuple(slice(None, None, sign) for sign in signs.tolist())
         depth, height, width = shape.tolist()
         along_z, along_y, along_x = spacing.tolist()
         geometry = Geometry(
             (depth, height, width), (along_z, along_y, along_x), origin, turned * signs[:, None]
         )
-        return Volume(self.voxels.transpose(order)[along], geometry)
+        return Volume(self.voxels.transpose(order)[steps], geometry)
 
     def on(self, grid: Geometry) -> NDArray[Any]:
         """A mask's voxels on another grid of the same places, shape ``grid.shape``.
@@ -184,6 +187,11 @@ class Volume:
             Where a voxel lies farther than ``TOLERANCE_MM`` from every voxel of the grid, or
             where voxels other than 0 lie beyond it.
         """
+        own = self.geometry
+        if own.shape == grid.shape and own.spacing_mm == grid.spacing_mm:
+            same = own.origin_mm == grid.origin_mm, own.axes == grid.axes
+            if all(each.all() for each in same):
+                return self.voxels
         steps = (self.geometry.corners_mm() - grid.origin_mm) @ grid.axes.T / grid.spacing_mm
         places = np.rint(steps)
         first, last = places[0].astype(int), places[-1].astype(int)

@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ _PLAIN: dict[int, np.dtype[Any]] = {
     4: np.dtype("<i2"),
     8: np.dtype("<i4"),
     16: np.dtype("<f4"),
+    64: np.dtype("<f8"),
 }
 _GZIP = zlib.MAX_WBITS | 16
 
@@ -179,6 +181,14 @@ def _stored(values: NDArray[Any], fields: _Fields) -> Stored:
     n_axes = min(values.ndim, 3)
     if any(n != 1 for n in values.shape[:-3]):
         raise ValueError(f"has {values.ndim} dimensions; it must have two or three")
+    return Stored(values.reshape(values.shape[-n_axes:]), *_place(fields, n_axes))
+
+
+@lru_cache(maxsize=16)
+def _place(
+    fields: _Fields, n_axes: int
+) -> tuple[tuple[float, ...], NDArray[np.float64], NDArray[np.float64]]:
+    """Spacing, origin and axes, as ``Stored`` has them. An image and its mask share a header."""
     affine = _affine(fields, n_axes)
     spacing = np.linalg.norm(affine[:, :3], axis=0)
     # NIfTI's axes point right and to the front, DICOM's left and to the back.
@@ -186,12 +196,7 @@ def _stored(values: NDArray[Any], fields: _Fields) -> Stored:
     origin = affine[:, 3] * (-1, -1, 1)
     unit_mm = _unit_mm(fields.units)
     stored = np.array(fields.pixdim[1:4]) * unit_mm
-    return Stored(
-        values.reshape(values.shape[-n_axes:]),
-        tuple(stored[n_axes - 1 :: -1].tolist()),
-        origin * unit_mm,
-        directions,
-    )
+    return tuple(stored[n_axes - 1 :: -1].tolist()), origin * unit_mm, directions
 
 
 def _affine(fields: _Fields, n_axes: int) -> NDArray[np.float64]:
@@ -214,7 +219,7 @@ def _affine(fields: _Fields, n_axes: int) -> NDArray[np.float64]:
         return _qform(fields)
     sform = np.reshape(np.array(fields.srow, np.float64), (3, 4))
     by_sform = np.linalg.norm(sform[:, :n_axes], axis=0)
-    if not np.allclose(by_sform, sides[:n_axes], rtol=_AGREEMENT, atol=0):
+    if not (np.abs(by_sform - sides[:n_axes]) <= _AGREEMENT * sides[:n_axes]).all():
         raise ValueError(
             f"has voxels of {in_words(sides[n_axes - 1 :: -1])} by pixdim and of "
             f"{in_words(by_sform[::-1])} by its sform (z to x); they must agree to 1 %"

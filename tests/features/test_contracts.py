@@ -15,6 +15,7 @@ from benchmark.datasets import manifest
 from benchmark.plugins import modifiers, registry
 from benchmark.roi import Roi, RoiRecord, UnavailableError
 from features._lite0 import weights_file
+from features._region import c_code
 from features.ratings import CHARACTERISTICS
 from tests.helpers.volumes import ball
 
@@ -324,12 +325,11 @@ def test_radiomics_refuses_what_pyradiomics_leaves_out(
     family: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """pyradiomics logs a class that fails, and goes on with fewer features."""
-    from radiomics import cMatrices
 
     def fail(*arguments: object) -> None:
         raise IndexError("Calculation Failed.")
 
-    monkeypatch.setattr(cMatrices, f"calculate_{family}", fail)
+    monkeypatch.setattr(c_code("_cmatrices"), f"calculate_{family}", fail)
     says = f"^pyradiomics gives no {family} features: Calculation Failed.$"
     with pytest.raises(ValueError, match=says):
         registry.load_feature_set(name).extract(roi())

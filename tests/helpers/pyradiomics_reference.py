@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from benchmark.plugins import registry
 from benchmark.roi import Roi
 from features._plane import largest_slice
-from features._pyradiomics import LOG_SIGMAS_MM, canonical, for_itk, settings
+from features._pyradiomics import LOG_SIGMAS_MM, canonical, for_itk, set_up, settings
 
 SETS: dict[str, dict[str, bool]] = {
     "radiomics": {},
@@ -52,6 +52,7 @@ def parameters(name: str) -> dict[str, Any]:
 def _extractor(name: str) -> Any:
     from radiomics.featureextractor import RadiomicsFeatureExtractor
 
+    set_up()
     return RadiomicsFeatureExtractor(parameters(name))
 
 
