@@ -196,7 +196,10 @@ def _place(
     origin = affine[:, 3] * (-1, -1, 1)
     unit_mm = _unit_mm(fields.units)
     stored = np.array(fields.pixdim[1:4]) * unit_mm
-    return tuple(stored[n_axes - 1 :: -1].tolist()), origin * unit_mm, directions
+    origin_mm = origin * unit_mm
+    for shared in (origin_mm, directions):
+        shared.flags.writeable = False
+    return tuple(stored[n_axes - 1 :: -1].tolist()), origin_mm, directions
 
 
 def _affine(fields: _Fields, n_axes: int) -> NDArray[np.float64]:
