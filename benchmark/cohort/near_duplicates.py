@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.cohort.splits import Split
@@ -20,6 +21,7 @@ from benchmark.roi import Roi
 
 Descriptor = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Places = NDArray[np.int32]
 
 THRESHOLD = 0.85
 """Similarity from which two ROIs count as made of the same pixels."""
@@ -97,28 +99,47 @@ def too_many(n: int) -> str:
 
 
 def find(roi_ids: Sequence[str], descriptors: Sequence[Descriptor]) -> list[Pair]:
+    """The rows of :func:`find_table`."""
+    return [Pair(*row) for row in find_table(roi_ids, descriptors).itertuples(index=False)]
+
+
+def find_table(roi_ids: Sequence[str], descriptors: Sequence[Descriptor]) -> pd.DataFrame:
     """All pairs with a similarity of at least ``THRESHOLD``, most similar first.
 
-    Time grows with the square of the number of ROIs, memory with the number.
+    Time grows with the square of the number of ROIs; memory with their number, and by less than
+    100 bytes a pair.
 
     Parameters
     ----------
     roi_ids : sequence of str, length n
     descriptors : sequence of ndarray, length n
         Thumbnails, as :func:`descriptor` gives them.
+
+    Returns
+    -------
+    DataFrame
+        The fields of :class:`Pair`, one pair a row.
     """
-    if len(roi_ids) < 2:
-        return []
     order = np.argsort(np.asarray(roi_ids))
-    names = [roi_ids[i] for i in order]
-    thumbnails = np.stack([descriptors[i] for i in order])
-    pairs = []
-    for start, block in _blocks(thumbnails):
-        for i, j in np.argwhere(block >= THRESHOLD):
-            if j > i:
-                pair = names[start + i], names[start + j]
-                pairs.append(Pair(*pair, float(min(block[i, j], 1))))
-    return sorted(pairs, key=lambda pair: (-pair.similarity, pair.roi_a, pair.roi_b))
+    names = np.array(roi_ids, dtype=object)[order]
+    first, second, similarity = _alike([descriptors[i] for i in order])
+    ranked = np.lexsort((second, first, -similarity))
+    return pd.DataFrame({
+        "roi_a": names[first[ranked]], "roi_b": names[second[ranked]],
+        "similarity": similarity[ranked].astype(np.float64),
+    })  # fmt: skip
+
+
+def _alike(descriptors: Sequence[Descriptor]) -> tuple[Places, Places, Floats]:
+    """Pairs that are similar enough: places of the first and the second, and similarities."""
+    found = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))]
+    if len(descriptors) > 1:
+        for start, block in _blocks(np.stack(descriptors)):
+            i, j = np.nonzero(np.triu(block >= THRESHOLD, 1))
+            places = ((start + each).astype(np.int32) for each in (i, j))
+            found.append((*places, np.minimum(block[i, j], np.float32(1))))
+    first, second, similarity = (np.concatenate(each) for each in zip(*found, strict=True))
+    return first, second, similarity
 
 
 def similarities(thumbnails: Descriptor) -> Floats:

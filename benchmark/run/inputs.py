@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -266,9 +266,8 @@ def _environment(division: Division, fingerprints: Sequence[str]) -> dict[str, d
 
 
 def _duplicates(cohort: Cohort, thumbnails: Sequence[near_duplicates.Descriptor]) -> pd.DataFrame:
-    left_out = near_duplicates.too_many(len(cohort.records))
-    pairs = [] if left_out else near_duplicates.find(cohort.roi_ids.tolist(), thumbnails)
-    return pd.DataFrame(map(asdict, pairs), columns=[f.name for f in fields(near_duplicates.Pair)])
+    ids = [] if near_duplicates.too_many(len(cohort.records)) else cohort.roi_ids.tolist()
+    return near_duplicates.find_table(ids, thumbnails)
 
 
 def _describe(dataset: RoiDataset, cohort: Cohort, fingerprint: str) -> dict[str, Any]:

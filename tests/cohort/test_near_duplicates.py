@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from scipy import ndimage
 
 from benchmark.cohort import near_duplicates
-from benchmark.cohort.near_duplicates import Pair, across, descriptor, find
+from benchmark.cohort.near_duplicates import Pair, across, descriptor, find, find_table
 from benchmark.cohort.splits import Split
 from benchmark.datasets import manifest
 from benchmark.roi import Roi, RoiRecord
@@ -77,6 +78,54 @@ def test_blocks_give_what_one_block_gives(monkeypatch: pytest.MonkeyPatch) -> No
     np.testing.assert_allclose(
         near_duplicates.similarities(thumbnails)[upper], whole[upper], atol=1e-5
     )
+
+
+def test_pairs_are_all_that_brute_force_finds_among_many_copies_and_crops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Most at once: copies, crops that show little, and look-alikes, in blocks that part them."""
+    monkeypatch.setattr(near_duplicates, "_BLOCK", 7)
+    rng = np.random.default_rng(2)
+    thumbnails = []
+    for roi in LOOK_ALIKES[:6]:
+        changed = [change(roi, rng) for change in copies.CHANGES]
+        thumbnails += [descriptor(each) for each in (roi, roi, *changed)]
+        corner = thumbnails[-1].copy()
+        corner[:, :10] = 0
+        thumbnails.append(corner)
+    ids = [f"x{i:02}" for i in rng.permutation(len(thumbnails))]
+    by_hand = {}
+    for i, one in enumerate(thumbnails):
+        for j in range(len(thumbnails)):
+            alike = copies.best(one, thumbnails[j])
+            if ids[i] < ids[j] and alike >= near_duplicates.THRESHOLD:
+                by_hand[ids[i], ids[j]] = alike
+    found = {(pair.roi_a, pair.roi_b): pair.similarity for pair in find(ids, thumbnails)}
+    assert len(by_hand) > len(thumbnails)
+    # Products of other shapes sum in another order; float32 keeps seven digits.
+    assert found == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_many_pairs_take_little_memory() -> None:
+    """All are alike: 179,700 pairs of 600 ROIs, found again in the order of their ids."""
+    n = 600
+    ids, thumbnails = [f"r{i:03}" for i in range(n)], [descriptor(LOOK_ALIKES[0])] * n
+    few = _traced(ids[:2], thumbnails[:2])
+    pairs = find_table(ids, thumbnails)
+    assert len(pairs) == n * (n - 1) / 2
+    assert not pairs.duplicated(["roi_a", "roi_b"]).any()
+    assert (pairs["roi_a"] < pairs["roi_b"]).all()
+    for_work = 64 * n * near_duplicates.SIDE**2
+    assert _traced(ids, thumbnails) - few < 100 * len(pairs) + for_work
+
+
+def _traced(ids: list[str], thumbnails: list[near_duplicates.Descriptor]) -> int:
+    """Most memory that the search takes, in bytes."""
+    tracemalloc.start()
+    find_table(ids, thumbnails)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
 
 
 def test_small_and_maskless_rois_have_a_descriptor() -> None:
