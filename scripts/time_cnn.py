@@ -56,8 +56,6 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     model = chosen.build(
         arguments.seed, epochs=arguments.epochs, augment=arguments.augment, **settings
     )
-    if arguments.model == "cmixnet":  # its network alone, without the trees and their folds
-        model = model.network(seed=arguments.seed)
     ends: list[tuple[float, float]] = []
     start = time.perf_counter()
 

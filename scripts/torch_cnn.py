@@ -23,9 +23,9 @@ from torch import nn
 from torch.nn import functional
 
 LEARNING_RATE, DROPOUT, FILTERS = 0.001, 0.3, (32, 64, 64)
-BATCH = {"paper_cnn": 20, "dense3d": 16, "shortcut3d": 16, "cmixnet": 16}
+BATCH = {"paper_cnn": 20, "dense3d": 16, "shortcut3d": 16}
 STEM, STAGES, BLOCK_LAYERS = 32, (32, 64, 128), (4, 4, 4)
-LINKS = {"dense3d": (0, 16), "cmixnet": (12, 12)}
+LINKS = {"dense3d": (0, 16)}
 """Channels that a layer adds to, and new ones."""
 TURN, ZOOM = 0.1, 0.1  # of a full turn, of the side
 
