@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.report.figures.canvas import as_written
+from benchmark.report.figures.canvas import as_written, lay_out
 from benchmark.report.gallery.explanations import HARDLY_CHANGED, Bars, HeatMap, Sanity
 from benchmark.report.gallery.nodule import WINDOW, draw_slice, shown_slice
 from benchmark.roi import Roi
@@ -130,7 +130,7 @@ def _figure(width: float, height: float, columns: int) -> tuple[Figure, list[Any
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
@@ -146,6 +146,7 @@ def _png(figure: Figure, synthetic: bool) -> bytes:
     if synthetic:
         figure.supxlabel(_STAMP, fontsize=8, color=_UP, fontweight="bold")
     as_written(figure)
+    lay_out(figure)
     out = io.BytesIO()
     # No version in the file: the same run gives the same bytes.
     figure.savefig(out, format="png", dpi=_DPI, metadata={"Software": None})
