@@ -135,9 +135,8 @@ def _alike(descriptors: Sequence[Descriptor]) -> tuple[Places, Places, Floats]:
     found = [(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.float32))]
     if len(descriptors) > 1:
         for start, block in _blocks(np.stack(descriptors)):
-            i, j = np.nonzero(np.triu(block >= THRESHOLD, 1))
-            places = ((start + each).astype(np.int32) for each in (i, j))
-            found.append((*places, np.minimum(block[i, j], np.float32(1))))
+            i, j = (each.astype(np.int32) for each in np.nonzero(np.triu(block >= THRESHOLD, 1)))
+            found.append((start + i, start + j, np.minimum(block[i, j], np.float32(1))))
     first, second, similarity = (np.concatenate(each) for each in zip(*found, strict=True))
     return first, second, similarity
 
