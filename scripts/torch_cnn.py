@@ -25,8 +25,7 @@ from torch.nn import functional
 LEARNING_RATE, DROPOUT, FILTERS = 0.001, 0.3, (32, 64, 64)
 BATCH = {"paper_cnn": 20, "dense3d": 16, "shortcut3d": 16}
 STEM, STAGES, BLOCK_LAYERS = 32, (32, 64, 128), (4, 4, 4)
-LINKS = {"dense3d": (0, 16)}
-"""Channels that a layer adds to, and new ones."""
+GROWTH = 16
 TURN, ZOOM = 0.1, 0.1  # of a full turn, of the side
 
 
@@ -43,21 +42,15 @@ def network(side: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class MixedLink(nn.Module):
-    """Layers whose maps are added to the last channels (inner) and set beside them (outer)."""
+class DenseLink(nn.Module):
+    """A layer whose maps are set beside those that it is given."""
 
-    def __init__(self, channels: int, inner: int, outer: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.inner = bottleneck(channels, inner) if inner else None
-        self.outer = bottleneck(channels, outer)
+        self.new = bottleneck(channels, GROWTH)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        parts = [x]
-        if self.inner is not None:
-            added = self.inner(x)
-            kept = x.shape[1] - added.shape[1]
-            parts = [x[:, :kept], x[:, kept:] + added]
-        return torch.cat([*parts, self.outer(x)], dim=1)
+        return torch.cat([x, self.new(x)], dim=1)
 
 
 class Residual(nn.Module):
@@ -101,15 +94,14 @@ def network3d(name: str) -> nn.Sequential:
             layers.append(Residual(filters, filters, 1))
             channels = filters
     else:
-        inner, outer = LINKS[name]
         for block, n_layers in enumerate(BLOCK_LAYERS):
             if block:
                 half = convolution(channels, channels // 2, 1)
                 layers += [activated(channels), half, nn.AvgPool3d(2)]
                 channels //= 2
             for _ in range(n_layers):
-                layers.append(MixedLink(channels, inner, outer))
-                channels += outer
+                layers.append(DenseLink(channels))
+                channels += GROWTH
     pooled = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.Flatten())
     return nn.Sequential(*layers, activated(channels), pooled, nn.Linear(channels, 2))
 
