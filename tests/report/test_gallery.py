@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.image as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -110,6 +112,27 @@ def test_every_picture_says_where_intensities_are_synthetic(name: str) -> None:
     assert acquired.startswith(PNG)
     assert acquired != synthetic
     assert DRAWN[name](False) == acquired  # the same picture is the same bytes
+
+
+@pytest.mark.parametrize("name", ["heat map", "bars", "summary"])
+def test_no_text_is_cut_off_at_the_sides(name: str) -> None:
+    """Long names of arms and of feature sets; a volume's title says which slice, too."""
+    title = (
+        "shortcut3d with twice the epochs:voxels3d_mask, P(malignant) 0.123\n" + 12 * "of words "
+    )
+    volume = np.random.default_rng(0).random((32, 32, 32))
+    columns = ("wavelet-LLH_gldm_LargeDependenceHighGrayLevelEmphasis",)
+    picture = {
+        "heat map": lambda: drawings.heat_map(
+            HeatMap(volume[..., None].astype(np.float32), volume), title, synthetic=True
+        ),
+        "bars": lambda: drawings.bars(
+            Bars(columns, np.ones(1), 0.0, 1.0, "log odds"), title, synthetic=True
+        ),
+        "summary": lambda: drawings.summary(columns, [1.0], title, "log odds", synthetic=True),
+    }[name]()
+    pixels = plt.imread(io.BytesIO(picture))[..., :3]
+    assert pixels[:, [0, 1, -2, -1]].min() == 1
 
 
 def test_the_stamp_names_what_it_marks(monkeypatch: pytest.MonkeyPatch) -> None:

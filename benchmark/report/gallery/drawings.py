@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ TOP_OF_ALL = 15
 """Features shown of an arm."""
 
 _DPI = 110
+_LINE, _LINE_INCHES = 74, 0.25  # characters of 8 points across 4.8 inches, and their height
 _UP, _DOWN = "#d1495b", "#30638e"  # towards malignant, towards benign
 _STAMP = "SYNTHETIC INTENSITIES: simulated voxels, not CT"
 
@@ -64,13 +66,13 @@ def heat_map(shown: HeatMap, title: str, *, synthetic: bool) -> bytes:
     for axis in axes:
         axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.set_axis_off()
-    axes[0].set_title(f"network's input{place}, {size} pixels, 0 to 1", fontsize=7)
+    axes[0].set_title(f"network's input{place}\n{size} pixels, 0 to 1", fontsize=7)
     if heat.any():
         axes[1].imshow(heat / heat.max(), cmap="inferno", alpha=0.5, vmin=0, vmax=1)
-        axes[1].set_title("Grad-CAM, scaled to its own maximum", fontsize=7)
+        axes[1].set_title("Grad-CAM\nscaled to its own maximum", fontsize=7)
     else:
-        axes[1].set_title("Grad-CAM: blank, nothing speaks for malignancy", fontsize=7)
-    figure.suptitle(title, fontsize=8)
+        axes[1].set_title("Grad-CAM: blank\nnothing speaks for malignancy", fontsize=7)
+    figure.suptitle(_wrapped(title), fontsize=8)
     return _png(figure, synthetic)
 
 
@@ -83,13 +85,15 @@ def bars(shown: Bars, title: str, *, synthetic: bool) -> bytes:
     if len(rest):
         names.append(f"{len(rest)} others")
         values.append(float(shown.values[rest].sum()))
-    figure, (axis,) = _figure(4.8, 0.9 + 0.25 * len(names), 1)
+    title = _wrapped(title)
+    figure, (axis,) = _figure(4.8, 0.9 + 0.25 * len(names) + _LINE_INCHES * title.count("\n"), 1)
     _bar(axis, names, values, [_UP if v > 0 else _DOWN for v in values])
     axis.axvline(0, color="black", linewidth=0.6)
     axis.set_xlabel(f"SHAP value, {shown.unit};\nred towards malignant", fontsize=7)
     # Over the whole figure: names of features leave the axis half of its width.
     figure.suptitle(
-        f"{title}\n{shown.unit}: {shown.base:.2f} on average, {shown.output:.2f} here", fontsize=8
+        f"{title}\n{shown.unit}: {shown.base:.2f} on average, {shown.output:.2f} here",
+        fontsize=8,
     )
     return _png(figure, synthetic)
 
@@ -99,7 +103,9 @@ def summary(
 ) -> bytes:
     """Mean |SHAP| of an arm's features, of which the first ``TOP_OF_ALL`` are shown."""
     features, sizes = features[:TOP_OF_ALL], sizes[:TOP_OF_ALL]
-    figure, (axis,) = _figure(4.8, 0.9 + 0.25 * len(features), 1)
+    title = _wrapped(title)
+    height = 0.9 + 0.25 * len(features) + _LINE_INCHES * title.count("\n")
+    figure, (axis,) = _figure(4.8, height, 1)
     _bar(axis, features, sizes, [_DOWN] * len(features))
     axis.set_xlabel(f"mean |SHAP value|,\n{unit}", fontsize=7)
     figure.suptitle(title, fontsize=8)
@@ -133,6 +139,11 @@ def _figure(width: float, height: float, columns: int) -> tuple[Figure, list[Any
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def _wrapped(title: str) -> str:
+    """The title in lines that are no wider than a picture."""
+    return "\n".join(fill(line, _LINE) for line in title.splitlines())
 
 
 def _bar(axis: Any, names: Sequence[str], values: Sequence[float], colours: list[str]) -> None:
