@@ -95,21 +95,20 @@ def _load(network: Any, path: Path) -> None:
     Keras passes over what a file has too much, and over nested layers that it lacks; so what the
     network then holds is compared with what the file does.
     """
+    shape = tuple(network.input_shape[1:])
+    refusal = f"weights: '{path}' is not of this network on images of shape {shape}"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of layers that it passes over
             network.load_weights(path)
         held = _held(path)
     except (ValueError, OSError) as error:
+        raise ValueError(f"{refusal}: {str(error).partition(chr(10))[0]}") from error
+    needed = Counter(map(_identity, network.get_weights()))
+    if held != needed:
         raise ValueError(
-            f"weights: '{path}' is not of this network on images of shape "
-            f"{tuple(network.input_shape[1:])}: {str(error).partition(chr(10))[0]}"
-        ) from error
-    if held != Counter(map(_identity, network.get_weights())):
-        raise ValueError(
-            f"weights: '{path}' is not of this network on images of shape "
-            f"{tuple(network.input_shape[1:])}: it holds {held.total()} arrays, of "
-            f"{len(network.get_weights())} that are needed, or others"
+            f"{refusal}: it holds {held.total()} arrays, of {needed.total()} that are needed, or "
+            "others"
         )
 
 

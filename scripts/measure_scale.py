@@ -90,7 +90,7 @@ def measure(n: int, jobs: int, seed: int) -> None:
         cells.extend(["-", "-"])
     else:
         ids = cohort.roi_ids.tolist()
-        timed(lambda: near_duplicates.find(ids, checked.thumbnails))
+        timed(lambda: near_duplicates.find_table(ids, checked.thumbnails))
     rois = roi_table.table(cohort, checked.measured)
     tables = timed(
         lambda: extract(

@@ -100,8 +100,8 @@ def fit_and_test(
     place_of = {roi_id: place for place, roi_id in enumerate(cohort.roi_ids.tolist())}
     tasks = []
     for arm in runnable:
-        why = bench.unavailable(arm) if bench.unavailable else ""
-        if why := why or cannot_learn(arm, cohort):
+        unbuilt = bench.unavailable(arm) if bench.unavailable else ""
+        if why := unbuilt or cannot_learn(arm, cohort):
             found.failures.append(
                 Failure("skipped", "fit", why, arm.model, arm.features, arm=arm.name)
             )

@@ -178,7 +178,8 @@ def explain(
     adding = [arm for arm, model in example.items() if isinstance(model, ShowsContributions)]
     silent = [arm for arm, model in example.items() if model and arm not in (*seeing, *adding)]
     silent += [arm for arm in run.arms if arm not in arms]
-    if told := [str(arm) for arm in silent if arm in rated_arms(run)]:
+    rated = rated_arms(run)
+    if told := [str(arm) for arm in silent if arm in rated]:
         found.notes.append(
             f"there are neither heat maps nor SHAP values of models such as {', '.join(told)}"
         )
