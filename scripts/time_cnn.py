@@ -3,13 +3,14 @@
     python -m scripts.time_cnn DATASET [--model NAME] [--torch-python PATH] [--images N] [...]
 
 Both sides train the same network on the same images (the model's features and the paper's label
-rule, the first N nodules) with the same batch size, Adam, class weights and, for the paper's CNN,
-augmentation, taking turns, each in a process of its own with ``--threads`` threads. ``steady`` is
-the median epoch from the second on, so without compilation; ``processor`` is its processor time,
-which other work on the machine hardly disturbs, but with more than one thread PyTorch's includes
-waiting; ``whole fit`` is all that is done from the images to a fitted model, once libraries are
-imported: for ours that includes compilation, the statistics of batch normalisation and the
-threshold, of which the replica (``torch_cnn.py``) has none. Where the sides differ in the number of
+rule, the first N nodules) with the same batch size, optimiser, loss, class weights and, for planes,
+augmentation (3D networks want ``--no-augment``), taking turns, each in a process of its own with
+``--threads`` threads. ``steady`` is the median epoch from the second on, so without compilation;
+``processor`` is its processor time, which other work on the machine hardly disturbs, but with more
+than one thread PyTorch's includes waiting; ``whole fit`` is all that is done from the images to a
+fitted model, once libraries are imported: for ours that includes compilation, the statistics of
+batch normalisation and the threshold, of which the replica (``torch_cnn.py``) has none. Of
+``cmixnet`` one network is trained, and no booster. Where the sides differ in the number of
 trainable weights, nothing is timed. ``others`` are the cores that other processes kept busy.
 """
 
@@ -25,6 +26,7 @@ import tempfile
 import time
 from importlib import import_module
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -33,29 +35,49 @@ import numpy as np
 from benchmark.cohort.labels import LabelRule, assemble
 from benchmark.datasets import manifest
 from benchmark.plugins import registry
+from benchmark.plugins.contracts import Readings
 from benchmark.runtime import provenance
 from benchmark.runtime.paths import ROOT
 
 
-def write_images(dataset: Path, n: int, path: Path, features: str) -> None:
+def write_images(dataset: Path, n: int, path: Path, model: str) -> None:
+    """Images, columns beside them (none for most models) and what ``multitask`` is told."""
     found = manifest.open_dataset(dataset)
     cohort = assemble(found, LabelRule(aggregation="mean"))
-    extract = registry.load_feature_set(features).extract
     if len(cohort.records) < n:
         raise SystemExit(f"'{dataset}' has {len(cohort.records)} labelled ROIs, fewer than {n}")
-    X = np.stack([extract(found.read(record)) for record in cohort.records[:n]])
-    np.savez(path, X=X, y=cohort.labels[:n], groups=cohort.patients[:n])
+    chosen, records = import_module(f"models.{model}"), cohort.records[:n]
+    rois = [found.read(record) for record in records]
+    names = chosen.FEATURES if isinstance(chosen.FEATURES, tuple) else (chosen.FEATURES,)
+    values = [list(map(registry.load_feature_set(name).extract, rois)) for name in names]
+    columns = [list(each.values()) for each in values[1]] if len(names) > 1 else [[]] * n
+    y, told = cohort.labels[:n], np.empty((n, 0), np.float32)
+    readings = Readings(
+        tuple(r.malignancy_ratings for r in records), tuple(r.attributes for r in records)
+    )
+    if model == "multitask":
+        told = chosen.build(0).told(y, readings, np.arange(n))
+    np.savez(
+        path, X=np.stack(values[0]), y=y, groups=cohort.patients[:n], columns=np.array(columns),
+        told=told, readings=json.dumps([readings.ratings, [dict(a) for a in readings.attributes]]),
+    )  # fmt: skip
 
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Our side of the race; ``torch_cnn.py`` reports the same of the other."""
     with np.load(arguments.dataset) as stored:
         X, y, groups = stored["X"], stored["y"], stored["groups"]
-    chosen = import_module(f"models.{arguments.model}")
-    settings = {"validation_fraction": 0.0} if "3d" in chosen.FEATURES else {}
-    model = chosen.build(
-        arguments.seed, epochs=arguments.epochs, augment=arguments.augment, **settings
-    )
+        columns, (ratings, attributes) = stored["columns"], json.loads(str(stored["readings"]))
+    build = import_module(f"models.{arguments.model}").build
+    settings = {"epochs": arguments.epochs, "augment": arguments.augment}
+    if "validation_fraction" in signature(build).parameters:
+        settings["validation_fraction"] = 0.0
+    model = build(arguments.seed, **settings)
+    told: dict[str, Any] = {}
+    if arguments.model == "cmixnet":
+        model = model.network(seed=arguments.seed)  # one of its networks, without the boosters
+    elif arguments.model == "multitask":
+        told["readings"] = Readings(tuple(map(tuple, ratings)), tuple(attributes))
     ends: list[tuple[float, float]] = []
     start = time.perf_counter()
 
@@ -63,7 +85,7 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         ends.append((time.perf_counter() - start, time.process_time()))
 
     model.on_epoch = note
-    model.fit(X, y, groups)
+    model.fit({"images": X, "columns": columns} if columns.size else X, y, groups, **told)
     fit_s = time.perf_counter() - start
     backend = os.environ["KERAS_BACKEND"]
     versions = {package: version(package) for package in ("keras", backend)}
@@ -111,7 +133,9 @@ def race(arguments: argparse.Namespace, images: Path) -> None:
                 raise SystemExit(f"the sides have {weights} trainable weights: not one network")
             if turn == 0:
                 versions = ", ".join(f"{p} {v}" for p, v in found["versions"].items())
-                print(f"{side}: {versions}; last loss {found['loss']:.3f}")
+                print(
+                    f"{side}: {versions}; {found['weights']} weights, last loss {found['loss']:.3f}"
+                )
     for column, label in enumerate(("steady", "processor", "whole fit")):
         theirs, mine = (np.array(rates[side])[:, column] for side in sides)
         ratios = mine / theirs
@@ -147,8 +171,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as work:
         images = Path(work) / "images.npz"
-        features = import_module(f"models.{arguments.model}").FEATURES
-        write_images(arguments.dataset, arguments.images, images, features)
+        write_images(arguments.dataset, arguments.images, images, arguments.model)
         race(arguments, images)
 
 
