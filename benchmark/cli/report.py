@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from benchmark.cli.arguments import PATH, default_folder, jobs_option, split_names
 from benchmark.runtime.failures import one_line
+
+if TYPE_CHECKING:
+    from benchmark.report.gallery.build import Gallery
+    from benchmark.run.folder import RunFolder
 
 
 @click.command()
@@ -76,30 +82,41 @@ def report(
 def _report(
     run_dir: Path, formats: Sequence[str], *, anonymous: bool, gallery: bool, trust: bool, jobs: int
 ) -> None:
-    from benchmark.cli.terminal import progress
     from benchmark.report.anonymise import anonymise
     from benchmark.report.document import check_formats, write_report
-    from benchmark.report.gallery.build import make_gallery
     from benchmark.run.folder import read_run
     from benchmark.runtime.folders import reserved
     from benchmark.runtime.workers import LocalWorkers
 
     check_formats(formats)
-    finished, shown = read_run(run_dir), None
+    finished = read_run(run_dir)
+    make = partial(_gallery, finished, jobs, trust=trust) if gallery else None
     with reserved(run_dir, new=False):
-        if gallery:
-            try:
-                with progress() as shown_progress:
-                    shown = make_gallery(finished, jobs, shown_progress, trust=trust)
-            except (ValueError, OSError) as error:  # the tables need no dataset, and stand
-                click.echo(f"no gallery: {one_line(str(error))}", err=True)
-            else:
-                for note in shown.notes:
-                    click.echo(one_line(note), err=True)
         if anonymous:
-            finished, shown = anonymise(finished, shown)
-        for path in write_report(finished, formats, shown, LocalWorkers(jobs)):
+            finished, shown = anonymise(finished, make() if make else None)
+            paths = write_report(finished, formats, shown, LocalWorkers(jobs))
+        else:
+            paths = write_report(finished, formats, make, LocalWorkers(jobs))
+        for path in paths:
             click.echo(str(path))
+
+
+def _gallery(
+    run: RunFolder, jobs: int, once_read: Callable[[], object] = lambda: None, *, trust: bool
+) -> Gallery | None:
+    """The gallery; a line says why there is none."""
+    from benchmark.cli.terminal import progress
+    from benchmark.report.gallery.build import make_gallery
+
+    try:
+        with progress() as shown_progress:
+            found = make_gallery(run, jobs, shown_progress, trust=trust, once_read=once_read)
+    except (ValueError, OSError) as error:  # the tables need no dataset, and stand
+        click.echo(f"no gallery: {one_line(str(error))}", err=True)
+        return None
+    for note in found.notes:
+        click.echo(one_line(note), err=True)
+    return found
 
 
 def _compare(run_dirs: Sequence[Path], out: Path | None, formats: Sequence[str]) -> None:

@@ -31,7 +31,8 @@ from benchmark import columns
 from benchmark.config import Config
 from benchmark.plugins import registry
 from benchmark.plugins.arms import Arm, arms_in
-from benchmark.report.gallery.build import Gallery, GalleryItem, figure_names
+from benchmark.report.gallery.build import Gallery
+from benchmark.report.gallery.pictures import GalleryItem, figure_names
 from benchmark.report.tables.table import SYNTHETIC
 from benchmark.run.folder import RunFolder, read_run
 from benchmark.runtime.failures import Failure

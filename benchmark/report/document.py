@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
+from benchmark.report.figures.canvas import Picture
 from benchmark.report.gallery.build import Gallery, write_gallery
 from benchmark.report.page.html import Section, render
 from benchmark.report.tables.classification import classification_tables, metrics_table, paper_table
@@ -22,6 +24,9 @@ from benchmark.report.wording.model_cards import model_cards
 from benchmark.run.folder import RunFolder
 from benchmark.runtime.folders import folder_inside, write_bytes, write_text
 from benchmark.runtime.workers import Workers
+
+MakeGallery = Callable[[Callable[[], object]], Gallery | None]
+"""Given what lets workers begin with other pictures, makes a gallery, or none."""
 
 PAGE = "report.html"
 """In the run folder: everything in one file."""
@@ -82,7 +87,7 @@ def write_tables(run: RunFolder, formats: Sequence[str]) -> list[Path]:
 def write_report(
     run: RunFolder,
     formats: Sequence[str],
-    gallery: Gallery | None = None,
+    gallery: Gallery | MakeGallery | None = None,
     workers: Workers | None = None,
 ) -> list[Path]:
     """Write a run's report in the formats asked for, from what the run stored.
@@ -93,8 +98,9 @@ def write_report(
     formats : sequence of str
         Of ``FORMATS``: ``png``, ``svg`` and ``pdf`` are the figures; ``html`` has everything, the
         figures as PDF if ``pdf`` is asked for too.
-    gallery : Gallery or None
-        Written too, as files of its own and into the page.
+    gallery : Gallery, callable or None
+        Written too, as files of its own and into the page. What makes one, or none, is called
+        with what lets the workers begin with the figures.
     workers : Workers or None
         They draw a figure each.
 
@@ -109,24 +115,31 @@ def write_report(
         For an unknown format.
     """
     check_formats(formats)
+    kinds = [name for name in formats if name in FIGURE_FORMATS]
+    of_page = ["svg"] if "html" in formats else []
+    draw = cache(partial(_figures, run, [*kinds, *of_page], workers))
+    shown = gallery(draw) if callable(gallery) else gallery
     documents = make_documents(run)
     written = _write_tables(run, documents, [name for name in formats if name in TABLE_FORMATS])
-    if any(name not in TABLE_FORMATS for name in formats):
-        from benchmark.report.figures.draw import pictures
+    drawn = list(draw())
+    folder = folder_inside(run.path, "figures") if kinds else run.path
+    for kind in kinds:
+        for picture in drawn:
+            written.append(folder / f"{picture.name}.{kind}")
+            write_bytes(written[-1], picture.files[kind])
+    if "html" in formats:
+        page = render(run, _sections(documents), drawn, shown, with_pdf="pdf" in formats)
+        written.append(run.path / PAGE)
+        write_text(written[-1], page)
+    return written if shown is None else written + write_gallery(shown, run)
 
-        kinds = [name for name in formats if name in FIGURE_FORMATS]
-        of_page = ["svg"] if "html" in formats else []
-        drawn = pictures(run, list(dict.fromkeys([*kinds, *of_page])), workers)
-        for kind in kinds:
-            folder = folder_inside(run.path, "figures")
-            for picture in drawn:
-                written.append(folder / f"{picture.name}.{kind}")
-                write_bytes(written[-1], picture.files[kind])
-        if "html" in formats:
-            page = render(run, _sections(documents), drawn, gallery, with_pdf="pdf" in formats)
-            written.append(run.path / PAGE)
-            write_text(written[-1], page)
-    return written if gallery is None else written + write_gallery(gallery, run)
+
+def _figures(run: RunFolder, kinds: Sequence[str], workers: Workers | None) -> Iterable[Picture]:
+    if not kinds:
+        return ()
+    from benchmark.report.figures.draw import pictures
+
+    return pictures(run, list(dict.fromkeys(kinds)), workers)
 
 
 def _sections(documents: Documents) -> list[Section]:

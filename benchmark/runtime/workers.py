@@ -55,6 +55,8 @@ class Workers(Protocol):
     ) -> Iterator[Result]:
         """Results in the order of ``items``, which are taken as they are needed.
 
+        Processes may begin before the first result is asked for.
+
         Parameters
         ----------
         function : callable
@@ -88,7 +90,13 @@ class LocalWorkers:
 
         parallel = Parallel(n_jobs=self.jobs, return_as="generator", batch_size=batch)
         with no_worker_lost():
-            yield from parallel(delayed(function)(item) for item in items)
+            results = parallel(delayed(function)(item) for item in items)
+        return _watched(results)
+
+
+def _watched(results: Iterator[Result]) -> Iterator[Result]:
+    with no_worker_lost():
+        yield from results
 
 
 @contextmanager

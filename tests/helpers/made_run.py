@@ -23,7 +23,8 @@ from benchmark.columns import (
 )
 from benchmark.config import Bootstrap, Config
 from benchmark.plugins.arms import Arm
-from benchmark.report.gallery.build import Gallery, GalleryFigure, GalleryItem
+from benchmark.report.gallery.build import Gallery
+from benchmark.report.gallery.pictures import GalleryFigure, GalleryItem
 from benchmark.run.folder import RunFolder, read_run, write_run
 from benchmark.run.results import Extraction, Fits
 from benchmark.runtime.failures import Failure

@@ -18,7 +18,7 @@ from pyarrow import parquet
 from benchmark.columns import EXPLANATION_TABLE
 from benchmark.report.anonymise import Key, anonymise, draw_key
 from benchmark.report.document import FORMATS, write_report
-from benchmark.report.gallery.build import GalleryFigure
+from benchmark.report.gallery.pictures import GalleryFigure
 from benchmark.report.wording.method_warnings import cautions
 from benchmark.run.folder import RunFolder, read_run
 from tests.helpers.made_run import PIXEL, gallery, make_run

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,13 +13,15 @@ from PIL import Image
 
 from benchmark.columns import MULTIVERSE_TABLE
 from benchmark.plugins.arms import Arm
+from benchmark.report.document import write_report
+from benchmark.report.figures import draw as figures
 from benchmark.report.figures.canvas import Drawing, plotted_arms
 from benchmark.report.figures.cost import seconds_per
 from benchmark.report.figures.draw import draw
 from benchmark.report.figures.forest import forest_figure, forest_of_tables
 from benchmark.report.figures.multiverse import multiverse_figure
 from benchmark.report.tables.main import lift_over_size, main_table
-from benchmark.run.folder import RunFolder
+from benchmark.run.folder import RunFolder, read_run
 from benchmark.run.multiverse import TRAINED
 
 NAMES = [
@@ -47,6 +52,31 @@ def test_the_same_run_gives_the_same_bytes(
     for name in ("forest", "roc"):
         written = (reported.path / "figures" / f"{name}.svg").read_bytes()
         assert drawings[name].picture(["svg"]).files["svg"] == written
+
+
+@pytest.mark.parametrize("begins", [0, 1, 2])
+def test_figures_are_drawn_once_whether_or_not_a_gallery_begins_them(
+    begins: int, reported: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = read_run(shutil.copytree(reported.path, tmp_path / "run"))
+    shutil.rmtree(run.path / "figures")
+    asked: list[tuple[object, ...]] = []
+    pictures: Callable[..., object] = figures.pictures
+
+    def counted(*arguments: object) -> object:
+        asked.append(arguments)
+        return pictures(*arguments)
+
+    def no_gallery(begin: Callable[[], object]) -> None:
+        for _ in range(begins):
+            begin()
+        assert len(asked) == min(begins, 1)
+
+    monkeypatch.setattr(figures, "pictures", counted)
+    written = write_report(run, ["svg"], no_gallery)
+    assert len(asked) == 1
+    assert [path.stem for path in written] == NAMES
+    assert all(path.is_file() for path in written)
 
 
 def test_constant_arms_are_named_and_not_drawn(drawings: dict[str, Drawing]) -> None:

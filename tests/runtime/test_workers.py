@@ -67,6 +67,17 @@ def test_results_come_in_the_order_asked(remote: ClusterWorkers, batch: int) -> 
         assert list(workers.map(square, [], batch=batch)) == []
 
 
+def test_processes_begin_before_a_result_is_asked_for(tmp_path: Path) -> None:
+    workers, files = LocalWorkers(2), [tmp_path / "a", tmp_path / "b"]
+    begun = workers.map(Path.touch, files)
+    assert list(workers.map(square, range(9))) == [square(number) for number in range(9)]
+    deadline = time.monotonic() + 60
+    while not all(file.exists() for file in files):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert list(begun) == [None, None]
+
+
 def test_the_cluster_shares_the_work(remote: ClusterWorkers) -> None:
     processes = set(remote.map(worker_of, range(40)))
     assert os.getpid() not in processes

@@ -51,12 +51,12 @@ def draw(run: RunFolder) -> Iterator[Drawing]:
 
 def pictures(
     run: RunFolder, kinds: Collection[str], workers: Workers | None = None
-) -> list[Picture]:
+) -> Iterator[Picture]:
     """The figures of :func:`draw` in formats, each a task for the workers."""
     if workers is None:
-        return [drawing.picture(kinds) for drawing in draw(run)]
+        return (drawing.picture(kinds) for drawing in draw(run))
     made = workers.map(partial(_picture, run, tuple(kinds)), FIGURES)
-    return [picture for picture in made if picture is not None]
+    return (picture for picture in made if picture is not None)
 
 
 def _picture(run: RunFolder, kinds: Collection[str], figure: Figure) -> Picture | None:

@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from benchmark.columns import EXPLANATION_TABLE, by_arm
+from benchmark.columns import EXPLANATION_TABLE
 from benchmark.config import load_config
-from benchmark.plugins import registry
-from benchmark.plugins.arms import arms_in
-from benchmark.report.gallery import drawings
-from benchmark.report.gallery.explanations import SAMPLE, Explanations, explain
-from benchmark.report.gallery.picks import KINDS, RULE, Pick, pick
+from benchmark.report.gallery.explanations import SAMPLE, explain
+from benchmark.report.gallery.picks import KINDS, RULE, pick
+from benchmark.report.gallery.pictures import GalleryFigure, GalleryItem, Pictures, figures, slug
 from benchmark.report.tables.table import SYNTHETIC, decimal, escape_markdown, marked
 from benchmark.run.folder import RunFolder
 from benchmark.run.inputs import Material, prepare, refuse_remote
@@ -31,12 +26,8 @@ from benchmark.runtime.folders import folder_inside, remove, write_bytes, write_
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.workers import LocalWorkers
 
-Draw = Callable[[], bytes]
-"""Makes a PNG; picklable."""
-
 FOLDER = "figures/gallery"
 FIGURES = "figures"
-_SANITY = "heat-map-sanity.png"
 PAGE, DATA, TABLE = "gallery.md", "gallery.json", "explanations.csv"
 
 CLAIMS = (
@@ -49,46 +40,6 @@ CLAIMS = (
     "SHAP (Lundberg & Lee 2017) against training nodules. Near-duplicate features are dropped "
     "before a model is fitted: the one that was kept stands for all of them.",
 )
-
-
-@dataclass(frozen=True, eq=False)
-class GalleryItem:
-    """A nodule and what the models made of it.
-
-    Attributes
-    ----------
-    roi_id, patient_id : str
-        Not in any picture.
-    kind : str
-        One of ``picks.KINDS``.
-    label : int
-        0 benign, 1 malignant.
-    ratings : tuple of int
-        The readers' malignancy ratings; empty where the dataset carries labels.
-    scores : dict of str to float
-        P(malignant) of each arm, on unseen data.
-    pictures : dict of str to bytes
-        PNG by name: ``nodule``, then an arm each.
-    notes : tuple of str
-    """
-
-    roi_id: str
-    patient_id: str
-    kind: str
-    label: int
-    ratings: tuple[int, ...]
-    scores: dict[str, float]
-    pictures: dict[str, bytes]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class GalleryFigure:
-    """A PNG about many nodules: its file's name, what it shows, its content."""
-
-    name: str
-    caption: str
-    picture: bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +66,18 @@ class Gallery:
     notes: list[str] = field(default_factory=list)
 
 
-def make_gallery(run: RunFolder, jobs: int, progress: Progress, *, trust: bool) -> Gallery:
+def make_gallery(
+    run: RunFolder,
+    jobs: int,
+    progress: Progress,
+    *,
+    trust: bool,
+    once_read: Callable[[], object] = lambda: None,
+) -> Gallery:
     """Choose nodules, read them again, and explain them.
 
-    ``trust`` loads anybody's models, and contacts the dataset wherever it is.
+    ``trust`` loads anybody's models, and contacts the dataset wherever it is; ``once_read`` is
+    called when workers have read the dataset, and have time for other things.
 
     Raises
     ------
@@ -126,12 +85,18 @@ def make_gallery(run: RunFolder, jobs: int, progress: Progress, *, trust: bool) 
         Where the dataset is gone, or is another than that of the run.
     """
     material = _same_material(run, jobs, progress, trust=trust)
+    once_read()
     picks = pick(run.predictions)
-    found = explain(run, material, [p.roi_id for p in picks], jobs, progress, trust=trust)
+    pictures = Pictures(run, material, picks, LocalWorkers(jobs))
+    found = explain(
+        run, material, [p.roi_id for p in picks], jobs, progress,
+        trust=trust, explained=pictures.add_arm,
+    )  # fmt: skip
+    over_many = figures(run, found, LocalWorkers(jobs))
     warnings = [check.warning for check in found.sanity if check.warning]
     return Gallery(
-        items=_drawn([_item(run, material, c, found) for c in picks], jobs, progress),
-        figures=_figures(run, found),
+        items=pictures.items(progress),
+        figures=list(over_many),
         summary=found.summary,
         sanity={str(check.arm): check.mean for check in found.sanity},
         notes=[*warnings, *found.notes],
@@ -185,85 +150,11 @@ def _same_material(run: RunFolder, jobs: int, progress: Progress, *, trust: bool
     return material
 
 
-def _item(
-    run: RunFolder, material: Material, chosen: Pick, found: Explanations
-) -> tuple[GalleryItem, dict[str, Draw]]:
-    """A nodule, still without its pictures, and what draws them."""
-    record = next(r for r in material.cohort.records if r.roi_id == chosen.roi_id)
-    first = run.predictions[run.predictions["repeat"] == 0]
-    rows = first[first.roi_id == chosen.roi_id].to_dict("records")
-    scores = {str(row["arm"]): float(row["y_prob"]) for row in rows}
-    synthetic = record.intensities == "synthetic" or run.synthetic
-    pictures: dict[str, Draw] = {
-        "nodule": partial(drawings.nodule, material.dataset.read(record), synthetic=synthetic)
-    }
-    notes = [SYNTHETIC] if synthetic else []
-    features_of = {arm.name: arm.features for arm in arms_in(first)}
-    for name, score in scores.items():
-        key, title = (name, chosen.roi_id), f"{name}, P(malignant) {decimal(score)}"
-        if key in found.heat_maps:
-            caption = f"{title}\n{registry.describe('features', features_of[name])}"
-            shown = found.heat_maps[key]
-            pictures[name] = partial(drawings.heat_map, shown, caption, synthetic=synthetic)
-        elif key in found.bars:
-            pictures[name] = partial(drawings.bars, found.bars[key], title, synthetic=synthetic)
-    item = GalleryItem(
-        roi_id=chosen.roi_id,
-        patient_id=chosen.patient_id,
-        kind=chosen.kind,
-        label=chosen.label,
-        ratings=record.malignancy_ratings,
-        scores=scores,
-        pictures={},
-        notes=tuple(notes),
-    )
-    return item, pictures
-
-
-def _drawn(
-    items: Sequence[tuple[GalleryItem, dict[str, Draw]]], jobs: int, progress: Progress
-) -> list[GalleryItem]:
-    """The nodules with their pictures, several drawn at a time."""
-    due = [draw for _, pictures in items for draw in pictures.values()]
-    drawn = []
-    for picture in LocalWorkers(jobs).map(_call, due, batch=4):
-        drawn.append(picture)
-        progress.update("Drawing", len(drawn), len(due))
-    done = iter(drawn)
-    return [
-        replace(item, pictures={name: next(done) for name in pictures}) for item, pictures in items
-    ]
-
-
-def _call(draw: Draw) -> bytes:
-    return draw()
-
-
-def _figures(run: RunFolder, found: Explanations) -> list[GalleryFigure]:
-    figures = []
-    for arm, rows in by_arm(found.summary).items():
-        first = rows.iloc[0]
-        picture = drawings.summary(
-            rows.feature.tolist(),
-            rows.mean_abs_shap.tolist(),
-            f"{arm}, over {first.n_rois} tested nodules",
-            str(first.unit),
-            synthetic=run.synthetic,
-        )
-        name, caption = _slug(f"shap-{arm}"), f"Mean |SHAP value|, {arm}"
-        figures.append(GalleryFigure(f"{name}.png", caption, picture))
-    if found.sanity:
-        picture = drawings.sanity(found.sanity, synthetic=run.synthetic)
-        caption = "Heat maps beside those of shuffled weights"
-        figures.append(GalleryFigure(_SANITY, caption, picture))
-    return figures
-
-
 def _write_pictures(folder: Path, number: int, item: GalleryItem) -> dict[str, str]:
     """Picture -> path from the run folder; file names hold no id."""
     names = {}
     for picture, content in item.pictures.items():
-        name = f"{number:02}-{_slug(item.kind)}-{_slug(picture)}.png"
+        name = f"{number:02}-{slug(item.kind)}-{slug(picture)}.png"
         write_bytes(folder / name, content)
         names[picture] = f"{FOLDER}/{name}"
     return names
@@ -318,13 +209,3 @@ def _describe(item: GalleryItem, pictures: dict[str, str]) -> list[str]:
 
 def _code(name: str) -> str:
     return f"`{one_line(name).replace('`', chr(39))}`"
-
-
-def figure_names(arms: Iterable[str]) -> set[str]:
-    """Files of the figures in which one of the arms is named."""
-    named = {f"{_slug(f'shap-{arm}')}.png" for arm in arms}
-    return named | {_SANITY} if named else named
-
-
-def _slug(text: Any) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", str(text).lower()).strip("-")

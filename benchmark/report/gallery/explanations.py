@@ -6,7 +6,7 @@ only where that model gives the very score that the run stored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -144,6 +144,7 @@ def explain(
     progress: Progress,
     *,
     trust: bool,
+    explained: Callable[[Arm, Explanations], None] | None = None,
 ) -> Explanations:
     """Explain nodules by every arm that can explain itself.
 
@@ -158,6 +159,8 @@ def explain(
     progress : Progress
     trust : bool
         Load models that are not this user's own, which runs their code.
+    explained : callable, optional
+        Called with each arm once it is explained, and with what is known by then.
     """
     found = Explanations()
     if not stored_models.has_models(run.path):
@@ -199,7 +202,7 @@ def explain(
 
     images = features(seeing, roi_ids)
     columns = features(adding, [*roi_ids, *sampled])
-    for number, arm in enumerate([*seeing, *adding]):
+    for number, arm in enumerate([*adding, *seeing]):  # the quicker ones first
         progress.update("Explaining", number, len(seeing) + len(adding))
         explainer = _Explainer(run, arm, stored[arm], splits, found)
         try:
@@ -209,6 +212,8 @@ def explain(
                 explainer.add_up(columns[arm.features], roi_ids, sampled)
         except Exception as error:  # any model may raise anything; the note says what
             found.notes.append(f"{arm} is not explained: {describe_error(error)}")
+        if explained is not None:
+            explained(arm, found)
     progress.update("Explaining", len(seeing) + len(adding), len(seeing) + len(adding))
     return found
 

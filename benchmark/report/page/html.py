@@ -15,8 +15,9 @@ from typing import Any
 import tomli_w
 
 from benchmark.report.figures.canvas import Picture
-from benchmark.report.gallery.build import CLAIMS, Gallery, GalleryItem
+from benchmark.report.gallery.build import CLAIMS, Gallery
 from benchmark.report.gallery.picks import KINDS, RULE
+from benchmark.report.gallery.pictures import GalleryItem
 from benchmark.report.tables.table import SYNTHETIC, Table, decimal, duration
 from benchmark.report.wording.facts import workers
 from benchmark.report.wording.summary import conclusion, summary
