@@ -13,6 +13,7 @@ from benchmark.cli.arguments import PATH, default_folder, jobs_option, split_nam
 from benchmark.runtime.failures import one_line
 
 if TYPE_CHECKING:
+    from benchmark.report.document import MakeGallery
     from benchmark.report.gallery.build import Gallery
     from benchmark.run.folder import RunFolder
 
@@ -92,12 +93,10 @@ def _report(
     finished = read_run(run_dir)
     make = partial(_gallery, finished, jobs, trust=trust) if gallery else None
     with reserved(run_dir, new=False):
+        shown: Gallery | MakeGallery | None = make
         if anonymous:
             finished, shown = anonymise(finished, make() if make else None)
-            paths = write_report(finished, formats, shown, LocalWorkers(jobs))
-        else:
-            paths = write_report(finished, formats, make, LocalWorkers(jobs))
-        for path in paths:
+        for path in write_report(finished, formats, shown, LocalWorkers(jobs)):
             click.echo(str(path))
 
 
