@@ -126,7 +126,7 @@ def match_by_size(diameter_mm: Floats, y_true: NDArray[np.int64]) -> NDArray[np.
 
     There are as many pairs as can be; of such choices it is one with the smallest sum of
     differences in log diameter. No pair's ratio exceeds ``MATCHED_RATIO``. Time and memory (2 bits)
-    grow with the number of malignant times that of benign ROIs.
+    grow with the number of pairs that are near enough.
 
     Parameters
     ----------
@@ -156,20 +156,31 @@ def _assign(one: Floats, other: Floats) -> Iterator[tuple[int, int]]:
     limit = np.log(MATCHED_RATIO)
     # A pair counts for more than all distances together.
     worth = limit * (1 + min(len(one), len(other)))
-    best = np.zeros(len(other) + 1)  # of the pairs among the first so many
+    # Others that are near enough to a value, and a few more for rounding.
+    first = np.searchsorted(other, one - 1.001 * limit).tolist()
+    last = np.searchsorted(other, one + 1.001 * limit).tolist()
+    best = np.zeros(len(other) + 1)  # of the pairs among the first so many; the same from `known` on
+    known = 0
     paired, higher = [], []
-    for value in one:
-        distance = np.abs(other - value)
-        with_pair = np.where(distance <= limit, best[:-1] + worth - distance, -1)
-        reached = np.maximum(best, np.concatenate([[0], with_pair]))
-        paired.append(np.packbits(reached[1:] > best[1:]))
-        best = np.maximum.accumulate(reached)
-        higher.append(np.packbits(best[1:] > best[:-1]))
+    for value, low, high in zip(one, first, last, strict=True):
+        best[known + 1 : high + 1] = best[known]
+        known = max(known, high)
+        near = best[low : high + 1]
+        distance = np.abs(other[low:high] - value)
+        with_pair = np.where(distance <= limit, near[:-1] + worth - distance, -1)
+        reached = np.maximum(near, np.concatenate([[0], with_pair]))
+        paired.append(np.packbits(reached[1:] > near[1:]))
+        np.maximum.accumulate(reached, out=near)
+        higher.append(np.packbits(near[1:] > near[:-1]))
     column = len(other)
     for row in reversed(range(len(one))):
-        steps = np.flatnonzero(np.unpackbits(higher[row], count=len(other))[:column])
-        column = int(steps[-1]) + 1 if len(steps) else 0
-        if column and np.unpackbits(paired[row], count=len(other))[column - 1]:
+        low, n = first[row], last[row] - first[row]
+        steps = np.flatnonzero(np.unpackbits(higher[row], count=n)[: max(column - low, 0)])
+        if not len(steps):
+            column = min(column, low)
+            continue
+        column = low + int(steps[-1]) + 1
+        if np.unpackbits(paired[row], count=n)[column - low - 1]:
             column -= 1
             yield row, column
 
