@@ -98,11 +98,18 @@ def _solve(
 
 
 def _nearly(
-    y_true: NDArray[np.int64], x: Floats, weights: Floats, a: Floats, b: Floats, free_slope: bool
-) -> tuple[Floats, Floats]:
+    y_true: NDArray[np.int64],
+    x: Floats,
+    weights: Floats,
+    a: AnyFloats,
+    b: AnyFloats,
+    free_slope: bool,
+) -> tuple[AnyFloats, AnyFloats]:
     """Solutions in single precision, a quarter of the time; the start where there is none."""
-    single = (each.astype(np.float32) for each in (x, weights, a, b))
-    near_a, near_b = _newton(y_true, *single, free_slope, _NEAR, _FEW_STEPS)
+    x_32, weights_32, a_32, b_32 = (each.astype(np.float32) for each in (x, weights, a, b))
+    near_a, near_b = _newton(
+        y_true, x_32, weights_32, a_32, b_32, free_slope, _NEAR, _FEW_STEPS
+    )  # fmt: skip
     found = np.isfinite(near_a) & np.isfinite(near_b)
     return np.where(found, near_a, a), np.where(found, near_b, b)
 
@@ -119,10 +126,10 @@ def _newton(
 ) -> tuple[AnyFloats, AnyFloats]:
     """Newton steps from (a, b), one for each row or one for all, to a solution a row.
 
-    A row's end where none moves a logit by ``reach_wanted``; convergence is quadratic, so
-    the error left is of the order of its square. Steps that move a logit by r > 1 are damped
-    to log(1 + r) / r of their length, with which the method cannot diverge (Sun & Tran-Dinh
-    2019: the logistic loss is self-concordant in their generalised sense).
+    A row's steps end once one moves its logits by less than ``reach_wanted``; convergence is
+    quadratic, so the error left is of the order of its square. Steps that move a logit by
+    r > 1 are damped to log(1 + r) / r of their length, with which the method cannot diverge
+    (Sun & Tran-Dinh 2019: the logistic loss is self-concordant in their generalised sense).
     """
     found_a, found_b = np.full((2, len(weights)), np.nan, x.dtype)
     rows = np.arange(len(weights))

@@ -159,7 +159,9 @@ def _assign(one: Floats, other: Floats) -> Iterator[tuple[int, int]]:
     # Others that are near enough to a value, and a few more for rounding.
     first = np.searchsorted(other, one - 1.001 * limit).tolist()
     last = np.searchsorted(other, one + 1.001 * limit).tolist()
-    best = np.zeros(len(other) + 1)  # of the pairs among the first so many; the same from `known` on
+    best = np.zeros(
+        len(other) + 1
+    )  # of the pairs among the first so many; the same from `known` on
     known = 0
     paired, higher = [], []
     for value, low, high in zip(one, first, last, strict=True):
