@@ -1,10 +1,11 @@
 """AUC of a blend beside its parts and their plain sum, of the models that a run has stored.
 
-    python -m scripts.measure_blend_parts RUN_DIR [--arm NAME]
+    python -m scripts.measure_blend_parts RUN_DIR [--arm NAME] [--with NAME]
 
 Nothing is fitted: the blend that each fold of repeat 0 left in the run folder is asked for what its
 regressions say of the nodules that the fold tested. The plain sum adds up what each says, divided
-by its standard deviation over those nodules. Differences are paired, by the run's own bootstrap.
+by its standard deviation over those nodules; that with another arm of the run adds the logits of
+the blend and of that arm in the same way. Differences are paired, by the run's own bootstrap.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from benchmark.columns import by_arm
 from benchmark.config import Bootstrap
 from benchmark.run import stored_models
 from benchmark.run.folder import RunFolder
+from benchmark.statistics.calibration import logits
 from benchmark.statistics.cases import cases
 from benchmark.statistics.pairs import subtract
 from benchmark.statistics.scoring import metric_interval, resample
@@ -27,11 +29,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--arm", default="blend:radiomics_filtered+imagenet2d")
+    parser.add_argument("--with", dest="other", help="an arm of the run")
     chosen = parser.parse_args()
     run = RunFolder(chosen.run)
-    blend = by_arm(run.predictions)[chosen.arm].query("repeat == 0").reset_index(drop=True)
+    arms = {
+        name: rows.query("repeat == 0").sort_values(["fold", "roi_id"], ignore_index=True)
+        for name, rows in by_arm(run.predictions).items()
+    }
+    blend = arms[chosen.arm]
     frames = {chosen.arm: blend}
-    for name, scores in part_scores(run, chosen.arm, blend).items():
+    every = part_scores(run, chosen.arm, blend)
+    if chosen.other:
+        frames[chosen.other] = arms[chosen.other]
+        every[f"plain sum with {chosen.other}"] = plain_sum(blend, arms[chosen.other])
+    for name, scores in every.items():
         frames[name] = blend.assign(y_prob=scores.rank(pct=True))  # the AUC knows ranks alone
     bootstrap, seed = Bootstrap(**run.config["bootstrap"]), run.config["seed"]
     found = {
@@ -48,6 +59,14 @@ def main() -> None:
             f"| {name} | {resampled.value:.4f} [{ends.low:.4f}, {ends.high:.4f}] | "
             f"{'-' if own else difference} |"
         )
+
+
+def plain_sum(one: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
+    """Logits of two arms on the same rows, each divided by its standard deviation in the fold."""
+    if not one["roi_id"].equals(other["roi_id"]):
+        raise SystemExit("the arms were not tested on the same nodules")
+    scores = pd.DataFrame({"one": logits(one["y_prob"]), "other": logits(other["y_prob"])})
+    return (scores / scores.groupby(one["fold"]).transform("std")).sum(axis=1)
 
 
 def part_scores(run: RunFolder, name: str, rows: pd.DataFrame) -> pd.DataFrame:
