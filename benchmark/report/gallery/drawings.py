@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.report.figures.canvas import as_written, lay_out
+from benchmark.report.figures.canvas import as_written, lay_out, without_axes
 from benchmark.report.gallery.explanations import HARDLY_CHANGED, Bars, HeatMap, Sanity
 from benchmark.report.gallery.nodule import WINDOW, draw_slice, shown_slice
 from benchmark.roi import Roi
@@ -65,7 +65,7 @@ def heat_map(shown: HeatMap, title: str, *, synthetic: bool) -> bytes:
     size = " x ".join(map(str, image.shape))
     for axis in axes:
         axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axis.set_axis_off()
+        without_axes(axis)
     axes[0].set_title(f"network's input{place}\n{size} pixels, 0 to 1", fontsize=7)
     if heat.any():
         axes[1].imshow(heat / heat.max(), cmap="inferno", alpha=0.5, vmin=0, vmax=1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmark.report.figures.canvas import without_axes
 from benchmark.roi import LUNG_WINDOW_HU, Roi
 
 WINDOW = f"{LUNG_WINDOW_HU[0]:g} to {LUNG_WINDOW_HU[1]:g} HU"
@@ -32,4 +33,4 @@ def draw_slice(axis: Any, roi: Roi, *, colour: str, line_width: float) -> None:
         rows, columns = (np.arange(-1, n + 1) for n in roi.mask[z].shape)
         padded = np.pad(roi.mask[z], 1).astype(float)
         axis.contour(columns, rows, padded, levels=[0.5], colors=colour, linewidths=line_width)
-    axis.set_axis_off()
+    without_axes(axis)
