@@ -159,10 +159,8 @@ def _assign(one: Floats, other: Floats) -> Iterator[tuple[int, int]]:
     # Others that are near enough to a value, and a few more for rounding.
     first = np.searchsorted(other, one - 1.001 * limit).tolist()
     last = np.searchsorted(other, one + 1.001 * limit).tolist()
-    best = np.zeros(
-        len(other) + 1
-    )  # of the pairs among the first so many; the same from `known` on
-    known = 0
+    # Worth of the pairs among the first so many others; it does not grow beyond `known` of them.
+    best, known = np.zeros(len(other) + 1), 0
     paired, higher = [], []
     for value, low, high in zip(one, first, last, strict=True):
         best[known + 1 : high + 1] = best[known]

@@ -101,6 +101,17 @@ def test_calibration_agrees_with_statsmodels_under_weights() -> None:
         assert intercept[row] == pytest.approx(fixed.params[0], abs=1e-8)
 
 
+def test_calibration_of_a_resample_does_not_depend_on_its_company() -> None:
+    """Resamples that are nearly separated take many steps, for which the others do not wait."""
+    y, p = overlapping(14, 6)
+    weights = np.random.default_rng(7).integers(0, 3, (200, 14)).astype(float)
+    for name in ("calibration_slope", "calibration_intercept"):
+        together = METRICS[name](scores(y, p, weights=weights))
+        alone = [METRICS[name](scores(y, p, weights=w[None]))[0] for w in weights]
+        assert np.isfinite(together).sum() > 150
+        np.testing.assert_allclose(together, alone, rtol=1e-7)
+
+
 def test_calibration_recovers_what_was_distorted() -> None:
     y, p = overlapping(300, 4)
     x = logit(p)
