@@ -177,7 +177,6 @@ def _assign(one: Floats, other: Floats) -> Iterator[tuple[int, int]]:
         low, n = first[row], last[row] - first[row]
         steps = np.flatnonzero(np.unpackbits(higher[row], count=n)[: max(column - low, 0)])
         if not len(steps):
-            column = min(column, low)
             continue
         column = low + int(steps[-1]) + 1
         if np.unpackbits(paired[row], count=n)[column - low - 1]:
