@@ -14,13 +14,13 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 
-from benchmark.cohort.labels import LabelRule, assemble
+from benchmark.cohort.labels import INDETERMINATE, LabelRule, assemble
 from benchmark.config import Bootstrap
 from benchmark.datasets import manifest
 from benchmark.roi import RoiRecord
-from benchmark.statistics.cases import Cases
+from benchmark.statistics.cases import cases
 from benchmark.statistics.scoring import metric_interval, resample
 
 Row = tuple[str, str, int, int]
@@ -60,27 +60,23 @@ def without_own(record: RoiRecord, rule: LabelRule) -> Iterator[Row]:
     ratings = record.malignancy_ratings
     for place, rating in enumerate(ratings):
         others = ratings[:place] + ratings[place + 1 :]
-        if len(others) >= rule.min_readers and rule.aggregate(others) != 3:
-            yield record.roi_id, record.patient_id, rating, int(rule.aggregate(others) > 3)
+        if len(others) >= rule.min_readers and rule.aggregate(others) != INDETERMINATE:
+            yield (
+                record.roi_id,
+                record.patient_id,
+                rating,
+                int(rule.aggregate(others) > INDETERMINATE),
+            )
 
 
 def _told(rows: list[Row], seed: int) -> str:
-    rois, patients, ratings, labels = zip(*rows, strict=True)
-    one_fold = np.zeros(len(rows), np.int64)
-    cases = Cases(
-        y_true=np.array(labels), y_prob=(np.array(ratings) - 1) / 4,
-        threshold=np.full(len(rows), 0.5), fold=one_fold,
-        roi=_numbers(rois), patient=_numbers(patients),
-    )  # fmt: skip
+    table = pd.DataFrame(rows, columns=["roi_id", "patient_id", "rating", "y_true"])
+    read = cases(table.assign(y_prob=(table["rating"] - 1) / 4, threshold=0.5, repeat=0, fold=0))
     bootstrap = Bootstrap()
-    found = resample(cases, bootstrap, seed, ["auc"])["auc"]
+    found = resample(read, bootstrap, seed, ["auc"])["auc"]
     ends, _ = metric_interval("auc", found, bootstrap)
     value = f"{found.value:.3f} [{ends.low:.3f}, {ends.high:.3f}]"
-    return f"{len(rows):,} | {cases.n_rois:,} | {value}"
-
-
-def _numbers(ids: tuple[str, ...]) -> np.ndarray:
-    return np.unique(ids, return_inverse=True)[1]
+    return f"{len(rows):,} | {read.n_rois:,} | {value}"
 
 
 if __name__ == "__main__":

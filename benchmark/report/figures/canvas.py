@@ -145,7 +145,7 @@ def lay_out(figure: Any) -> None:
 
 
 def without_axes(axes: Any) -> None:
-    """Show an image alone; ticks that nobody sees would be a third of a picture's time."""
+    """Show an image alone, without making the ticks that nobody would see."""
     axes.set(xticks=[], yticks=[])
     axes.set_axis_off()
 
