@@ -13,8 +13,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit, stdtr, stdtrit
-from scipy.stats import binom, norm
+from scipy.special import expit, logit, ndtr, ndtri, stdtr, stdtrit
 
 Floats = NDArray[np.float64]
 Quantiles = Literal["percentile", "bca"]
@@ -131,13 +130,13 @@ def _bca_tails(samples: Floats, estimate: float, jackknife: Floats, tails: Float
     below = np.mean(samples < estimate) + np.mean(samples == estimate) / 2
     if not 0 < below < 1:
         return tails
-    bias = norm.ppf(below)
+    bias = ndtri(below)
     values = jackknife[np.isfinite(jackknife)]
     deviation = values.mean() - values
     spread = float(np.sum(deviation**2))
     acceleration = float(np.sum(deviation**3)) / (6 * spread**1.5) if spread > 0 else 0.0
-    z = bias + norm.ppf(tails)
-    adjusted: Floats = norm.cdf(bias + z / (1 - acceleration * z))
+    z = bias + ndtri(tails)
+    adjusted: Floats = ndtr(bias + z / (1 - acceleration * z))
     return adjusted
 
 
@@ -250,7 +249,7 @@ def wilson(successes: float, trials: float, level: float = 0.95) -> Interval:
     """Wilson's (1927) score interval of a proportion; for independent trials only."""
     if not trials > 0:
         return Interval(np.nan, np.nan)
-    z = float(norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     p = successes / trials
     centre = (p + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * np.sqrt(p * (1 - p) / trials + z**2 / (4 * trials**2))
@@ -294,7 +293,7 @@ def normal_test(value: float, variance: float, level: float = 0.95) -> tuple[Int
     p is NaN where the variance is 0 and the value is not.
     """
     error = float(np.sqrt(variance))
-    half = float(norm.ppf((1 + level) / 2)) * error
+    half = float(ndtri((1 + level) / 2)) * error
     return Interval(value - half, value + half), _two_sided(value, error, np.inf)
 
 
@@ -313,6 +312,8 @@ def mcnemar(only_a: int, only_b: int) -> float:
         Cases that one model alone decides rightly. Given their sum, the null makes either
         count binomial with probability 1/2.
     """
+    from scipy.stats import binom
+
     p = 2 * binom.cdf(min(only_a, only_b), only_a + only_b, 0.5)
     return min(1.0, float(p))
 

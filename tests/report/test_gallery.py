@@ -114,8 +114,8 @@ def test_every_picture_says_where_intensities_are_synthetic(name: str) -> None:
     assert DRAWN[name](False) == acquired  # the same picture is the same bytes
 
 
-@pytest.mark.parametrize("name", ["heat map", "bars", "summary"])
-def test_no_text_is_cut_off_at_the_sides(name: str) -> None:
+@pytest.mark.parametrize("name", ["heat map", "bars", "bars of long names", "summary"])
+def test_no_text_is_cut_off(name: str) -> None:
     """Long names of arms and of feature sets; a volume's title says which slice, too."""
     title = (
         "shortcut3d with twice the epochs:voxels3d_mask, P(malignant) 0.123\n" + 12 * "of words "
@@ -129,10 +129,16 @@ def test_no_text_is_cut_off_at_the_sides(name: str) -> None:
         "bars": lambda: drawings.bars(
             Bars(columns, np.ones(1), 0.0, 1.0, "log odds"), title, synthetic=True
         ),
+        "bars of long names": lambda: drawings.bars(
+            Bars((*columns, 4 * columns[0]), np.ones(2), 0.0, 1.0, "log odds"),
+            title,
+            synthetic=True,
+        ),
         "summary": lambda: drawings.summary(columns, [1.0], title, "log odds", synthetic=True),
     }[name]()
     pixels = plt.imread(io.BytesIO(picture))[..., :3]
-    assert pixels[:, [0, 1, -2, -1]].min() == 1
+    for edge in (pixels[:, :2], pixels[:, -2:], pixels[:2], pixels[-2:]):
+        assert edge.min() == 1
 
 
 def test_the_stamp_names_what_it_marks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ TOP_OF_ALL = 15
 """Features shown of an arm."""
 
 _DPI = 110
-_LINE, _LINE_INCHES = 74, 0.25  # characters of 8 points across 4.8 inches, and their height
+_LINE = 74  # characters of 8 points across 4.8 inches
 _UP, _DOWN = "#d1495b", "#30638e"  # towards malignant, towards benign
 _STAMP = "SYNTHETIC INTENSITIES: simulated voxels, not CT"
 
@@ -85,17 +85,11 @@ def bars(shown: Bars, title: str, *, synthetic: bool) -> bytes:
     if len(rest):
         names.append(f"{len(rest)} others")
         values.append(float(shown.values[rest].sum()))
-    title = _wrapped(title)
-    figure, (axis,) = _figure(4.8, 0.9 + 0.25 * len(names) + _LINE_INCHES * title.count("\n"), 1)
-    _bar(axis, names, values, [_UP if v > 0 else _DOWN for v in values])
-    axis.axvline(0, color="black", linewidth=0.6)
-    axis.set_xlabel(f"SHAP value, {shown.unit};\nred towards malignant", fontsize=7)
+    colours = [_UP if value > 0 else _DOWN for value in values]
     # Over the whole figure: names of features leave the axis half of its width.
-    figure.suptitle(
-        f"{title}\n{shown.unit}: {shown.base:.2f} on average, {shown.output:.2f} here",
-        fontsize=8,
-    )
-    return _png(figure, synthetic)
+    title = f"{_wrapped(title)}\n{shown.unit}: {shown.base:.2f} on average, {shown.output:.2f} here"
+    label = f"SHAP value, {shown.unit};\nred towards malignant"
+    return _chart(names, values, colours, title, label, synthetic=synthetic)
 
 
 def summary(
@@ -103,13 +97,9 @@ def summary(
 ) -> bytes:
     """Mean |SHAP| of an arm's features, of which the first ``TOP_OF_ALL`` are shown."""
     features, sizes = features[:TOP_OF_ALL], sizes[:TOP_OF_ALL]
-    title = _wrapped(title)
-    height = 0.9 + 0.25 * len(features) + _LINE_INCHES * title.count("\n")
-    figure, (axis,) = _figure(4.8, height, 1)
-    _bar(axis, features, sizes, [_DOWN] * len(features))
-    axis.set_xlabel(f"mean |SHAP value|,\n{unit}", fontsize=7)
-    figure.suptitle(title, fontsize=8)
-    return _png(figure, synthetic)
+    label = f"mean |SHAP value|,\n{unit}"
+    colours = [_DOWN] * len(features)
+    return _chart(features, sizes, colours, _wrapped(title), label, synthetic=synthetic)
 
 
 def sanity(checks: Sequence[Sanity], *, synthetic: bool) -> bytes:
@@ -146,18 +136,67 @@ def _wrapped(title: str) -> str:
     return "\n".join(fill(line, _LINE) for line in title.splitlines())
 
 
-def _bar(axis: Any, names: Sequence[str], values: Sequence[float], colours: list[str]) -> None:
+def _chart(
+    names: Sequence[str], values: Sequence[float], colours: Sequence[str], title: str, label: str,
+    *, synthetic: bool,
+) -> bytes:  # fmt: skip
+    """Horizontal bars, the first on top.
+
+    Margins are computed and names are plain text: to lay out a figure by trial, and ticks, take
+    longer than all other drawing.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
+
+    figure, margin = Figure(dpi=_DPI), 0.08
+    canvas: Any = FigureCanvasAgg(figure)
+    font = FontProperties(size=7)
+    widths = [
+        canvas.get_renderer().get_text_width_height_descent(name, font, ismath=False)[0]
+        for name in names
+    ]
+    left = 2 * margin + max(widths) / _DPI
+    width = max(4.8, left + 1.6)
+    top = 2 * margin + 0.14 * len(title.splitlines())
+    bottom = 0.3 + 0.13 * len(label.splitlines()) + (0.2 if synthetic else 0)
+    height = bottom + 0.23 * len(names) + top
+    figure.set_size_inches(width, height)
+    across = width - left - 2 * margin
+    axis = figure.add_axes(
+        (left / width, bottom / height, across / width, 1 - (bottom + top) / height)
+    )
     axis.barh(range(len(names)), values, color=colours)
-    axis.set_yticks(range(len(names)), names, fontsize=7)
-    axis.invert_yaxis()
+    axis.axvline(0, color="black", linewidth=0.6)
+    axis.set(yticks=[], ylim=(len(names) - 0.4, -0.6))
     axis.tick_params(axis="x", labelsize=7)
+    axis.locator_params(axis="x", nbins=math.floor(2.5 * across))
+    for place, name in enumerate(names):
+        axis.text(
+            -margin / across, place, name, fontsize=7, ha="right", va="center",
+            transform=axis.get_yaxis_transform(), parse_math=False,
+        )  # fmt: skip
+    axis.set_xlabel(label, fontsize=7, parse_math=False)
+    figure.suptitle(title, fontsize=8, y=1 - margin / height, va="top", parse_math=False)
+    if synthetic:
+        _stamp(figure)
+    return _saved(figure)
 
 
 def _png(figure: Figure, synthetic: bool) -> bytes:
-    if synthetic:
-        figure.supxlabel(_STAMP, fontsize=8, color=_UP, fontweight="bold")
+    """The file of a figure that Matplotlib lays out."""
     as_written(figure)
+    if synthetic:
+        _stamp(figure)
     lay_out(figure)
+    return _saved(figure)
+
+
+def _stamp(figure: Figure) -> None:
+    figure.supxlabel(_STAMP, fontsize=8, color=_UP, fontweight="bold")
+
+
+def _saved(figure: Figure) -> bytes:
     out = io.BytesIO()
     # No version in the file: the same run gives the same bytes.
     figure.savefig(out, format="png", dpi=_DPI, metadata={"Software": None})
