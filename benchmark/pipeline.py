@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 
 from benchmark.cohort.contents import read_all
 from benchmark.cohort.near_duplicates import too_many
+from benchmark.cohort.splits import Split
 from benchmark.columns import (
     CHOICE_TABLE,
     COMPARISON_TABLE,
@@ -29,7 +31,7 @@ from benchmark.columns import (
     TRAINING_TABLE,
     UNIVERSE_TABLE,
 )
-from benchmark.config import Config
+from benchmark.config import Bootstrap, Config
 from benchmark.plugins import registry
 from benchmark.plugins.arms import Arm
 from benchmark.plugins.builder import Builder, extractors, fits_together
@@ -37,7 +39,7 @@ from benchmark.plugins.settings import NamedArm
 from benchmark.report.document import write_tables
 from benchmark.roi import RoiDataset, RoiRecord
 from benchmark.run import multiverse, stored_models
-from benchmark.run.cache import RunCache
+from benchmark.run.cache import RunCache, Tables
 from benchmark.run.extraction import extract
 from benchmark.run.folder import RunFolder, write_run
 from benchmark.run.inputs import Division, Material, check, divide
@@ -51,10 +53,7 @@ from benchmark.runtime.progress import Progress
 from benchmark.runtime.store import Store
 from benchmark.runtime.workers import Workers
 from benchmark.statistics import comparisons, scoring, strata
-from benchmark.stored_table import StoredTable
 from benchmark.user_tables.predictions import DEFAULT_THRESHOLD, read_predictions
-
-Tables = list[tuple[StoredTable, pd.DataFrame]]
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def execute(
     else:
         predictions = pd.concat([predictions, external], ignore_index=True)
 
-    tables = _statistics(config, predictions, material, workers)
+    tables = _tables(config, predictions, material, workers, cache)
     if explored is not None:
         found, predicted, failed = multiverse.explore(
             explored.every, fits, extracted.tables, arms, bench, config
@@ -236,21 +235,39 @@ def _rows(extracted: Extraction, fits: Fits) -> Tables:
     return rows
 
 
-def _statistics(
-    config: Config, predictions: pd.DataFrame, material: Material, workers: Workers
+def _tables(
+    config: Config,
+    predictions: pd.DataFrame,
+    material: Material,
+    workers: Workers,
+    cache: RunCache | None,
 ) -> Tables:
-    given = predictions, config.bootstrap, config.seed
+    """What is said of the predictions, and of the material beside it."""
+    asked = predictions, material.rois, material.splits, config.bootstrap, config.seed
+    work_out = partial(_statistics, *asked, workers)
+    tables = work_out() if cache is None else cache.tables(*asked, work_out)
+    material_tables = [(ROI_TABLE, material.rois), (NEAR_DUPLICATE_TABLE, material.near_duplicates)]
+    return [*tables, *material_tables]
+
+
+def _statistics(
+    predictions: pd.DataFrame,
+    rois: pd.DataFrame,
+    splits: Sequence[Split],
+    bootstrap: Bootstrap,
+    seed: int,
+    workers: Workers,
+) -> Tables:
+    given = predictions, bootstrap, seed
     resampled = scoring.resample_arms(*given, workers)
     tables = [
         (METRIC_TABLE, scoring.score(*given, resampled)),
-        (COMPARISON_TABLE, comparisons.compare(*given, material.splits, resampled)),
+        (COMPARISON_TABLE, comparisons.compare(*given, splits, resampled)),
         (RANK_TABLE, comparisons.rank_stability(*given, resampled=resampled)),
-        (ROI_TABLE, material.rois),
-        (NEAR_DUPLICATE_TABLE, material.near_duplicates),
-        (STRATA_TABLE, strata.stratify(predictions, material.rois, *given[1:], workers)),
+        (STRATA_TABLE, strata.stratify(predictions, rois, bootstrap, seed, workers)),
     ]
-    if len(material.splits) > 1:
-        tables.append((SPLIT_METRIC_TABLE, scoring.score_splits(predictions, material.splits)))
+    if len(splits) > 1:
+        tables.append((SPLIT_METRIC_TABLE, scoring.score_splits(predictions, splits)))
     return tables
 
 

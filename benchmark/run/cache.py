@@ -1,23 +1,34 @@
-"""Cache of the work of runs: features by content, fits by all that they depend on.
+"""Cache of the work of runs: features by content, fits and statistics by all that they depend on.
 
 A feature value is known again by the ROI's voxels, masks, spacing, id and attributes, and the
 extractor's code; a fit by the rows that it saw and was tested on, labels, patients, seed, settings
-and the model's code; both by package versions, processor and environment as well. Times that are
-recalled are those of the run that measured them, and counted as such (``n_cached``).
+and the model's code; statistics by the predictions, the ROIs' table, splits, resamples, seed and
+their code; all by package versions, processor and environment as well. Times that are recalled are
+those of the run that measured them, and counted as such (``n_cached``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark.cohort.splits import Split
+from benchmark.columns import (
+    COMPARISON_TABLE,
+    METRIC_TABLE,
+    RANK_TABLE,
+    SPLIT_METRIC_TABLE,
+    STRATA_TABLE,
+)
+from benchmark.config import Bootstrap
 from benchmark.plugins.registry import files_of_features, path_of
 from benchmark.roi import RoiRecord
 from benchmark.run import stored_models
@@ -28,8 +39,21 @@ from benchmark.runtime import provenance
 from benchmark.runtime.failures import Failure
 from benchmark.runtime.paths import ROOT
 from benchmark.runtime.store import Store
+from benchmark.stored_table import StoredTable
+
+Tables = list[tuple[StoredTable, pd.DataFrame]]
 
 _FITTING = ROOT / "benchmark" / "run" / "fitting.py"
+_STATISTICS = tuple(
+    ROOT / "benchmark" / "statistics" / f"{name}.py"
+    for name in ("scoring", "comparisons", "strata")
+)
+_OF_STATISTICS = {
+    table.name: table
+    for table in (
+        METRIC_TABLE, COMPARISON_TABLE, RANK_TABLE, STRATA_TABLE, SPLIT_METRIC_TABLE,
+    )
+}  # fmt: skip
 _WHEREABOUTS = ("image", "mask", "reader_masks", "manifest_row", "split")
 """Attributes that say where a ROI is kept or who trains on it, not what it is."""
 
@@ -55,7 +79,8 @@ class RunCache:
         Of models, by name.
     machines : sequence of tuple of str
         Those that do the work, where they are not as this one.
-    features, fits : Counts
+    features, fits, statistics : Counts
+        Statistics count as one, done or recalled.
     """
 
     store: Store
@@ -64,6 +89,7 @@ class RunCache:
     machines: Sequence[tuple[str, ...]] = ()
     features: Counts = field(default_factory=Counts)
     fits: Counts = field(default_factory=Counts)
+    statistics: Counts = field(default_factory=Counts)
 
     def recall_features(self, name: str, records: Sequence[RoiRecord]) -> dict[str, Extracted]:
         """Features by ROI id; ids that are not known are absent."""
@@ -128,11 +154,37 @@ class RunCache:
         if all(map(provenance.unchanged, ran)):
             self.store.put(entries)
 
+    def tables(
+        self,
+        predictions: pd.DataFrame,
+        rois: pd.DataFrame,
+        splits: Sequence[Split],
+        bootstrap: Bootstrap,
+        seed: int,
+        work_out: Callable[[], Tables],
+    ) -> Tables:
+        """The tables of statistics on these, recalled or else worked out and remembered."""
+        key = _key(
+            "statistics", [provenance.digest(file) for file in _STATISTICS],
+            provenance.surroundings(), self.machines, _content(predictions), _content(rois),
+            [asdict(split) for split in splits], asdict(bootstrap), seed,
+        )  # fmt: skip
+        stored = self.store.get([key])
+        if key in stored:
+            self.statistics.recalled += 1
+            return _unpack_tables(stored[key])
+        tables = work_out()
+        self.statistics.done += 1
+        if all(map(provenance.unchanged, _STATISTICS)):
+            self.store.put({key: _pack_tables(tables)})
+        return tables
+
     def describe(self) -> dict[str, Any]:
         """For ``environment.json``: what was recalled and what was done."""
         return {
             "features": asdict(self.features),
             "fits": asdict(self.fits),
+            "statistics": asdict(self.statistics),
             "damaged": self.store.damaged,
             "problem": self.store.problem,
         }
@@ -175,6 +227,10 @@ def _readings(task: Task) -> list[Any] | None:
 
 def _key(*parts: Any) -> bytes:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).digest()
+
+
+def _content(table: pd.DataFrame) -> str:
+    return hashlib.sha256(table.to_parquet(index=False)).hexdigest()
 
 
 def _pack(about: Mapping[str, Any], *arrays: NDArray[Any] | bytes) -> bytes:
@@ -225,3 +281,14 @@ def _unpack_fit(value: bytes) -> Tested:
     if not stored_models.is_ours(packed, about.pop("signature", "")):
         packed = b""  # somebody else's, who can write the cache: it is fitted again if wanted
     return Tested(np.frombuffer(probabilities, np.float64), packed=packed, cached=True, **about)
+
+
+def _pack_tables(tables: Tables) -> bytes:
+    rows = {table.name: frame.to_numpy().tolist() for table, frame in tables}
+    return _pack({"tables": rows})
+
+
+def _unpack_tables(value: bytes) -> Tables:
+    about, _ = _unpack(value)
+    found = ((_OF_STATISTICS[name], rows) for name, rows in about["tables"].items())
+    return [(table, table.frame(rows)) for table, rows in found]

@@ -23,6 +23,7 @@ from benchmark.runtime.cores import available_cores
 from benchmark.runtime.paths import ROOT
 
 _PACKAGES = ("benchmark", "features", "models")
+_WITH_STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)  # expressions import nothing
 
 LIBRARIES = (
     "keras", "numpy", "pandas", "pylidc", "pyradiomics", "PyWavelets", "scikit-learn", "scipy",
@@ -83,7 +84,7 @@ def _imported(path: Path) -> list[Path]:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             due += node.orelse
             continue
-        due += ast.iter_child_nodes(node)
+        due += (n for n in ast.iter_child_nodes(node) if isinstance(n, _WITH_STATEMENTS))
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -66,7 +66,10 @@ def test_an_unchanged_run_does_nothing_twice(write_manifest: WriteManifest, tmp_
     again = run(root, tmp_path / "two")
     assert again == {"features": (n, 0), "fits": (N_FITS, 0), "damaged": 0}
     same(tmp_path / "one", tmp_path / "two")
-    for table in ("metrics", "comparisons", "strata", "training"):
+    told = json.loads((tmp_path / "two" / "environment.json").read_text())["cache"]
+    assert told["statistics"] == {"recalled": 1, "done": 0}
+    tables = ("metrics", "comparisons", "ranks", "strata", "split_metrics", "rois", "training")
+    for table in tables:
         texts = [(tmp_path / out / f"{table}.csv").read_text() for out in ("one", "two")]
         assert texts[0] == texts[1]
     for model in (tmp_path / "one" / "models").iterdir():

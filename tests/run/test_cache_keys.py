@@ -10,19 +10,23 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmark.cohort.splits import Split
+from benchmark.columns import METRIC_TABLE, PREDICTION_TABLE
+from benchmark.config import Bootstrap
 from benchmark.plugins.arms import Arm
 from benchmark.plugins.contracts import Readings
 from benchmark.plugins.registry import path_of
 from benchmark.roi import RoiRecord
 from benchmark.run import fitting
-from benchmark.run.cache import _FITTING, RunCache
+from benchmark.run.cache import _FITTING, _STATISTICS, RunCache, Tables
 from benchmark.run.extraction import Extracted
 from benchmark.run.fitting import Task
 from benchmark.run.results import FeatureTable
 from benchmark.runtime import provenance
+from benchmark.runtime.paths import ROOT
 from benchmark.runtime.store import Store
 from tests.helpers.command_line import invoke
 from tests.helpers.volumes import WriteManifest
@@ -325,3 +329,106 @@ def test_other_seeds_and_patients_are_fitted_again_on_a_given_split(
     # r5 becomes a nodule of r7's patient: both are trained on, and only the patients change.
     manifest.write_text(manifest.read_text().replace("\nr5,p5,", "\nr5,p7,"))
     assert fits(whole, "patients") == (0, 1)
+
+
+PREDICTIONS = PREDICTION_TABLE.frame(
+    {
+        "roi_id": f"r{i}", "patient_id": f"p{i}", **Arm(MODEL, FEATURES).columns,
+        "supervision": "labels", "scheme": "kfold", "repeat": 0, "fold": i % 2, "y_true": i % 2,
+        "y_prob": 0.1 * i, "threshold": 0.5,
+    }
+    for i in range(6)
+)  # fmt: skip
+ROIS = pd.DataFrame({"roi_id": ["r0", "r1"], "equivalent_diameter_mm": [4.0, np.nan]})
+SPLITS = [Split("kfold", 0, 0, ("r0", "r2"), ("r1",)), Split("kfold", 0, 1, ("r1",), ("r0",))]
+ROWS = [(*Arm(MODEL, FEATURES).columns.values(), "labels", "auc", 1 / 3, np.nan, 1.0, 6, 6, "")]
+
+
+def set_to(frame: pd.DataFrame, row: int, column: str, value: Any) -> pd.DataFrame:
+    changed = frame.copy()
+    changed.loc[row, column] = value
+    return changed
+
+
+def statistics(folder: Path, cache: dict[str, Any] | None = None, **changed: Any) -> RunCache:
+    """A cache that was asked for statistics, which would be none."""
+    one = memory(folder, **(cache or {}))
+    asked = {"predictions": PREDICTIONS, "rois": ROIS, "splits": SPLITS,
+             "bootstrap": Bootstrap(100), "seed": 0, "work_out": list}  # fmt: skip
+    one.tables(**(asked | changed))
+    return one
+
+
+@pytest.fixture
+def kept_statistics(tmp_path: Path) -> Path:
+    assert statistics(tmp_path).statistics.done == 1
+    assert statistics(tmp_path).statistics.recalled == 1
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param(
+            {"predictions": set_to(PREDICTIONS, 3, "y_prob", np.nextafter(0.1 * 3, 1))},
+            id="a probability's last bit",
+        ),
+        pytest.param({"predictions": set_to(PREDICTIONS, 3, "threshold", 0.4)}, id="a threshold"),
+        pytest.param({"predictions": set_to(PREDICTIONS, 3, "arm", "other")}, id="an arm's name"),
+        pytest.param({"predictions": PREDICTIONS[:5]}, id="a prediction less"),
+        pytest.param({"predictions": PREDICTIONS[::-1]}, id="order of the predictions"),
+        pytest.param({"rois": set_to(ROIS, 1, "equivalent_diameter_mm", 4.0)}, id="a diameter"),
+        pytest.param({"rois": set_to(ROIS, 1, "roi_id", "r2")}, id="a ROI"),
+        pytest.param({"splits": SPLITS[:1]}, id="a split less"),
+        pytest.param(
+            {"splits": [replace(SPLITS[0], train=("r2", "r0")), SPLITS[1]]}, id="training rows"
+        ),
+        pytest.param({"bootstrap": Bootstrap(101)}, id="number of resamples"),
+        pytest.param({"bootstrap": Bootstrap(100, "bca")}, id="method of intervals"),
+        pytest.param({"seed": 1}, id="seed"),
+        pytest.param({"cache": {"machines": (("another",),)}}, id="machines"),
+    ],
+)
+def test_statistics_depend_on_all_that_they_are_told(
+    kept_statistics: Path, changed: dict[str, Any]
+) -> None:
+    other = statistics(kept_statistics, **changed)
+    assert (other.statistics.recalled, other.statistics.done) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "change", [*map(other_source, _STATISTICS), other_surroundings],
+    ids=[*(path.stem for path in _STATISTICS), "surroundings"],
+)  # fmt: skip
+def test_statistics_depend_on_sources_and_surroundings(
+    kept_statistics: Path, monkeypatch: pytest.MonkeyPatch, change: Patch
+) -> None:
+    change(monkeypatch)
+    assert statistics(kept_statistics).statistics.recalled == 0
+
+
+def test_every_statistic_that_a_run_needs_is_among_their_sources() -> None:
+    """What they import as well; curves are drawn, and ICCs told of features."""
+    told: set[Path] = set().union(*map(provenance._closure, _STATISTICS))
+    left_out = set((ROOT / "benchmark" / "statistics").glob("[!_]*.py")) - told
+    assert {path.name for path in left_out} == {"curves.py", "icc.py"}
+
+
+def test_statistics_are_recalled_as_they_were_to_the_last_bit(tmp_path: Path) -> None:
+    def work_out() -> Tables:
+        return [(METRIC_TABLE, METRIC_TABLE.frame(ROWS))]
+
+    statistics(tmp_path, work_out=work_out)
+    ((table, frame),) = memory(tmp_path).tables(
+        PREDICTIONS, ROIS, SPLITS, Bootstrap(100), 0, list
+    )  # fmt: skip
+    assert table == METRIC_TABLE
+    pd.testing.assert_frame_equal(frame, METRIC_TABLE.frame(ROWS), check_exact=True)
+
+
+def test_statistics_of_code_that_was_edited_meanwhile_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provenance, "unchanged", lambda path: path != _STATISTICS[1])
+    statistics(tmp_path)
+    assert statistics(tmp_path).statistics.recalled == 0
