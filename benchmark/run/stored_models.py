@@ -17,7 +17,7 @@ import hmac
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -98,6 +98,13 @@ def has_models(run_folder: Path) -> bool:
     return any((run_folder / FOLDER).glob("*.joblib"))
 
 
+def refuse_unsigned(run_folder: Path, arms: Iterable[Arm], folds: Collection[int]) -> None:
+    """Raise an UnsignedError for the first kept model that this user did not make here."""
+    for path in (run_folder / FOLDER / _file_name(arm, fold) for arm in arms for fold in folds):
+        if path.is_file():
+            _refuse_unsigned(path, path.read_bytes())
+
+
 def load(run_folder: Path, arm: Arm, fold: int, *, trust: bool) -> Model | None:
     """The model of an arm that fold ``fold`` of repeat 0 tested; None where it was not kept.
 
@@ -122,8 +129,8 @@ def load(run_folder: Path, arm: Arm, fold: int, *, trust: bool) -> Model | None:
     if not path.is_file():
         return None
     content = path.read_bytes()
-    if not trust and not is_ours(content, _signature(path)):
-        raise UnsignedError(f"{path.name} is not signed by you")
+    if not trust:
+        _refuse_unsigned(path, content)
     try:
         model: Model = joblib.load(BytesIO(content))
     except Exception as error:  # unpickling may raise anything
@@ -134,9 +141,11 @@ def load(run_folder: Path, arm: Arm, fold: int, *, trust: bool) -> Model | None:
     return model
 
 
-def _signature(path: Path) -> str:
-    signature = path.with_name(path.name + _SIGNATURE)
-    return signature.read_text("utf-8", errors="replace") if signature.is_file() else ""
+def _refuse_unsigned(path: Path, content: bytes) -> None:
+    beside = path.with_name(path.name + _SIGNATURE)
+    signature = beside.read_text("utf-8", errors="replace") if beside.is_file() else ""
+    if not is_ours(content, signature):
+        raise UnsignedError(f"{path.name} is not signed by you")
 
 
 def _file_name(arm: Arm, fold: int) -> str:

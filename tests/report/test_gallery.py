@@ -225,6 +225,12 @@ def test_a_run_is_explained_without_retraining(
     assert set(table.n_rois) == {len(tested)}  # all of fewer than the sample
     assert set(table.intensities) == {"acquired"}
 
+    # One model is a stranger's: none is opened, not even those that are explained before it.
+    (out / "models" / "paper_cnn-voxels2d_box-fold0.joblib").write_bytes(b"a stranger's")
+    assert invoke("report", out, "--format", "md", "--jobs", "1") == 0
+    assert "no explanations: paper_cnn-voxels2d_box-fold0" in capsys.readouterr().err
+    assert pd.read_csv(out / "explanations.csv").empty
+
 
 SIZE = ["--models", "size_only", "--jobs", "1", "--set", "bootstrap.samples=200"]
 

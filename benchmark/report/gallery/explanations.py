@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmark.cohort.splits import Split
 from benchmark.columns import EXPLANATION_TABLE
+from benchmark.plugins import registry
 from benchmark.plugins.arms import Arm
 from benchmark.plugins.builder import extractors
 from benchmark.plugins.contracts import Model
@@ -169,25 +170,14 @@ def explain(
     splits = [split for split in run.splits if split.repeat == 0]
     arms = [arm for arm in run.arms if len(arm.feature_sets) == 1]
     try:
-        stored = {arm: _load(run, arm, splits, found, trust=trust) for arm in arms}
+        if not trust:
+            stored_models.refuse_unsigned(run.path, arms, [split.fold for split in splits])
     except stored_models.UnsignedError as error:
         found.notes.append(
             f"no explanations: {error}, and loading a stored model runs the code in it; if you "
             "trust who made the run folder, report with --trust"
         )
         return found
-    example = {arm: next(iter(models.values()), None) for arm, models in stored.items()}
-    seeing = [arm for arm, model in example.items() if isinstance(model, ShowsHeat)]
-    adding = [arm for arm, model in example.items() if isinstance(model, ShowsContributions)]
-    silent = [arm for arm, model in example.items() if model and arm not in (*seeing, *adding)]
-    silent += [arm for arm in run.arms if arm not in arms]
-    rated = rated_arms(run)
-    if told := [str(arm) for arm in silent if arm in rated]:
-        found.notes.append(
-            f"there are neither heat maps nor SHAP values of models such as {', '.join(told)}"
-        )
-    if not roi_ids:
-        seeing = []  # the check of heat maps is made on the nodules shown
     sampled = _evenly(sorted(material.cohort.roi_ids.tolist()), SAMPLE)
 
     def features(chosen: Sequence[Arm], ids: Sequence[str]) -> dict[str, FeatureTable]:
@@ -200,22 +190,45 @@ def explain(
         found.notes += [f"{f.features} of '{f.roi_id}': {f.reason}" for f in extracted.failures]
         return extracted.tables
 
-    images = features(seeing, roi_ids)
-    columns = features(adding, [*roi_ids, *sampled])
-    for number, arm in enumerate([*adding, *seeing]):  # the quicker ones first
-        progress.update("Explaining", number, len(seeing) + len(adding))
-        explainer = _Explainer(run, arm, stored[arm], splits, found)
-        try:
-            if arm in seeing:
-                explainer.look(images[arm.features], roi_ids)
-            else:
-                explainer.add_up(columns[arm.features], roi_ids, sampled)
-        except Exception as error:  # any model may raise anything; the note says what
-            found.notes.append(f"{arm} is not explained: {describe_error(error)}")
-        if explained is not None:
-            explained(arm, found)
-    progress.update("Explaining", len(seeing) + len(adding), len(seeing) + len(adding))
+    silent, done = [arm for arm in run.arms if arm not in arms], 0
+    # A network's backend takes seconds to import: what others say is drawn meanwhile.
+    for group in ([arm for arm in arms if not _has_device(arm)], list(filter(_has_device, arms))):
+        stored = {arm: _load(run, arm, splits, found, trust=trust) for arm in group}
+        example = {arm: next(iter(models.values()), None) for arm, models in stored.items()}
+        seeing = [arm for arm, model in example.items() if isinstance(model, ShowsHeat)]
+        adding = [arm for arm, model in example.items() if isinstance(model, ShowsContributions)]
+        silent += [arm for arm, model in example.items() if model and arm not in seeing + adding]
+        if not roi_ids:
+            seeing = []  # the check of heat maps is made on the nodules shown
+        tables = features(seeing, roi_ids) | features(adding, [*roi_ids, *sampled])
+        for arm in [*adding, *seeing]:  # the quicker ones first
+            progress.update("Explaining", done, len(arms))
+            done += 1
+            explainer = _Explainer(run, arm, stored[arm], splits, found)
+            try:
+                if arm in seeing:
+                    explainer.look(tables[arm.features], roi_ids)
+                else:
+                    explainer.add_up(tables[arm.features], roi_ids, sampled)
+            except Exception as error:  # any model may raise anything; the note says what
+                found.notes.append(f"{arm} is not explained: {describe_error(error)}")
+            if explained is not None:
+                explained(arm, found)
+    progress.update("Explaining", len(arms), len(arms))
+    rated = rated_arms(run)
+    if told := [str(arm) for arm in run.arms if arm in silent and arm in rated]:
+        found.notes.append(
+            f"there are neither heat maps nor SHAP values of models such as {', '.join(told)}"
+        )
     return found
+
+
+def _has_device(arm: Arm) -> bool:
+    """True where the model's module says where it is trained, as a network's does."""
+    try:
+        return registry.load_model(arm.model).device is not None
+    except ValueError:
+        return False  # what is wrong with it is said of its stored models
 
 
 def _load(
@@ -226,8 +239,6 @@ def _load(
     for split in splits:
         try:
             model = stored_models.load(run.path, arm, split.fold, trust=trust)
-        except stored_models.UnsignedError:
-            raise
         except ValueError as error:
             found.notes.append(f"{arm} is not explained: {error}")
             return {}
