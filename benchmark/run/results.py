@@ -51,6 +51,10 @@ def _digests(name: bytes, values: NDArray[Any]) -> list[bytes]:
     return [hashlib.sha256(about + row.tobytes()).digest() for row in rows]
 
 
+_MOMENTS = ("mean", "sd", "mean_by_row", "mean_by_column", "mean_by_slice")
+"""Columns that stand for an image in a stored feature set, the last one of volumes alone."""
+
+
 def feature_frame(table: FeatureTable) -> pd.DataFrame:
     """One feature set as stored, float64, ``roi_id`` first.
 
@@ -62,17 +66,25 @@ def feature_frame(table: FeatureTable) -> pd.DataFrame:
     if not columns:
         images = values.astype(np.float64)
         inner = tuple(range(1, images.ndim))
-        moments = {"mean": images.mean(axis=inner), "sd": images.std(axis=inner)}
-        volume = images.ndim == 5
-        axes = {"row": 2, "column": 3, "slice": 1} if volume else {"row": 1, "column": 2}
-        for name, axis in axes.items():
+        moments = [images.mean(axis=inner), images.std(axis=inner)]
+        for axis in (2, 3, 1) if images.ndim == 5 else (1, 2):
             place = np.linspace(-1, 1, images.shape[axis])
             others = tuple(each for each in inner if each != axis)
-            moments[f"mean_by_{name}"] = images.mean(axis=others) @ place / len(place)
-        values, columns = np.stack(list(moments.values()), axis=1), list(moments)
+            moments.append(images.mean(axis=others) @ place / len(place))
+        values, columns = np.stack(moments, axis=1), list(_MOMENTS[: len(moments)])
     frame = pd.DataFrame(values, columns=columns)
     frame.insert(0, "roi_id", list(table.rows))
     return frame
+
+
+def stored_inputs(frame: pd.DataFrame) -> FeatureTable | None:
+    """What :func:`feature_frame` stored, indexed by ROI id; None where it stands for images."""
+    columns = tuple(frame.columns)
+    if columns in (_MOMENTS, _MOMENTS[:-1]):
+        return None
+    place_of = {str(roi_id): row for row, roi_id in enumerate(frame.index)}
+    # In the order of memory that extraction gives: sums over rows are the same to the last bit.
+    return FeatureTable(place_of, np.ascontiguousarray(frame.to_numpy(np.float64)), columns)
 
 
 def joined(tables: Mapping[str, FeatureTable]) -> FeatureTable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from benchmark.report.gallery.build import CLAIMS
 from benchmark.report.gallery.explanations import HARDLY_CHANGED, Bars, HeatMap, Sanity
 from benchmark.roi import Roi, RoiRecord
 from benchmark.run import folder, stored_models
+from features import diameter
 from tests.helpers.command_line import invoke
 from tests.helpers.volumes import WriteManifest, ball, write_volume
 
@@ -188,6 +190,8 @@ def test_a_run_is_explained_without_retraining(
     monkeypatch.setattr(picks, "CONFIDENT", 0.1)  # one epoch makes no confident network
     monkeypatch.setattr("models._keras.KerasClassifier.fit", None)
     monkeypatch.setattr("models._tabular.TunedClassifier.fit", None)
+    extract = diameter.extract
+    monkeypatch.setattr(diameter, "extract", None)  # columns are read from the folder
     capsys.readouterr()
     assert invoke("report", out, "--format", "md", "--jobs", "1") == 0
     assert "is not explained" not in capsys.readouterr().err
@@ -224,6 +228,12 @@ def test_a_run_is_explained_without_retraining(
     ) == ["volume_mm3", "equivalent_diameter_mm"]
     assert set(table.n_rois) == {len(tested)}  # all of fewer than the sample
     assert set(table.intensities) == {"acquired"}
+
+    # Older runs kept no features: these are extracted again, to the same values.
+    monkeypatch.setattr(diameter, "extract", extract)
+    shutil.rmtree(out / "features")
+    assert invoke("report", out, "--format", "md", "--jobs", "1") == 0
+    pd.testing.assert_frame_equal(pd.read_csv(out / "explanations.csv"), table, check_exact=True)
 
     # One model is a stranger's: none is opened, not even those that are explained before it.
     (out / "models" / "paper_cnn-voxels2d_box-fold0.joblib").write_bytes(b"a stranger's")

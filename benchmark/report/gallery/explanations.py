@@ -25,7 +25,7 @@ from benchmark.run import stored_models
 from benchmark.run.extraction import extract
 from benchmark.run.folder import RunFolder
 from benchmark.run.inputs import Material
-from benchmark.run.results import FeatureTable
+from benchmark.run.results import FeatureTable, stored_inputs
 from benchmark.runtime.failures import describe_error
 from benchmark.runtime.progress import Progress
 from benchmark.runtime.seeds import derive_seed
@@ -180,12 +180,17 @@ def explain(
         return found
     sampled = _evenly(sorted(material.cohort.roi_ids.tolist()), SAMPLE)
 
-    def features(chosen: Sequence[Arm], ids: Sequence[str]) -> dict[str, FeatureTable]:
+    stored = {name: stored_inputs(frame) for name, frame in run.features.items()}
+    made = {
+        name: table for name, table in stored.items() if table is not None
+    } | material.feature_tables
+
+    def features(chosen: Sequence[Arm], ids: Sequence[str], jobs: int) -> dict[str, FeatureTable]:
         wanted = set(ids)
         records = [r for r in material.cohort.records if r.roi_id in wanted]
         extracted = extract(
-            material.dataset, records, chosen, extractors(chosen, material.feature_tables),
-            workers=LocalWorkers(jobs), progress=progress, made=material.feature_tables,
+            material.dataset, records, chosen, extractors(chosen, made),
+            workers=LocalWorkers(jobs), progress=progress, made=made,
         )  # fmt: skip
         found.notes += [f"{f.features} of '{f.roi_id}': {f.reason}" for f in extracted.failures]
         return extracted.tables
@@ -193,18 +198,19 @@ def explain(
     silent, done = [arm for arm in run.arms if arm not in arms], 0
     # A network's backend takes seconds to import: what others say is drawn meanwhile.
     for group in ([arm for arm in arms if not _has_device(arm)], list(filter(_has_device, arms))):
-        stored = {arm: _load(run, arm, splits, found, trust=trust) for arm in group}
-        example = {arm: next(iter(models.values()), None) for arm, models in stored.items()}
+        models = {arm: _load(run, arm, splits, found, trust=trust) for arm in group}
+        example = {arm: next(iter(by_fold.values()), None) for arm, by_fold in models.items()}
         seeing = [arm for arm, model in example.items() if isinstance(model, ShowsHeat)]
         adding = [arm for arm, model in example.items() if isinstance(model, ShowsContributions)]
         silent += [arm for arm, model in example.items() if model and arm not in seeing + adding]
         if not roi_ids:
             seeing = []  # the check of heat maps is made on the nodules shown
-        tables = features(seeing, roi_ids) | features(adding, [*roi_ids, *sampled])
+        # Images of a few nodules are made here: workers may be busy with drawing.
+        tables = features(seeing, roi_ids, 1) | features(adding, [*roi_ids, *sampled], jobs)
         for arm in [*adding, *seeing]:  # the quicker ones first
             progress.update("Explaining", done, len(arms))
             done += 1
-            explainer = _Explainer(run, arm, stored[arm], splits, found)
+            explainer = _Explainer(run, arm, models[arm], splits, found)
             try:
                 if arm in seeing:
                     explainer.look(tables[arm.features], roi_ids)
