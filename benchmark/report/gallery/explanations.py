@@ -1,7 +1,7 @@
 """Why a run's models said what they said: heat maps and SHAP values, without retraining.
 
-A nodule is explained by the model of the fold that tested it, on features extracted again, and
-only where that model gives the very score that the run stored.
+A nodule is explained by the model of the fold that tested it, on the columns that the run kept or
+on images made again, and only where that model gives the very score that the run stored.
 """
 
 from __future__ import annotations
