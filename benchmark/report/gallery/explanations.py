@@ -6,7 +6,7 @@ on images made again, and only where that model gives the very score that the ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -180,10 +180,8 @@ def explain(
         return found
     sampled = _evenly(sorted(material.cohort.roi_ids.tolist()), SAMPLE)
 
-    stored = {name: stored_inputs(frame) for name, frame in run.features.items()}
-    made = {
-        name: table for name, table in stored.items() if table is not None
-    } | material.feature_tables
+    kept = ((name, stored_inputs(frame)) for name, frame in run.features.items())
+    made = {**{name: t for name, t in kept if t is not None}, **material.feature_tables}
 
     def features(chosen: Sequence[Arm], ids: Sequence[str], jobs: int) -> dict[str, FeatureTable]:
         wanted = set(ids)
@@ -199,10 +197,8 @@ def explain(
     # A network's backend takes seconds to import: what others say is drawn meanwhile.
     for group in ([arm for arm in arms if not _has_device(arm)], list(filter(_has_device, arms))):
         models = {arm: _load(run, arm, splits, found, trust=trust) for arm in group}
-        example = {arm: next(iter(by_fold.values()), None) for arm, by_fold in models.items()}
-        seeing = [arm for arm, model in example.items() if isinstance(model, ShowsHeat)]
-        adding = [arm for arm, model in example.items() if isinstance(model, ShowsContributions)]
-        silent += [arm for arm, model in example.items() if model and arm not in seeing + adding]
+        seeing, adding, others = _by_kind(models)
+        silent += others
         if not roi_ids:
             seeing = []  # the check of heat maps is made on the nodules shown
         # Images of a few nodules are made here: workers may be busy with drawing.
@@ -235,6 +231,16 @@ def _has_device(arm: Arm) -> bool:
         return registry.load_model(arm.model).device is not None
     except ValueError:
         return False  # what is wrong with it is said of its stored models
+
+
+def _by_kind(
+    models: Mapping[Arm, Mapping[int, Model]],
+) -> tuple[list[Arm], list[Arm], list[Arm]]:
+    """Arms whose models show heat, arms whose models add up features, and arms of neither."""
+    example = {arm: next(iter(by_fold.values())) for arm, by_fold in models.items() if by_fold}
+    seeing = [arm for arm, model in example.items() if isinstance(model, ShowsHeat)]
+    adding = [arm for arm, model in example.items() if isinstance(model, ShowsContributions)]
+    return seeing, adding, [arm for arm in example if arm not in (*seeing, *adding)]
 
 
 def _load(
