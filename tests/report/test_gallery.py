@@ -129,14 +129,16 @@ def test_no_text_is_cut_off(name: str) -> None:
             HeatMap(volume[..., None].astype(np.float32), volume), title, synthetic=True
         ),
         "bars": lambda: drawings.bars(
-            Bars(columns, np.ones(1), 0.0, 1.0, "log odds"), title, synthetic=True
+            Bars(columns, np.ones(1), 0.0, 1.0, "log-odds of malignancy"), title, synthetic=True
         ),
         "bars of long names": lambda: drawings.bars(
-            Bars((*columns, 4 * columns[0]), np.ones(2), 0.0, 1.0, "log odds"),
+            Bars((*columns, 4 * columns[0]), np.ones(2), 0.0, 1.0, "log-odds of malignancy"),
             title,
             synthetic=True,
         ),
-        "summary": lambda: drawings.summary(columns, [1.0], title, "log odds", synthetic=True),
+        "summary": lambda: drawings.summary(
+            columns, [1.0], title, "log-odds of malignancy", synthetic=True
+        ),
     }[name]()
     pixels = plt.imread(io.BytesIO(picture))[..., :3]
     for edge in (pixels[:, :2], pixels[:, -2:], pixels[:2], pixels[-2:]):

@@ -152,12 +152,13 @@ def _chart(
     figure, margin = Figure(dpi=_DPI), 0.08
     canvas: Any = FigureCanvasAgg(figure)
     font = FontProperties(size=7)
-    widths = [
-        canvas.get_renderer().get_text_width_height_descent(name, font, ismath=False)[0]
-        for name in names
-    ]
-    left = 2 * margin + max(widths) / _DPI
-    width = max(4.8, left + 1.6)
+
+    def widest(texts: Sequence[str]) -> float:
+        measure = canvas.get_renderer().get_text_width_height_descent
+        return float(max(measure(text, font, ismath=False)[0] for text in texts)) / _DPI
+
+    left = 2 * margin + widest(names)
+    width = max(4.8, left + 2 * margin + max(1.5, widest(label.splitlines())))
     top = 2 * margin + 0.14 * len(title.splitlines())
     bottom = 0.3 + 0.13 * len(label.splitlines()) + (0.2 if synthetic else 0)
     height = bottom + 0.23 * len(names) + top
