@@ -3,8 +3,8 @@
 A feature value is known again by the ROI's voxels, masks, spacing, id and attributes, and the
 extractor's code; a fit by the rows that it saw and was tested on, labels, patients, seed, settings
 and the model's code; statistics by the predictions, the ROIs' table, splits, resamples, seed and
-their code; all by package versions, processor and environment as well. Times that are recalled are
-those of the run that measured them, and counted as such (``n_cached``).
+all of this project's code; everything by package versions, processor and environment as well. Times
+that are recalled are those of the run that measured them, and counted as such (``n_cached``).
 """
 
 from __future__ import annotations
@@ -44,10 +44,6 @@ from benchmark.stored_table import StoredTable
 Tables = list[tuple[StoredTable, pd.DataFrame]]
 
 _FITTING = ROOT / "benchmark" / "run" / "fitting.py"
-_STATISTICS = tuple(
-    ROOT / "benchmark" / "statistics" / f"{name}.py"
-    for name in ("scoring", "comparisons", "strata")
-)
 _OF_STATISTICS = {
     table.name: table
     for table in (
@@ -165,9 +161,9 @@ class RunCache:
     ) -> Tables:
         """The tables of statistics on these, recalled or else worked out and remembered."""
         key = _key(
-            "statistics", [provenance.digest(file) for file in _STATISTICS],
-            provenance.surroundings(), self.machines, _content(predictions), _content(rois),
-            [asdict(split) for split in splits], asdict(bootstrap), seed,
+            "statistics", provenance.all_code(), provenance.surroundings(), self.machines,
+            _content(predictions), _content(rois), [asdict(split) for split in splits],
+            asdict(bootstrap), seed,
         )  # fmt: skip
         stored = self.store.get([key])
         if key in stored:
@@ -175,7 +171,7 @@ class RunCache:
             return _unpack_tables(stored[key])
         tables = work_out()
         self.statistics.done += 1
-        if all(map(provenance.unchanged, _STATISTICS)):
+        if provenance.all_unchanged():
             self.store.put({key: _pack_tables(tables)})
         return tables
 

@@ -60,8 +60,16 @@ def _digest(files: Iterable[Path]) -> str:
 
 def unchanged(path: Path) -> bool:
     """True if the file, and those that it imports, are on disk as they were when first read."""
-    files = _closure(path)
-    return all(file.is_file() and file.read_bytes() == snapshot()[file] for file in files)
+    return all(map(_as_read, _closure(path)))
+
+
+def all_unchanged() -> bool:
+    """True if every source file of this project is on disk as it was when first read."""
+    return all(map(_as_read, snapshot()))
+
+
+def _as_read(file: Path) -> bool:
+    return file.is_file() and file.read_bytes() == snapshot()[file]
 
 
 @cache
@@ -142,10 +150,16 @@ def surroundings() -> tuple[str, ...]:
 
 
 @cache
+def all_code() -> str:
+    """Digest of all of this project's code."""
+    return _digest(snapshot())
+
+
+@cache
 def identity() -> tuple[str, ...]:
     """Digest of all of this project's code, versions of Python and packages, Keras' backend."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    return (_digest(snapshot()), *_installed(), backend)
+    return (all_code(), *_installed(), backend)
 
 
 def _installed() -> tuple[str, ...]:

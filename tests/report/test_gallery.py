@@ -116,7 +116,9 @@ def test_every_picture_says_where_intensities_are_synthetic(name: str) -> None:
     assert DRAWN[name](False) == acquired  # the same picture is the same bytes
 
 
-@pytest.mark.parametrize("name", ["heat map", "bars", "bars of long names", "summary"])
+@pytest.mark.parametrize(
+    "name", ["heat map", "bars", "bars of long names", "bars of a wide title", "summary"]
+)
 def test_no_text_is_cut_off(name: str) -> None:
     """Long names of arms and of feature sets; a volume's title says which slice, too."""
     title = (
@@ -135,6 +137,9 @@ def test_no_text_is_cut_off(name: str) -> None:
             Bars((*columns, 4 * columns[0]), np.ones(2), 0.0, 1.0, "log-odds of malignancy"),
             title,
             synthetic=True,
+        ),
+        "bars of a wide title": lambda: drawings.bars(
+            Bars(columns, np.ones(1), 0.0, 1.0, "log-odds of malignancy"), 70 * "W", synthetic=True
         ),
         "summary": lambda: drawings.summary(
             columns, [1.0], title, "log-odds of malignancy", synthetic=True

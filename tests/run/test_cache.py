@@ -228,6 +228,7 @@ def test_a_modifier_and_its_file_are_part_of_what_is_recalled(
 def forget() -> None:
     provenance.digest.cache_clear()
     provenance.snapshot.cache_clear()
+    provenance.all_code.cache_clear()
     provenance._closure.cache_clear()
 
 
@@ -243,16 +244,20 @@ def test_a_changed_file_changes_the_digest_of_those_that_import_it(
 
     def digests() -> list[str]:
         forget()
-        return [provenance.digest(folder / f"{name}.py") for name in ("one", "two")]
+        each = [provenance.digest(folder / f"{name}.py") for name in ("one", "two")]
+        return [*each, provenance.all_code()]
 
     before = digests()
+    assert provenance.all_unchanged()
     (folder / "_shared.py").write_text("X = 2\n")
+    assert not provenance.all_unchanged()
     assert provenance.digest(folder / "one.py") == before[0]
     assert [provenance.unchanged(folder / f"{name}.py") for name in ("one", "two")] == [False, True]
     after = digests()
     forget()
     assert before[0] != after[0]
     assert before[1] == after[1]
+    assert before[2] != after[2]
 
 
 KILLS = 3

@@ -21,12 +21,11 @@ from benchmark.plugins.contracts import Readings
 from benchmark.plugins.registry import path_of
 from benchmark.roi import RoiRecord
 from benchmark.run import fitting
-from benchmark.run.cache import _FITTING, _STATISTICS, RunCache, Tables
+from benchmark.run.cache import _FITTING, RunCache, Tables
 from benchmark.run.extraction import Extracted
 from benchmark.run.fitting import Task
 from benchmark.run.results import FeatureTable
 from benchmark.runtime import provenance
-from benchmark.runtime.paths import ROOT
 from benchmark.runtime.store import Store
 from tests.helpers.command_line import invoke
 from tests.helpers.volumes import WriteManifest
@@ -396,22 +395,16 @@ def test_statistics_depend_on_all_that_they_are_told(
     assert (other.statistics.recalled, other.statistics.done) == (0, 1)
 
 
-@pytest.mark.parametrize(
-    "change", [*map(other_source, _STATISTICS), other_surroundings],
-    ids=[*(path.stem for path in _STATISTICS), "surroundings"],
-)  # fmt: skip
-def test_statistics_depend_on_sources_and_surroundings(
+def other_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "all_code", lambda: "edited")
+
+
+@pytest.mark.parametrize("change", [other_code, other_surroundings])
+def test_statistics_depend_on_all_code_and_on_surroundings(
     kept_statistics: Path, monkeypatch: pytest.MonkeyPatch, change: Patch
 ) -> None:
     change(monkeypatch)
     assert statistics(kept_statistics).statistics.recalled == 0
-
-
-def test_every_statistic_that_a_run_needs_is_among_their_sources() -> None:
-    """What they import as well; curves are drawn, and ICCs told of features."""
-    told: set[Path] = set().union(*map(provenance._closure, _STATISTICS))
-    left_out = set((ROOT / "benchmark" / "statistics").glob("[!_]*.py")) - told
-    assert {path.name for path in left_out} == {"curves.py", "icc.py"}
 
 
 def test_statistics_are_recalled_as_they_were_to_the_last_bit(tmp_path: Path) -> None:
@@ -429,6 +422,6 @@ def test_statistics_are_recalled_as_they_were_to_the_last_bit(tmp_path: Path) ->
 def test_statistics_of_code_that_was_edited_meanwhile_are_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provenance, "unchanged", lambda path: path != _STATISTICS[1])
+    monkeypatch.setattr(provenance, "all_unchanged", lambda: False)
     statistics(tmp_path)
     assert statistics(tmp_path).statistics.recalled == 0

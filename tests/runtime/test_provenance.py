@@ -33,6 +33,8 @@ def digest_of(monkeypatch, tmp_path):
         "from models.two import x",
         "from models import two",
         "def f():\n    from models.two import x",
+        "try:\n    import sys\nexcept ImportError:\n    from models.two import x",
+        "match 1:\n    case 1:\n        from models.two import x",
         "if TYPE_CHECKING:\n    import sys\nelse:\n    from models.two import x",
     ],
 )

@@ -151,14 +151,15 @@ def _chart(
 
     figure, margin = Figure(dpi=_DPI), 0.08
     canvas: Any = FigureCanvasAgg(figure)
-    font = FontProperties(size=7)
+    font, large = FontProperties(size=7), FontProperties(size=8)
 
-    def widest(texts: Sequence[str]) -> float:
+    def widest(texts: Sequence[str], font: FontProperties) -> float:
         measure = canvas.get_renderer().get_text_width_height_descent
         return float(max(measure(text, font, ismath=False)[0] for text in texts)) / _DPI
 
-    left = 2 * margin + widest(names)
-    width = max(4.8, left + 2 * margin + max(1.5, widest(label.splitlines())))
+    left = 2 * margin + widest(names, font)
+    beside = left + 2 * margin + max(1.5, widest(label.splitlines(), font))
+    width = max(4.8, beside, widest(title.splitlines(), large) + 2 * margin)
     top = 2 * margin + 0.14 * len(title.splitlines())
     bottom = 0.3 + 0.13 * len(label.splitlines()) + (0.2 if synthetic else 0)
     height = bottom + 0.23 * len(names) + top
@@ -174,11 +175,11 @@ def _chart(
     axis.locator_params(axis="x", nbins=math.floor(2.5 * across))
     for place, name in enumerate(names):
         axis.text(
-            -margin / across, place, name, fontsize=7, ha="right", va="center",
+            -margin / across, place, name, fontproperties=font, ha="right", va="center",
             transform=axis.get_yaxis_transform(), parse_math=False,
         )  # fmt: skip
-    axis.set_xlabel(label, fontsize=7, parse_math=False)
-    figure.suptitle(title, fontsize=8, y=1 - margin / height, va="top", parse_math=False)
+    axis.set_xlabel(label, fontproperties=font, parse_math=False)
+    figure.suptitle(title, fontproperties=large, y=1 - margin / height, va="top", parse_math=False)
     if synthetic:
         _stamp(figure)
     return _saved(figure)

@@ -183,12 +183,14 @@ def explain(
     kept = ((name, stored_inputs(frame)) for name, frame in run.features.items())
     made = {**{name: t for name, t in kept if t is not None}, **material.feature_tables}
 
-    def features(chosen: Sequence[Arm], ids: Sequence[str], jobs: int) -> dict[str, FeatureTable]:
+    def features(
+        chosen: Sequence[Arm], ids: Sequence[str], workers: LocalWorkers
+    ) -> dict[str, FeatureTable]:
         wanted = set(ids)
         records = [r for r in material.cohort.records if r.roi_id in wanted]
         extracted = extract(
             material.dataset, records, chosen, extractors(chosen, made),
-            workers=LocalWorkers(jobs), progress=progress, made=made,
+            workers=workers, progress=progress, made=made,
         )  # fmt: skip
         found.notes += [f"{f.features} of '{f.roi_id}': {f.reason}" for f in extracted.failures]
         return extracted.tables
@@ -202,7 +204,8 @@ def explain(
         if not roi_ids:
             seeing = []  # the check of heat maps is made on the nodules shown
         # Images of a few nodules are made here: workers may be busy with drawing.
-        tables = features(seeing, roi_ids, 1) | features(adding, [*roi_ids, *sampled], jobs)
+        tables = features(seeing, roi_ids, LocalWorkers(1))
+        tables |= features(adding, [*roi_ids, *sampled], LocalWorkers(jobs))
         for arm in [*adding, *seeing]:  # the quicker ones first
             progress.update("Explaining", done, len(arms))
             done += 1
